@@ -1,0 +1,55 @@
+"""Hermes and Qwen: each call a JSON object between `<tool_call>` tags; prose may stand around them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+
+from toolace_ray.calls.result import (
+    CallSyntaxError,
+    ParseFailure,
+    Parsed,
+    decode_json,
+    guarded,
+    make_call,
+    skip_space,
+)
+from toolace_ray.schema import ToolCall
+
+OPEN, CLOSE = "<tool_call>", "</tool_call>"
+
+
+def render(calls: Sequence[ToolCall]) -> str:
+    """One tagged block a call, a line each."""
+    return "\n".join(
+        f"{OPEN}\n{json.dumps({'name': call.name, 'arguments': call.arguments}, ensure_ascii=False)}\n{CLOSE}"
+        for call in calls
+    )
+
+
+def parse(text: str) -> Parsed | ParseFailure:
+    """Read all tagged blocks; a stray tag of either kind is a failure."""
+    prose: list[str] = []
+    calls: list[ToolCall] = []
+
+    def read() -> Iterator[ToolCall]:
+        offset = 0
+        while (start := text.find(OPEN, offset)) >= 0:
+            prose.append(text[offset:start])
+            value, end = decode_json(text, skip_space(text, start + len(OPEN)))
+            end = skip_space(text, end)
+            if not text.startswith(CLOSE, end):
+                raise CallSyntaxError(f"no {CLOSE} after the call", end)
+            if not isinstance(value, dict) or set(value) != {"name", "arguments"}:
+                raise CallSyntaxError("a call is an object with `name` and `arguments` alone", start)
+            yield make_call(value["name"], value["arguments"], start)
+            offset = end + len(CLOSE)
+        prose.append(text[offset:])
+        if CLOSE in "".join(prose):
+            raise CallSyntaxError(f"{CLOSE} without {OPEN}", text.rfind(CLOSE))
+
+    result = guarded(text, read())
+    if isinstance(result, ParseFailure):
+        return result
+    calls.extend(result.calls)
+    return Parsed(tuple(calls), "".join(prose).strip())

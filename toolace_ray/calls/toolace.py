@@ -1,0 +1,45 @@
+"""The syntax of the published ToolACE data: `[func1(a=1, b="x"), func2(c=2)]`.
+
+It differs from the pythonic one in what it lets pass: names with spaces, any argument name without quotes or brackets,
+and JSON's true, false and null as values.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from toolace_ray.calls import brackets
+from toolace_ray.calls.result import ParseFailure, Parsed, guarded
+from toolace_ray.limits import load_json
+from toolace_ray.schema import ToolCall
+
+_NAME = re.compile(r"([^\s\[\](){}\"'=,][^\[\](){}\"'=,\n]*?)\s*\(")
+_STARTS = re.compile(r"\s*\[\s*(?:[^\s\[\](){}\"'=,][^\[\](){}\"'=,\n]*\(|\])")
+_PLAIN_KEY = re.compile(r"[^\s\[\](){}\"'=,*][^\s\[\](){}\"'=,]*")
+
+
+def render(calls: Sequence[ToolCall]) -> str:
+    """The list; argument names that the syntax can't carry go through `**{...}`."""
+    return f"[{', '.join(map(_render_call, calls))}]" if calls else ""
+
+
+def _render_call(call: ToolCall) -> str:
+    plain = [f"{k}={brackets.literal(v)}" for k, v in call.arguments.items() if _PLAIN_KEY.fullmatch(k)]
+    other = {k: v for k, v in call.arguments.items() if not _PLAIN_KEY.fullmatch(k)}
+    return f"{call.name}({', '.join([*plain, f'**{brackets.literal(other)}'] if other else plain)})"
+
+
+def parse(text: str) -> Parsed | ParseFailure:
+    """Read the list; a text that does not begin like a list of calls is prose."""
+    if not _STARTS.match(text):
+        return Parsed((), text.strip())
+    return guarded(text, brackets.read_calls(text, _NAME, _value))
+
+
+def _value(source: str) -> Any:
+    try:
+        return brackets.python_value(source)
+    except ValueError:
+        return load_json(source.strip())

@@ -1,0 +1,360 @@
+"""The one configuration tree, read from YAML.
+
+Invariants: every key has a reader and a description; an unknown key is refused and the nearest right one named; keys
+are *content* (they decide what is made; a run refuses to go on with others) or *execution* (they may change between
+two starts of one run).
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
+
+from toolace_ray.errors import UserError
+from toolace_ray.schema import DIALOG_TYPES, DialogType, canonical_json, digest
+
+ROLES = ("writer", "user", "assistant", "tool", "judge")
+Role = Literal["writer", "user", "assistant", "tool", "judge"]
+
+
+def content(default: Any, description: str, **limits: Any) -> Any:
+    """A key that decides what is made."""
+    return Field(default, description=description, **limits)
+
+
+def execution(default: Any, description: str, **limits: Any) -> Any:
+    """A key that may change between two starts of one run."""
+    return Field(default, description=description, json_schema_extra={"execution": True}, **limits)
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RunConfig(Section):
+    """Where a run lives and what it derives its randomness from."""
+
+    path: str = execution("runs/demo", "Folder of the run: a local path or a pyarrow filesystem URI (s3://, gs://).")
+    seed: int = content(7, "All ids, seeds and plans derive from it.", ge=0)
+
+
+class RayConfig(Section):
+    """How the job meets Ray."""
+
+    address: str = execution("local", "`local` starts Ray in this machine; `auto` joins the cluster the job runs on.")
+    num_cpus: int | None = execution(None, "CPUs that a local Ray may use; all when absent.", ge=1)
+    object_store_gb: float = execution(1.0, "Object store of a local Ray, in GiB.", gt=0)
+
+
+class SimulatedConfig(Section):
+    """The simulated engine's model of time and of answers."""
+
+    latency_ms: float = content(20.0, "Time to the first token, in milliseconds.", ge=0)
+    tokens_per_second: float = content(0.0, "Rate of one request after its first token; 0 is at once.", ge=0)
+    slots: int = content(256, "Requests served at once; more wait.", ge=1)
+    first_choice: float = content(0.95, "Probability that an enum answers with its first value.", ge=0, le=1)
+    slip: float = content(0.05, "Probability that a sentence leaves one value out.", ge=0, le=1)
+
+
+class PoolConfig(Section):
+    """A pool of equal engine replicas."""
+
+    engine: Literal["vllm", "openai", "simulated"] = content("vllm", "Kind of engine.")
+    model: str = content(
+        "qwen2.5-coder-0.5b-instruct",
+        "A name of `toolace models list`, a folder, or a hub id (owner/name or owner/name@revision); "
+        "for `openai` the name that the server knows.",
+    )
+    replicas: int = execution(1, "Replicas, each an actor with its own placement group.", ge=1)
+    max_in_flight: int = execution(64, "Requests one replica takes before it refuses.", ge=1)
+    cpus: float = execution(1.0, "CPUs that one replica reserves.", ge=0)
+    tensor_parallel: int = execution(1, "GPUs that share one layer's weights (vLLM tensor parallelism).", ge=1)
+    pipeline_parallel: int = execution(1, "Groups of layers over GPUs (vLLM pipeline parallelism).", ge=1)
+    gpus: int = execution(0, "GPUs of one replica: 0 on the CPU, else tensor_parallel * pipeline_parallel.", ge=0)
+    options: dict[str, Any] = content({}, "More engine arguments of vLLM, by its own names.")
+    env: dict[str, str] = execution({}, "Environment of the replica's process; no secrets.")
+    url: str = execution("", "Base URL of an OpenAI-compatible server, with /v1.")
+    api_key_env: str = execution("", "Name of the environment variable that holds the server's key.")
+    context: int = content(8192, "Context in tokens of a server's model (`openai`, `simulated`).", ge=256)
+    price_prompt: float = execution(0.0, "Price of a million prompt tokens, in your currency.", ge=0)
+    price_completion: float = execution(0.0, "Price of a million generated tokens.", ge=0)
+    simulated: SimulatedConfig = content(SimulatedConfig(), "Only for `engine: simulated`.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PoolConfig:
+        if self.engine == "openai" and not self.url.startswith(("http://", "https://")):
+            raise ValueError("engine openai needs url: http(s)://host/v1")
+        if self.gpus and self.gpus != self.tensor_parallel * self.pipeline_parallel:
+            raise ValueError("gpus must equal tensor_parallel * pipeline_parallel (or be 0 on the CPU)")
+        return self
+
+
+class SourcesConfig(Section):
+    """What the run reads: globs or folders."""
+
+    documents: tuple[str, ...] = content((), "Text and Markdown files (*.txt, *.md): folders or globs.")
+    openapi: tuple[str, ...] = content((), "OpenAPI 3.x documents (*.json, *.yaml) to import as real APIs.")
+    mcp: tuple[str, ...] = content((), "Saved MCP tools/list results (*.json) to import as real APIs.")
+    max_document_chars: int = content(6000, "A document's characters that the model reads.", ge=200)
+
+
+class EvolveConfig(Section):
+    """TSS: from documents to the API pool."""
+
+    apis: int = execution(16, "APIs to synthesise beside the imported ones; 0 imports only.", ge=0)
+    max_attempts: int = execution(0, "Attempts at most; 0 means three for each API.", ge=0)
+    samples: int = content(2, "Candidate definitions a request; the first that passes the gate is kept.", ge=1)
+    temperature: float = content(0.8, "Sampling temperature of the writer.", ge=0)
+
+
+class QuotaConfig(Section):
+    """Accepted dialogs wanted, by type."""
+
+    single: int = execution(8, "One call.", ge=0)
+    parallel: int = execution(6, "Two or more calls at once, independent of each other.", ge=0)
+    dependent: int = execution(6, "A call whose argument is another one's result.", ge=0)
+    non_tool: int = execution(6, "No call: no function fits, or a required value is missing.", ge=0)
+
+    def of(self, kind: DialogType) -> int:
+        """The quota of one type."""
+        return int(getattr(self, kind))
+
+
+class GenerateConfig(Section):
+    """SDG: from the API pool to dialogs."""
+
+    quotas: QuotaConfig = execution(QuotaConfig(), "Accepted dialogs by type.")
+    max_attempts: int = execution(6, "Attempts at most, as a multiple of each type's quota.", ge=1)
+    min_tools: int = content(2, "Candidate tools at least.", ge=1)
+    max_tools: int = content(4, "Candidate tools at most.", ge=1)
+    query_samples: int = content(6, "Candidate wordings of a request; the best that passes is kept.", ge=1)
+    answer_samples: int = content(3, "Candidate final answers; the best that passes is kept.", ge=1)
+    rounds: int = content(2, "Rounds of candidates before an attempt is given up.", ge=1)
+    temperature: float = content(0.8, "Sampling temperature of words.", ge=0)
+    error_share: float = content(0.1, "Share of single calls that return an error the API documents.", ge=0, le=1)
+    missing_share: float = content(0.5, "Share of non-tool dialogs in which a required value is missing.", ge=0, le=1)
+    max_tokens: int = execution(0, "Generated tokens the run may spend at most; 0 is no limit.", ge=0)
+    max_cost: float = execution(0.0, "Money the run may spend at most, by the pools' prices; 0 is no limit.", ge=0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> GenerateConfig:
+        if self.min_tools > self.max_tools:
+            raise ValueError("min_tools is larger than max_tools")
+        return self
+
+
+class VerifyConfig(Section):
+    """DLV: rules and experts."""
+
+    max_message_chars: int = content(4000, "A message longer than this is rejected.", ge=100)
+    disabled_rules: tuple[str, ...] = content((), "Ids of rules to switch off (`toolace check` lists the rules).")
+    consistency_votes: int = content(3, "Votes of the consistency expert, decided by majority; 0 switches it off.", ge=0)
+
+    @field_validator("consistency_votes")
+    @classmethod
+    def _odd(cls, votes: int) -> int:
+        if votes and votes % 2 == 0:
+            raise ValueError("an even number of votes has no majority; use an odd one, or 0")
+        return votes
+
+
+class ExecutionConfig(Section):
+    """How much runs at once, and how often it is committed."""
+
+    workers: int = execution(1, "Dialog worker processes.", ge=1)
+    in_flight: int = execution(16, "Dialogs one worker plays at once.", ge=1)
+    worker_cpus: float = execution(0.1, "CPUs one worker reserves; it mostly waits.", ge=0)
+    shard_rows: int = execution(64, "Rows after which a worker commits a shard.", ge=1)
+    shard_seconds: float = execution(10.0, "Seconds after which a worker commits what it has.", gt=0)
+    verify_concurrency: int = execution(2, "Ray Data tasks at once in each verification stage.", ge=1)
+    request_timeout: float = execution(600.0, "Seconds one model request may take, over all resends.", gt=0)
+    affinity_margin: int = execution(8, "A dialog leaves its replica when that has this many more requests than the least loaded.", ge=0)
+
+
+class Config(Section):
+    """The whole tree."""
+
+    run: RunConfig = RunConfig()
+    ray: RayConfig = RayConfig()
+    pools: dict[str, PoolConfig] = Field({"small": PoolConfig()}, description="Pools by name.", min_length=1)
+    roles: dict[Role, str | dict[str, float]] = Field(
+        {role: "small" for role in ROLES},  # type: ignore[misc]
+        description="Role -> pool, or role -> {pool: weight} for a mix of teachers.",
+    )
+    sources: SourcesConfig = SourcesConfig()
+    evolve: EvolveConfig = EvolveConfig()
+    generate: GenerateConfig = GenerateConfig()
+    verify: VerifyConfig = VerifyConfig()
+    execution: ExecutionConfig = ExecutionConfig()
+
+    @model_validator(mode="after")
+    def _roles(self) -> Config:
+        for role in ROLES:
+            if role not in self.roles:
+                raise ValueError(f"roles.{role} is missing; give it a pool ({', '.join(self.pools)})")
+            for pool, weight in self.mix(role).items():
+                if pool not in self.pools:
+                    raise ValueError(f"roles.{role} names pool {pool!r}, but pools has: {', '.join(self.pools)}")
+                if weight <= 0:
+                    raise ValueError(f"roles.{role}.{pool}: a weight must be above 0")
+        return self
+
+    def mix(self, role: Role) -> dict[str, float]:
+        """Pool -> weight of a role."""
+        value = self.roles[role]
+        return {value: 1.0} if isinstance(value, str) else dict(value)
+
+    @property
+    def quotas(self) -> dict[str, int]:
+        """Type -> accepted dialogs wanted, without the types nobody wants."""
+        return {kind: self.generate.quotas.of(kind) for kind in DIALOG_TYPES if self.generate.quotas.of(kind)}
+
+    def content(self) -> dict[str, Any]:
+        """The content keys, flattened: dotted key -> JSON value."""
+        return {key: value for key, value, is_execution in _flatten(self) if not is_execution}
+
+    def fingerprint(self) -> str:
+        """Hash of the content keys: two runs with one fingerprint make the same plan."""
+        return digest(canonical_json(self.content()))
+
+
+def _is_execution(info: FieldInfo) -> bool:
+    extra = info.json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("execution"))
+
+
+def _flatten(section: BaseModel, prefix: str = "", inherited: bool = False) -> list[tuple[str, Any, bool]]:
+    rows: list[tuple[str, Any, bool]] = []
+    for name, info in type(section).model_fields.items():
+        key, value = f"{prefix}{name}", getattr(section, name)
+        is_execution = inherited or _is_execution(info)
+        if isinstance(value, BaseModel):
+            rows += _flatten(value, f"{key}.", is_execution)
+        elif isinstance(value, dict) and value and all(isinstance(item, BaseModel) for item in value.values()):
+            for entry in sorted(value):
+                rows += _flatten(value[entry], f"{key}.{entry}.", is_execution)
+        else:
+            rows.append((key, list(value) if isinstance(value, tuple) else value, is_execution))
+    return rows
+
+
+def load(path: str | Path, overrides: tuple[str, ...] = ()) -> Config:
+    """Read a YAML file and apply `a.b=value` overrides (values are YAML).
+
+    Raises:
+        UserError: no file, broken YAML, unknown or wrong key; the message names file, key and remedy.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise UserError(f"{path}: cannot read the configuration ({reason}); give a YAML file with --config") from error
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise UserError(f"{path}: broken YAML{where}: {getattr(error, 'problem', None) or error}") from error
+    if tree is None:
+        tree = {}
+    if not isinstance(tree, dict):
+        raise UserError(f"{path}: the file must hold keys and values, not a {type(tree).__name__}")
+    for override in overrides:
+        _override(tree, override)
+    return parse(tree, str(path))
+
+
+def _override(tree: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not key.strip():
+        raise UserError(f"--set {override}: write it as key.subkey=value")
+    node: Any = tree
+    *parents, last = key.strip().split(".")
+    for parent in parents:
+        node = node.setdefault(parent, {})
+        if not isinstance(node, dict):
+            raise UserError(f"--set {override}: {parent} is a value, not a section")
+    try:
+        node[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise UserError(f"--set {override}: the value is broken YAML") from error
+
+
+def parse(tree: dict[str, Any], origin: str = "config") -> Config:
+    """Validate a tree of plain values. Raises UserError."""
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        loc = tuple(part for part in first["loc"] if part not in ("str", "dict[str,float]"))
+        key = ".".join(map(str, loc)) or "the file"
+        if first["type"] == "extra_forbidden":
+            known = _siblings(loc[:-1])
+            near = difflib.get_close_matches(str(loc[-1]), known, 1, 0.5)
+            hint = f"did you mean {'.'.join(map(str, (*loc[:-1], near[0])))}?" if near else f"known: {', '.join(known)}"
+            raise UserError(f"{origin}: unknown key {key}; {hint}") from error
+        message = first["msg"].removeprefix("Value error, ")
+        given = "" if isinstance(first["input"], dict | BaseModel) else f" (got {first['input']!r})"
+        raise UserError(f"{origin}: {key}: {message}{given}") from error
+
+
+def _siblings(loc: tuple[Any, ...]) -> list[str]:
+    model: Any = Config
+    for part in loc:
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            annotation = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
+            model = annotation
+        elif get_origin(model) is dict:
+            model = get_args(model)[1]
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        return list(model.model_fields)
+    return list(ROLES)
+
+
+def document() -> str:
+    """The reference of all keys as Markdown (docs/configuration.md is its output)."""
+    lines = [
+        "# Configuration",
+        "",
+        "Every key, its default and what reads it. *content* keys decide what is made: a run that was started with one",
+        "set refuses to go on with another. *execution* keys may change between two starts of one run.",
+        "Any key can be given on the command line: `--set generate.quotas.single=50`.",
+        "",
+        "Made by `python -m toolace_ray.config`; a test holds it to the code.",
+    ]
+
+    def section(model: type[BaseModel], prefix: str, inherited: bool) -> None:
+        rows, below = [], []
+        for name, info in model.model_fields.items():
+            annotation, key = info.annotation, f"{prefix}{name}"
+            nested = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+            if get_origin(annotation) is dict and get_args(annotation)[1] is PoolConfig:
+                nested, key = PoolConfig, f"{key}.<name>"
+            if nested is not None:
+                below.append((nested, f"{key}.", inherited or _is_execution(info)))
+                continue
+            default = info.default
+            shown = list(default) if isinstance(default, tuple) else default
+            kind = "execution" if inherited or _is_execution(info) else "content"
+            rows.append(f"| `{key}` | `{canonical_json(shown)}` | {kind} | {info.description} |")
+        if rows:
+            doc = (model.__doc__ or "").strip()
+            title = prefix.rstrip(".") or "top level"
+            lines.extend(["", f"## {title}", "", doc, "", "| key | default | kind | meaning |", "| --- | --- | --- | --- |"])
+            lines.extend(rows)
+        for nested, deeper, kept in below:
+            section(nested, deeper, kept)
+
+    section(Config, "", False)
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(document(), end="")

@@ -1,0 +1,37 @@
+"""An engine from a pool's configuration."""
+
+from __future__ import annotations
+
+import os
+
+from toolace_ray.config import PoolConfig
+from toolace_ray.engines.openai import OpenAIEngine
+from toolace_ray.engines.protocol import Engine
+from toolace_ray.engines.simulated import SimulatedEngine
+from toolace_ray.errors import UserError
+from toolace_ray.models import resolve
+
+
+def build(config: PoolConfig) -> Engine:
+    """The engine of one replica. Raises UserError or EngineError when it can't be made."""
+    if config.engine == "openai":
+        key = ""
+        if config.api_key_env:
+            key = os.environ.get(config.api_key_env, "")
+            if not key:
+                raise UserError(f"the environment variable {config.api_key_env} (api_key_env) is not set")
+        return OpenAIEngine(
+            config.url, config.model, api_key=key, context=config.context, max_connections=config.max_in_flight
+        )
+    if config.engine == "simulated":
+        return SimulatedEngine(context=config.context, **config.simulated.model_dump())
+    from toolace_ray.engines.vllm import VllmEngine  # imports torch and vllm
+
+    options = {"max_num_seqs": config.max_in_flight, **config.options}
+    if config.gpus > 1:
+        options |= {
+            "tensor_parallel_size": config.tensor_parallel,
+            "pipeline_parallel_size": config.pipeline_parallel,
+            "distributed_executor_backend": "ray",
+        }
+    return VllmEngine(resolve(config.model), **options)

@@ -1,0 +1,132 @@
+"""The one abstraction between the method and whatever runs a model.
+
+Invariants: `generate` returns exactly `n` samples or raises; token counts are the engine's own; an engine never changes
+a request; every error an engine raises on purpose is an EngineError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+ChatMessage = Mapping[str, str]  # {"role": ..., "content": ...}
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What an engine can do. `context` is in tokens (prompt and answer together)."""
+
+    model: str
+    context: int
+    score: bool = False
+    constrain: bool = True
+    reason: bool = False
+
+
+@dataclass(frozen=True)
+class GenerateRequest:
+    """One request for `n` samples of at most `max_tokens` tokens each.
+
+    `json_schema` constrains every sample to the schema; `affinity` names who asks (a dialog's id), so that its
+    requests meet the same prefix cache; `timeout` is in seconds from now, over all resends.
+    """
+
+    messages: Sequence[ChatMessage]
+    max_tokens: int = 256
+    n: int = 1
+    temperature: float = 0.7
+    top_p: float = 0.95
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    json_schema: dict[str, Any] | None = None
+    affinity: str = ""
+    timeout: float = 600.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One answer. `finish` is `stop` for a finished text, `length` for one cut at max_tokens."""
+
+    text: str
+    finish: str
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Generation:
+    """The answers to one request; `cached_tokens` of the prompt's tokens came from the prefix cache."""
+
+    samples: tuple[Sample, ...]
+    prompt_tokens: int
+    cached_tokens: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Generated tokens over all samples."""
+        return sum(sample.tokens for sample in self.samples)
+
+
+@dataclass(frozen=True)
+class ScoreRequest:
+    """Token ids and the half-open spans [start, end) whose log-probabilities are wanted; a span starts at 1 or later."""
+
+    token_ids: Sequence[int]
+    spans: Sequence[tuple[int, int]]
+    affinity: str = ""
+    timeout: float = 600.0
+
+
+@dataclass(frozen=True)
+class Score:
+    """For each span the log-probability (nats) of each of its tokens, given all tokens before it."""
+
+    spans: tuple[tuple[float, ...], ...]
+
+
+class EngineError(Exception):
+    """The engine could not answer."""
+
+
+class Unsupported(EngineError):
+    """The engine cannot do this at all (see its Capabilities); asking again is of no use."""
+
+
+class BadRequest(EngineError):
+    """The engine refuses this request (too long, or a schema it can't use); asking again is of no use."""
+
+
+class EngineTimeout(EngineError):
+    """The request's deadline passed."""
+
+
+class EngineFull(EngineError):
+    """The engine is at its limit and took nothing; ask another one, or later."""
+
+
+class EngineDead(EngineError):
+    """The engine is gone; ask another one."""
+
+
+class Engine(Protocol):
+    """What the method needs of a model."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this engine can do."""
+        ...
+
+    async def generate(self, request: GenerateRequest) -> Generation:
+        """Sample `request.n` answers. Raises EngineError."""
+        ...
+
+    async def score(self, request: ScoreRequest) -> Score:
+        """Teacher-forced log-probabilities. Raises EngineError; Unsupported where capabilities.score is False."""
+        ...
+
+
+def check_spans(request: ScoreRequest) -> None:
+    """Raise BadRequest unless all spans lie within the token ids and leave the first token out."""
+    for start, end in request.spans:
+        if not 1 <= start <= end <= len(request.token_ids):
+            raise BadRequest(f"span [{start}, {end}) does not fit {len(request.token_ids)} tokens; spans start at 1")

@@ -1,0 +1,71 @@
+"""Roles to pools: which engine answers for the user, the assistant, the judge, and what that costs.
+
+Invariants: within one task a role always meets the same pool; every token that a task spends is in its Usage.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from toolace_ray.config import Config, Role
+from toolace_ray.engines.protocol import Engine, GenerateRequest, Generation
+
+
+@dataclass
+class Usage:
+    """What a task spent: requests, tokens, and money by the pools' prices."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    tokens: int = 0
+    cost: float = 0.0
+
+
+@dataclass
+class TaskEngines:
+    """The engines of one task (a dialog, a document, an API). `models` records role -> model asked."""
+
+    chosen: Mapping[Role, tuple[str, Engine]]
+    config: Config
+    affinity: str
+    usage: Usage = field(default_factory=Usage)
+    models: dict[str, str] = field(default_factory=dict)
+
+    async def generate(self, role: Role, request: GenerateRequest) -> Generation:
+        """Ask the role's engine and count what it spent. Raises EngineError."""
+        pool, engine = self.chosen[role]
+        request = dataclasses.replace(
+            request, affinity=self.affinity, timeout=min(request.timeout, self.config.execution.request_timeout)
+        )
+        answer = await engine.generate(request)
+        price = self.config.pools[pool]
+        self.models[role] = engine.capabilities.model
+        self.usage.requests += 1
+        self.usage.prompt_tokens += answer.prompt_tokens
+        self.usage.cached_tokens += answer.cached_tokens
+        self.usage.tokens += answer.tokens
+        self.usage.cost += (
+            answer.prompt_tokens * price.price_prompt + answer.tokens * price.price_completion
+        ) / 1_000_000
+        return answer
+
+
+class Engines:
+    """All pools of a process. `for_task` draws each role's pool from its mix, by the task's id."""
+
+    def __init__(self, config: Config, pools: Mapping[str, Engine]) -> None:
+        self._config = config
+        self._pools = pools
+
+    def for_task(self, task_id: str) -> TaskEngines:
+        """The engines of one task; deterministic in its id."""
+        chosen: dict[Role, tuple[str, Engine]] = {}
+        for role in self._config.roles:
+            mix = self._config.mix(role)
+            name = random.Random(f"{task_id}/{role}").choices(list(mix), list(mix.values()))[0]
+            chosen[role] = (name, self._pools[name])
+        return TaskEngines(chosen, self._config, task_id)

@@ -1,0 +1,134 @@
+"""A vLLM engine in this process (it keeps its model in a child process of its own).
+
+Invariants: vLLM's unstable interfaces (engine arguments, sampling parameters, errors) are touched in this file alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import Any
+
+from toolace_ray.engines.protocol import (
+    BadRequest,
+    Capabilities,
+    EngineDead,
+    EngineError,
+    EngineFull,
+    EngineTimeout,
+    GenerateRequest,
+    Generation,
+    Sample,
+    Score,
+    ScoreRequest,
+    check_spans,
+)
+
+
+class VllmEngine:
+    """An AsyncLLM behind the Engine protocol. Make it inside a running event loop.
+
+    Args:
+        model: a folder or hub id.
+        options: more engine arguments of vLLM, as in its documentation.
+
+    Raises:
+        EngineError: vLLM could not load the model.
+    """
+
+    def __init__(self, model: str, **options: Any) -> None:
+        from vllm import SamplingParams
+        from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+        from vllm.v1.engine.async_llm import AsyncLLM
+
+        self._params: Any = SamplingParams
+        self._structured: Any = StructuredOutputsParams
+        self._final = RequestOutputKind.FINAL_ONLY
+        arguments = {
+            "enable_prefix_caching": True,
+            "disable_log_stats": True,
+            # One backend, pinned: `auto` may pick another one per request, which vLLM refuses within one engine.
+            "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
+            **options,
+        }
+        try:
+            self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(model=model, **arguments))
+        except Exception as error:  # vLLM raises whatever its parts raise; the caller needs one kind with the reason
+            raise EngineError(f"vLLM could not load {model}: {error}") from error
+        config = self._llm.vllm_config.model_config
+        self._ids = itertools.count()
+        self._schemas: dict[str, Any] = {}
+        self.tokenizer = self._llm.get_tokenizer()
+        self.capabilities = Capabilities(model=model, context=int(config.max_model_len), score=True)
+
+    async def generate(self, request: GenerateRequest) -> Generation:
+        """See Engine.generate."""
+        ids = self.tokenizer.apply_chat_template(
+            [dict(message) for message in request.messages], add_generation_prompt=True, return_dict=False
+        )
+        room = self.capabilities.context - len(ids)
+        if room < 1:
+            raise BadRequest(f"the prompt has {len(ids)} tokens, the context {self.capabilities.context}")
+        params = self._params(
+            n=request.n,
+            temperature=request.temperature,
+            top_p=request.top_p,
+            seed=request.seed,
+            max_tokens=min(request.max_tokens, room),
+            stop=list(request.stop) or None,
+            structured_outputs=self._structured(json=request.json_schema) if request.json_schema else None,
+            output_kind=self._final,
+        )
+        output = await self._run(ids, params, request.timeout)
+        samples = tuple(
+            Sample(text=item.text, finish=str(item.finish_reason or "stop"), tokens=len(item.token_ids))
+            for item in sorted(output.outputs, key=lambda item: item.index)
+        )
+        return Generation(samples, prompt_tokens=len(ids), cached_tokens=int(output.num_cached_tokens or 0))
+
+    async def score(self, request: ScoreRequest) -> Score:
+        """See Engine.score; one forward pass over the tokens, without the prefix cache."""
+        check_spans(request)
+        ids = list(request.token_ids)
+        if len(ids) >= self.capabilities.context:
+            raise BadRequest(f"{len(ids)} tokens to score, the context is {self.capabilities.context}")
+        params = self._params(max_tokens=1, temperature=0.0, prompt_logprobs=0, output_kind=self._final)
+        output = await self._run(ids, params, request.timeout)
+        rows = output.prompt_logprobs
+        return Score(
+            tuple(tuple(float(rows[i][ids[i]].logprob) for i in range(start, end)) for start, end in request.spans)
+        )
+
+    async def _run(self, ids: list[int], params: Any, timeout: float) -> Any:
+        from vllm import TokensPrompt
+        from vllm.exceptions import MaxQueuedTokensError, QueueOverflowError, VLLMClientError
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        request_id = f"r{next(self._ids)}"
+        last: Any = None
+        try:
+            async with asyncio.timeout(timeout):
+                # Leaving the loop early (deadline, cancellation) makes vLLM abort the request.
+                async for output in self._llm.generate(TokensPrompt(prompt_token_ids=ids), params, request_id):
+                    last = output
+        except TimeoutError as error:
+            raise EngineTimeout(f"no answer within {timeout:.0f} s") from error
+        except EngineDeadError as error:
+            raise EngineDead(str(error)) from error
+        except (QueueOverflowError, MaxQueuedTokensError) as error:
+            raise EngineFull(str(error)) from error
+        except (ValueError, VLLMClientError) as error:
+            raise BadRequest(str(error)) from error
+        if last is None or not last.finished:
+            raise EngineError("the engine ended the request without an answer")
+        return last
+
+    @property
+    def dead(self) -> bool:
+        """True once the engine's child process is gone."""
+        return bool(self._llm.errored)
+
+    async def close(self) -> None:
+        """Stop the engine and its child process."""
+        self._llm.shutdown()

@@ -1,0 +1,188 @@
+"""Walking JSON Schemas of the common kind: values that code can draw, the holes that a model must fill, the leaves.
+
+A *hole* is a value that needs words or judgement: a free string, or a number without bounds. Everything else (enums,
+booleans, bounded numbers, dates, times) is drawn from a seeded generator: it costs no tokens and never collapses to the
+model's favourite.
+"""
+
+from __future__ import annotations
+
+import datetime
+import random
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+MAX_STRING = 40
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Hole:
+    """A value for a model to invent. `path` leads to it; `name` is unique among its siblings in one request."""
+
+    path: Path
+    name: str
+    description: str
+    example: Any
+    schema: dict[str, Any]
+
+
+def example_of(schema: dict[str, Any]) -> Any:
+    """The first example or default that a schema carries, else None."""
+    examples = schema.get("examples")
+    if isinstance(examples, list) and examples:
+        return examples[0]
+    return schema.get("example", schema.get("default"))
+
+
+def draw(schema: dict[str, Any], rng: random.Random, today: datetime.date, optional: float) -> tuple[Any, list[Hole]]:
+    """A value for an object schema with None at its holes, and the holes. `optional` is the share of optional values."""
+    holes: list[Hole] = []
+    value = _draw(schema, rng, today, optional, (), "", holes)
+    return value, holes
+
+
+def _draw(
+    schema: dict[str, Any], rng: random.Random, today: datetime.date, optional: float, path: Path, name: str, holes: list[Hole]
+) -> Any:
+    if "const" in schema:
+        return schema["const"]
+    if schema.get("enum"):
+        return rng.choice(schema["enum"])
+    kind = schema.get("type", "object" if "properties" in schema else "string")
+    if isinstance(kind, list):
+        kind = next((item for item in kind if item != "null"), "null")
+    if kind == "object":
+        required = set(schema.get("required", ()))
+        return {
+            key: _draw(below, rng, today, optional, (*path, key), key, holes)
+            for key, below in (schema.get("properties") or {}).items()
+            if isinstance(below, dict) and (key in required or rng.random() < optional)
+        }
+    if kind == "array":
+        low = int(schema.get("minItems", 1))
+        count = rng.randint(max(low, 1), max(low, 1, min(int(schema.get("maxItems", 2)), 2)))
+        items = schema.get("items") or {}
+        if items.get("enum"):
+            return rng.sample(items["enum"], min(count, len(items["enum"])))
+        return [_draw(items, rng, today, optional, (*path, index), f"{name}_{index + 1}", holes) for index in range(count)]
+    if kind == "boolean":
+        return rng.random() < 0.75
+    if kind in ("integer", "number") and (bounds := _bounds(schema, kind)):
+        return _number(schema, kind, bounds, rng)
+    if kind == "string" and (text := _timed(schema, rng, today)) is not None:
+        return text
+    if kind == "null":
+        return None
+    example = example_of(schema)
+    if kind == "string" and isinstance(example, str) and is_code(name, example):
+        return _renumber(example, rng)
+    holes.append(Hole(path, name, str(schema.get("description") or name), example, bounded(schema, kind)))
+    return None
+
+
+def is_code(name: str, example: str) -> bool:
+    """True for identifiers such as FL-2041: a name that says id, number or code and an example with digits."""
+    words = set(re.split(r"[_\W]+", name.lower()))
+    named = bool(words & {"id", "number", "code", "reference", "key", "no"})
+    return named and len(example) <= 16 and " " not in example and sum(map(str.isdigit, example)) >= 2
+
+
+def _renumber(example: str, rng: random.Random) -> str:
+    return re.sub(r"\d", lambda _: str(rng.randint(1, 9)), example)
+
+
+def _bounds(schema: dict[str, Any], kind: str) -> tuple[float, float] | None:
+    step = 1 if kind == "integer" else 0.1
+    low = schema.get("minimum", schema["exclusiveMinimum"] + step if "exclusiveMinimum" in schema else None)
+    high = schema.get("maximum", schema["exclusiveMaximum"] - step if "exclusiveMaximum" in schema else None)
+    return None if low is None or high is None or low > high else (low, high)
+
+
+def _number(schema: dict[str, Any], kind: str, bounds: tuple[float, float], rng: random.Random) -> Any:
+    low, high = bounds
+    example = example_of(schema)
+    if isinstance(example, int | float) and not isinstance(example, bool) and high - low > 20 and example > 0:
+        low, high = max(low, example * 0.4), min(high, example * 2.5)  # the example tells what is usual
+    # People name small, round numbers; a wide range is drawn near its lower end.
+    value = rng.uniform(low, high) if high - low <= 100 else low + (high - low) * rng.random() ** 3
+    step = schema.get("multipleOf") or (1 if kind == "integer" else 0.1)
+    if kind == "integer" and high - low > 200 and "multipleOf" not in schema:
+        step = 5
+    value = min(max(round(value / step) * step, bounds[0]), bounds[1])
+    return int(value) if kind == "integer" else round(float(value), 2)
+
+
+def _timed(schema: dict[str, Any], rng: random.Random, today: datetime.date) -> str | None:
+    described = f"{schema.get('description', '')}".lower()
+    if schema.get("format") == "date" or "yyyy-mm-dd" in described:
+        return str(today + datetime.timedelta(days=rng.randint(1, 60)))
+    clock = f"{rng.randint(7, 21):02d}:{rng.choice((0, 15, 30, 45)):02d}"
+    if schema.get("format") == "time" or "hh:mm" in described:
+        return f"{clock}:00Z" if schema.get("format") == "time" else clock
+    if schema.get("format") == "date-time":
+        return f"{today + datetime.timedelta(days=rng.randint(1, 60))}T{clock}:00Z"
+    return None
+
+
+def bounded(schema: dict[str, Any], kind: str) -> dict[str, Any]:
+    """What a decoder is held to for a hole: its type with bounds. Full validation follows after decoding."""
+    if kind == "integer":
+        low = int(schema.get("minimum", 1))
+        return {"type": "integer", "minimum": low, "maximum": int(schema.get("maximum", low + 9999))}
+    if kind == "number":
+        return {"type": "number"}
+    return {
+        "type": "string",
+        "minLength": max(1, min(int(schema.get("minLength", 1)), MAX_STRING)),
+        "maxLength": min(int(schema.get("maxLength", MAX_STRING)), MAX_STRING),
+    }
+
+
+def fill(value: Any, holes: list[Hole], found: dict[str, Any]) -> Any:
+    """`value` with each hole's answer in its place."""
+    for hole in holes:
+        node = value
+        for key in hole.path[:-1]:
+            node = node[key]
+        answer = found[hole.name]
+        node[hole.path[-1]] = answer.strip() if isinstance(answer, str) else answer
+    return value
+
+
+def hole_schema(holes: list[Hole]) -> dict[str, Any]:
+    """The decoding schema of an object with one property a hole."""
+    return {
+        "type": "object",
+        "properties": {hole.name: hole.schema for hole in holes},
+        "required": [hole.name for hole in holes],
+        "additionalProperties": False,
+    }
+
+
+def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """The scalars of a JSON value with their paths, in document order."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from leaves(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from leaves(item, (*path, index))
+    else:
+        yield path, value
+
+
+def pointer(path: Path) -> str:
+    """A path as a JSON pointer (RFC 6901)."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def schema_at(schema: Any, path: Path) -> dict[str, Any]:
+    """The sub-schema that a path of properties and items leads to, {} where the schema says nothing."""
+    for part in path:
+        if not isinstance(schema, dict):
+            return {}
+        schema = schema.get("items") if isinstance(part, int) else (schema.get("properties") or {}).get(part)
+    return schema if isinstance(schema, dict) else {}

@@ -1,0 +1,67 @@
+"""Reading hostile JSON: size and depth are checked before a parser sees the text."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from toolace_ray.schema import MAX_DEPTH
+
+MAX_CHARS = 1 << 18  # a quarter of a million characters: far above any call, far below what hurts
+_OPEN, _CLOSE = "[{(", "]})"
+
+
+class LimitExceeded(ValueError):
+    """The text is larger or deeper than we parse."""
+
+
+def check_text(text: str, *, max_chars: int = MAX_CHARS, max_depth: int = MAX_DEPTH) -> None:
+    """Raise LimitExceeded for a text that is too long or whose brackets, outside double quotes, nest too deep."""
+    if len(text) > max_chars:
+        raise LimitExceeded(f"{len(text)} characters, the limit is {max_chars}")
+    if sum(text.count(bracket) for bracket in _OPEN) <= max_depth:
+        return
+    depth, quoted, escaped = 0, False, False
+    for character in text:
+        if quoted:
+            if escaped:
+                escaped = False
+            elif character == "\\":
+                escaped = True
+            elif character == '"':
+                quoted = False
+        elif character == '"':
+            quoted = True
+        elif character in _OPEN:
+            depth += 1
+            if depth > max_depth:
+                raise LimitExceeded(f"brackets nest deeper than {max_depth}")
+        elif character in _CLOSE:
+            depth -= 1
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"{text} is out of range")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("an object repeats a key")
+    return result
+
+
+DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique)
+
+
+def load_json(text: str, *, max_chars: int = MAX_CHARS) -> Any:
+    """Parse one JSON document strictly: no NaN, no repeated keys, within the limits. Raises ValueError."""
+    check_text(text, max_chars=max_chars)
+    return DECODER.decode(text)

@@ -1,0 +1,180 @@
+"""The records of the product: APIs, tool calls, messages, dialogs and verdicts.
+
+Invariants: a record never changes after it is made; an unknown field is an error; arguments are JSON values (no NaN, no
+infinity, no lone surrogates); an API's id is the hash of what a model sees of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+MAX_DEPTH = 64
+
+DialogType = Literal["single", "parallel", "dependent", "non_tool"]
+DIALOG_TYPES: tuple[DialogType, ...] = ("single", "parallel", "dependent", "non_tool")
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces: the same value always gives the same text."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(*parts: str, length: int = 16) -> str:
+    """The first `length` hexadecimal digits of the SHA-256 over the parts; parts can't run into each other."""
+    joined = "".join(f"{len(part)}:{part}" for part in parts)
+    return hashlib.sha256(joined.encode("utf-8", "surrogatepass")).hexdigest()[:length]
+
+
+def check_json(value: Any, depth: int = 0) -> Any:
+    """Return `value` if it is plain JSON no deeper than MAX_DEPTH; raise ValueError otherwise."""
+    if depth > MAX_DEPTH:
+        raise ValueError(f"nested deeper than {MAX_DEPTH}")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise ValueError(f"object key {key!r} is no string")
+            check_json(key, depth + 1)
+            check_json(item, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            check_json(item, depth + 1)
+    elif isinstance(value, str):
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            raise ValueError("a string holds a lone surrogate")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{value} is not a JSON number")
+    elif value is not None and not isinstance(value, bool | int):
+        raise ValueError(f"{type(value).__name__} is not a JSON type")
+    return value
+
+
+Json = Annotated[Any, AfterValidator(check_json)]
+JsonObject = Annotated[dict[str, Any], AfterValidator(check_json)]
+
+
+class Record(BaseModel):
+    """Base of all records: frozen and strict about field names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ApiError(Record):
+    """An error that an API documents: what a failing call returns."""
+
+    code: str
+    message: str
+
+
+class Lineage(Record):
+    """Where an API comes from: parent API, indicators applied, source documents (ids)."""
+
+    parent: str | None = None
+    indicators: tuple[str, ...] = ()
+    documents: tuple[str, ...] = ()
+    source: Literal["synthesised", "openapi", "mcp"] = "synthesised"
+
+
+class Api(Record):
+    """One callable API. `parameters` and `returns` are JSON Schemas (draft 2020-12); `parameters` is an object schema."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    name: str
+    description: str
+    parameters: JsonObject
+    returns: JsonObject
+    errors: tuple[ApiError, ...] = ()
+    side_effects: bool = False
+    domain: tuple[str, ...] = ()
+    functionalities: tuple[str, ...] = ()
+    lineage: Lineage = Lineage()
+    example_arguments: JsonObject | None = None
+    example_return: Json = None
+
+    @cached_property
+    def id(self) -> str:
+        """Content hash of name, description, parameters and returns: 16 hexadecimal digits."""
+        return digest(self.name, self.description, canonical_json(self.parameters), canonical_json(self.returns))
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Names of the required parameters, as the schema lists them."""
+        return tuple(self.parameters.get("required", ()))
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        """Parameter name -> its schema."""
+        return self.parameters.get("properties") or {}
+
+    def tool(self) -> dict[str, Any]:
+        """What the assistant is shown of the API: name, description, parameters."""
+        return {"name": self.name, "description": self.description, "parameters": self.parameters}
+
+
+class ToolCall(Record):
+    """One call: `id` pairs it with its result; `arguments` is an object, never a string of JSON."""
+
+    id: str = ""
+    name: str
+    arguments: JsonObject
+
+    def key(self) -> str:
+        """The call without its id, normalised for comparison."""
+        return canonical_json([self.name, self.arguments])
+
+
+class Message(Record):
+    """One message. `tool_call_id` and `name` belong to tool results; `train` false masks the turn from the loss."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    name: str | None = None
+    train: bool = True
+
+
+class Provenance(Record):
+    """Where one argument value comes from.
+
+    `path` is a JSON pointer into the call's arguments; `source` says how the value was traced; `message` is the index
+    of the message it was found in (None for defaults).
+    """
+
+    call_id: str
+    path: str
+    source: Literal["literal", "normalised", "tool_output", "default", "none"]
+    message: int | None = None
+
+
+class Verdict(Record):
+    """One finding of the rule layer or of an expert. `turn` is a message index, None for the dialog as a whole."""
+
+    stage: Literal["generate", "rules", "experts", "surplus", "gate", "source"]
+    rule: str
+    severity: Literal["reject", "mask", "warn"] = "reject"
+    turn: int | None = None
+    evidence: str = ""
+
+
+class Dialog(Record):
+    """One dialog. `tools` are the candidate APIs in the order shown; `today` is the dialog's date (ISO 8601)."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    id: str
+    type: DialogType
+    attempt: int = Field(ge=0)
+    seed: int
+    today: str
+    tools: tuple[Api, ...]
+    messages: tuple[Message, ...]
+    provenance: tuple[Provenance, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    meta: JsonObject = Field(default_factory=dict)

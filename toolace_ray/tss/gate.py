@@ -1,0 +1,76 @@
+"""The gate every API passes before it joins the pool, real or synthesised.
+
+Each check is one rule with an id; all of an API's faults are reported, not the first alone.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from toolace_ray.engines.simulated import instance
+from toolace_ray.schema import Api, Verdict
+from toolace_ray.validation import SchemaError, check_schema, errors
+
+NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+MAX_PARAMETERS = 32
+
+
+def check(api: Api) -> list[Verdict]:
+    """The gate's findings; an empty list lets the API in."""
+    return [Verdict(stage="gate", rule=rule, evidence=evidence[:300]) for rule, evidence in _findings(api)]
+
+
+def _findings(api: Api) -> Iterator[tuple[str, str]]:
+    if not NAME.fullmatch(api.name):
+        yield "name", f"{api.name!r} does not match {NAME.pattern}"
+    if len(api.description.strip()) < 10:
+        yield "description", f"{api.name} has no real description: {api.description!r}"
+    sound = True
+    for part, schema in (("parameters", api.parameters), ("returns", api.returns)):
+        try:
+            check_schema(schema)
+        except SchemaError as error:
+            sound = False
+            yield "schema", f"{part} of {api.name}: {error}"
+    if not sound:
+        return
+    if api.parameters.get("type") != "object":
+        yield "parameters_object", f"the parameters of {api.name} are no object schema"
+        return
+    if len(api.properties) > MAX_PARAMETERS:
+        yield "parameter_count", f"{api.name} has {len(api.properties)} parameters, the limit is {MAX_PARAMETERS}"
+    stray = set(api.required) - set(api.properties)
+    if stray:
+        yield "required", f"{api.name} requires {sorted(stray)}, which are not among its properties"
+        return
+    for path in undescribed(api.parameters):
+        yield "parameter_description", f"{api.name}: parameter {path} has no description"
+    if not api.returns.get("properties") and api.returns.get("type") in (None, "object"):
+        yield "returns", f"{api.name} does not say what it returns"
+    yield from _examples(api)
+
+
+def _examples(api: Api) -> Iterator[tuple[str, str]]:
+    rng = random.Random(api.id)
+    for rule, schema, example in (
+        ("example_call", api.parameters, api.example_arguments),
+        ("example_return", api.returns, api.example_return),
+    ):
+        # An imported API without examples is tried with a drawn value: a schema nothing fits must not pass.
+        shown = instance(schema, rng) if example is None else example
+        if found := errors(schema, shown, 1):
+            yield rule, f"{api.name}: {found[0]}"
+
+
+def undescribed(schema: Any, path: str = "") -> Iterator[str]:
+    """Names of the properties, at any depth, without a description."""
+    for name, below in ((schema or {}).get("properties") or {}).items():
+        if isinstance(below, dict):
+            if not str(below.get("description") or "").strip():
+                yield f"{path}{name}"
+            yield from undescribed(below, f"{path}{name}.")
+            if isinstance(below.get("items"), dict):
+                yield from undescribed(below["items"], f"{path}{name}[].")
