@@ -155,7 +155,9 @@ class VerifyConfig(Section):
 
     max_message_chars: int = content(4000, "A message longer than this is rejected.", ge=100)
     disabled_rules: tuple[str, ...] = content((), "Ids of rules to switch off (`toolace check` lists the rules).")
-    consistency_votes: int = content(3, "Votes of the consistency expert, decided by majority; 0 switches it off.", ge=0)
+    consistency_votes: int = content(
+        3, "Votes of the consistency expert, decided by majority; 0 switches it off.", ge=0
+    )
 
     @field_validator("consistency_votes")
     @classmethod
@@ -175,7 +177,9 @@ class ExecutionConfig(Section):
     shard_seconds: float = execution(10.0, "Seconds after which a worker commits what it has.", gt=0)
     verify_concurrency: int = execution(2, "Ray Data tasks at once in each verification stage.", ge=1)
     request_timeout: float = execution(600.0, "Seconds one model request may take, over all resends.", gt=0)
-    affinity_margin: int = execution(8, "A dialog leaves its replica when that has this many more requests than the least loaded.", ge=0)
+    affinity_margin: int = execution(
+        8, "A dialog leaves its replica when that has this many more requests than the least loaded.", ge=0
+    )
 
 
 class Config(Section):
@@ -185,7 +189,7 @@ class Config(Section):
     ray: RayConfig = RayConfig()
     pools: dict[str, PoolConfig] = Field({"small": PoolConfig()}, description="Pools by name.", min_length=1)
     roles: dict[Role, str | dict[str, float]] = Field(
-        {role: "small" for role in ROLES},  # type: ignore[misc]
+        dict.fromkeys(ROLES, "small"),  # type: ignore[misc]
         description="Role -> pool, or role -> {pool: weight} for a mix of teachers.",
     )
     sources: SourcesConfig = SourcesConfig()
@@ -347,7 +351,9 @@ def document() -> str:
         if rows:
             doc = (model.__doc__ or "").strip()
             title = prefix.rstrip(".") or "top level"
-            lines.extend(["", f"## {title}", "", doc, "", "| key | default | kind | meaning |", "| --- | --- | --- | --- |"])
+            lines.extend(
+                ["", f"## {title}", "", doc, "", "| key | default | kind | meaning |", "| --- | --- | --- | --- |"]
+            )
             lines.extend(rows)
         for nested, deeper, kept in below:
             section(nested, deeper, kept)

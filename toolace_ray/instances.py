@@ -45,7 +45,13 @@ def draw(schema: dict[str, Any], rng: random.Random, today: datetime.date, optio
 
 
 def _draw(
-    schema: dict[str, Any], rng: random.Random, today: datetime.date, optional: float, path: Path, name: str, holes: list[Hole]
+    schema: dict[str, Any],
+    rng: random.Random,
+    today: datetime.date,
+    optional: float,
+    path: Path,
+    name: str,
+    holes: list[Hole],
 ) -> Any:
     if "const" in schema:
         return schema["const"]
@@ -67,7 +73,9 @@ def _draw(
         items = schema.get("items") or {}
         if items.get("enum"):
             return rng.sample(items["enum"], min(count, len(items["enum"])))
-        return [_draw(items, rng, today, optional, (*path, index), f"{name}_{index + 1}", holes) for index in range(count)]
+        return [
+            _draw(items, rng, today, optional, (*path, index), f"{name}_{index + 1}", holes) for index in range(count)
+        ]
     if kind == "boolean":
         return rng.random() < 0.75
     if kind in ("integer", "number") and (bounds := _bounds(schema, kind)):

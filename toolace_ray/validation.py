@@ -11,6 +11,8 @@ import jsonschema_rs
 from toolace_ray.schema import MAX_DEPTH, canonical_json
 
 MAX_SCHEMA_CHARS = 1 << 16
+_KEPT = 4096  # compiled schemas kept, some kilobytes each
+_BY_KEY: dict[str, Any] = {}
 
 
 class SchemaError(ValueError):
@@ -39,10 +41,27 @@ def check_schema(schema: Any) -> None:
     _validator(canonical_json(schema))
 
 
-def errors(schema: Any, value: Any, limit: int = 5) -> list[str]:
-    """Up to `limit` violations of `value` under `schema`, each with its place; empty when valid. Raises SchemaError."""
+def errors(schema: Any, value: Any, limit: int = 5, *, key: str | None = None) -> list[str]:
+    """Up to `limit` violations of `value` under `schema`, each with its place; empty when valid.
+
+    Args:
+        key: a name for the schema (such as an API's content hash) under which its compiled form is kept; equal keys
+            must mean equal schemas. Without one the schema's text is the key.
+
+    Raises:
+        SchemaError: see check_schema.
+    """
     found = []
-    for error in _validator(canonical_json(schema)).iter_errors(value):
+    if key is None:
+        validator = _validator(canonical_json(schema))
+    else:
+        validator = _BY_KEY.get(key)
+        if validator is None:
+            validator = _validator(canonical_json(schema))
+            if len(_BY_KEY) >= _KEPT:
+                _BY_KEY.clear()
+            _BY_KEY[key] = validator
+    for error in validator.iter_errors(value):
         where = "/".join(map(str, error.instance_path)) or "the value"
         found.append(f"{where}: {error.message[:200]}")
         if len(found) >= limit:
@@ -50,7 +69,7 @@ def errors(schema: Any, value: Any, limit: int = 5) -> list[str]:
     return found
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_KEPT)
 def _validator(text: str) -> Any:
     if len(text) > MAX_SCHEMA_CHARS:
         raise SchemaError(f"the schema has {len(text)} characters, the limit is {MAX_SCHEMA_CHARS}")

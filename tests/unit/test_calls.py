@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolace_ray.calls import SYNTAXES, ParseFailure, Parsed
+from toolace_ray.calls import SYNTAXES, Parsed, ParseFailure
 from toolace_ray.schema import ToolCall
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -36,7 +36,7 @@ def test_parse_gives_back_what_was_rendered(syntax, calls):
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
-@given(text=st.text(max_size=200) | st.text(alphabet='[]{}()<>"\',=;tool_call/|*name:arguments 1', max_size=120))
+@given(text=st.text(max_size=200) | st.text(alphabet="[]{}()<>\"',=;tool_call/|*name:arguments 1", max_size=120))
 def test_any_text_gives_a_value(syntax, text):
     assert isinstance(SYNTAXES[syntax].parse(text), Parsed | ParseFailure)
 

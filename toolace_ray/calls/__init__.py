@@ -9,7 +9,7 @@ from __future__ import annotations
 from types import ModuleType
 
 from toolace_ray.calls import hermes, llama3, openai, pythonic, toolace
-from toolace_ray.calls.result import ParseFailure, Parsed
+from toolace_ray.calls.result import Parsed, ParseFailure
 
 SYNTAXES: dict[str, ModuleType] = {
     "openai": openai,

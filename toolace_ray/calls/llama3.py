@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from toolace_ray.calls.result import (
     CallSyntaxError,
-    ParseFailure,
     Parsed,
+    ParseFailure,
     decode_json,
     guarded,
     make_call,

@@ -8,8 +8,8 @@ from typing import Any
 
 from toolace_ray.calls.result import (
     CallSyntaxError,
-    ParseFailure,
     Parsed,
+    ParseFailure,
     decode_json,
     guarded,
     make_call,

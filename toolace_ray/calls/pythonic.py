@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from toolace_ray.calls import brackets
-from toolace_ray.calls.result import ParseFailure, Parsed, guarded
+from toolace_ray.calls.result import Parsed, ParseFailure, guarded
 from toolace_ray.schema import ToolCall
 
 _NAME = re.compile(r"([A-Za-z0-9_.\-]+)\s*\(")
@@ -20,7 +20,9 @@ def render(calls: Sequence[ToolCall]) -> str:
 
 
 def _render_call(call: ToolCall) -> str:
-    plain = [f"{k}={brackets.literal(v)}" for k, v in call.arguments.items() if k.isidentifier() and not keyword.iskeyword(k)]
+    plain = [
+        f"{k}={brackets.literal(v)}" for k, v in call.arguments.items() if k.isidentifier() and not keyword.iskeyword(k)
+    ]
     other = {k: v for k, v in call.arguments.items() if not k.isidentifier() or keyword.iskeyword(k)}
     return f"{call.name}({', '.join([*plain, f'**{brackets.literal(other)}'] if other else plain)})"
 

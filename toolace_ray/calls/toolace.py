@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from toolace_ray.calls import brackets
-from toolace_ray.calls.result import ParseFailure, Parsed, guarded
+from toolace_ray.calls.result import Parsed, ParseFailure, guarded
 from toolace_ray.limits import load_json
 from toolace_ray.schema import ToolCall
 

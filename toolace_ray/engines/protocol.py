@@ -36,7 +36,7 @@ class GenerateRequest:
     max_tokens: int = 256
     n: int = 1
     temperature: float = 0.7
-    top_p: float = 0.95
+    top_p: float = 1.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
     json_schema: dict[str, Any] | None = None

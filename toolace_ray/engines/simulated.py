@@ -26,10 +26,40 @@ from toolace_ray.engines.protocol import (
 from toolace_ray.limits import DECODER
 from toolace_ray.schema import canonical_json, digest
 
-WORDS = (
-    "amber birch cedar delta ember fjord grove harbor island juniper kelp lagoon maple north orchid prairie quartz "
-    "river summit tundra upland valley willow yarrow zenith breeze canyon dune echo forest glacier meadow"
-).split()
+WORDS = [
+    "amber",
+    "birch",
+    "cedar",
+    "delta",
+    "ember",
+    "fjord",
+    "grove",
+    "harbor",
+    "island",
+    "juniper",
+    "kelp",
+    "lagoon",
+    "maple",
+    "north",
+    "orchid",
+    "prairie",
+    "quartz",
+    "river",
+    "summit",
+    "tundra",
+    "upland",
+    "valley",
+    "willow",
+    "yarrow",
+    "zenith",
+    "breeze",
+    "canyon",
+    "dune",
+    "echo",
+    "forest",
+    "glacier",
+    "meadow",
+]
 CHARS_PER_TOKEN = 4
 
 
@@ -85,7 +115,10 @@ class SimulatedEngine:
         await self._serve(0, request.timeout)
         ids = request.token_ids
         return Score(
-            tuple(tuple(-random.Random(ids[i] * 31 + ids[i - 1]).expovariate(1) for i in range(*span)) for span in request.spans)
+            tuple(
+                tuple(-random.Random(ids[i] * 31 + ids[i - 1]).expovariate(1) for i in range(*span))
+                for span in request.spans
+            )
         )
 
     async def _serve(self, tokens: int, timeout: float) -> None:
@@ -100,16 +133,22 @@ class SimulatedEngine:
 
 
 def sentence(prompt: str, rng: random.Random, slip: float) -> str:
-    """A sentence with every scalar of the prompt's last JSON object, but for one with probability `slip`."""
-    values = _leaves(_last_object(prompt))
-    if values and rng.random() < slip:
+    """A sentence with every scalar of the prompt's last JSON value, but for one with probability `slip`.
+
+    A prompt without JSON is answered by a question about its last line or by a refusal.
+    """
+    values = _leaves(_last_json(prompt))
+    if not values:
+        about = prompt.strip().splitlines()[-1].partition(":")[2].strip() or "it"
+        return rng.choice((f"Could you tell me the {about[:80]}?", "I'm sorry, I can't do that with what I have."))
+    if rng.random() < slip:
         values.pop(rng.randrange(len(values)))
-    opening = rng.choice(("Please help me", "I need this", "Could you do this for me", "Here is what matters"))
-    return f"{opening} about the {rng.choice(WORDS)} {rng.choice(WORDS)}: {', '.join(values)}." if values else f"{opening} now."
+    opening = rng.choice(("Please help me", "I need this", "Could you do this for me", "This is what matters"))
+    return f"{opening} about the {rng.choice(WORDS)} {rng.choice(WORDS)}: {', '.join(values)}."
 
 
-def _last_object(text: str) -> Any:
-    for match in reversed(list(re.finditer(r"^[^{\n]*(?=[{\[])", text, re.MULTILINE))):
+def _last_json(text: str) -> Any:
+    for match in reversed(list(re.finditer(r"^[^{\[\n]*(?=[{\[])", text, re.MULTILINE))):
         try:
             return DECODER.raw_decode(text, match.end())[0]
         except (ValueError, RecursionError):
@@ -117,12 +156,14 @@ def _last_object(text: str) -> Any:
     return None
 
 
-def _leaves(value: Any) -> list[str]:
+def _leaves(value: Any, name: str = "it") -> list[str]:
     if isinstance(value, dict):
-        return [leaf for item in value.values() for leaf in _leaves(item)]
+        return [leaf for key, item in value.items() for leaf in _leaves(item, key)]
     if isinstance(value, list):
-        return [leaf for item in value for leaf in _leaves(item)]
-    return [] if value is None else [("yes" if value else "no") if isinstance(value, bool) else str(value)]
+        return [leaf for item in value for leaf in _leaves(item, name)]
+    if isinstance(value, bool):
+        return [name if value else f"no {name}"]
+    return [] if value is None else [str(value)]
 
 
 def instance(schema: Any, rng: random.Random, first_choice: float = 0.5, depth: int = 0) -> Any:

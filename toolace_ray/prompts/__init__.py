@@ -20,7 +20,7 @@ from toolace_ray.schema import digest
 
 _HEADER = re.compile(r"^### (system|user|assistant)\n", re.MULTILINE)
 _ENVIRONMENT = jinja2.Environment(
-    undefined=jinja2.StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True  # noqa: S701  (no HTML)
+    undefined=jinja2.StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
 )
 _ENVIRONMENT.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
 
@@ -43,9 +43,7 @@ def prompt(name: str) -> Prompt:
     """The prompt in `<name>.jinja` beside this file."""
     source = Path(__file__).with_name(f"{name}.jinja").read_text(encoding="utf-8")
     parts = _HEADER.split(source)[1:]
-    messages = tuple(
-        (role, _ENVIRONMENT.from_string(text)) for role, text in zip(parts[::2], parts[1::2], strict=True)
-    )
+    messages = tuple((role, _ENVIRONMENT.from_string(text)) for role, text in zip(parts[::2], parts[1::2], strict=True))
     return Prompt(name, digest(source, length=12), messages)
 
 

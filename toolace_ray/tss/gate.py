@@ -11,16 +11,25 @@ from collections.abc import Iterator
 from typing import Any
 
 from toolace_ray.engines.simulated import instance
-from toolace_ray.schema import Api, Verdict
+from toolace_ray.schema import Api, Verdict, canonical_json
 from toolace_ray.validation import SchemaError, check_schema, errors
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 MAX_PARAMETERS = 32
 
 
+_KEPT = 65536  # verdict lists kept; nearly all are empty
+_CHECKED: dict[tuple[str, str], list[Verdict]] = {}
+
+
 def check(api: Api) -> list[Verdict]:
-    """The gate's findings; an empty list lets the API in."""
-    return [Verdict(stage="gate", rule=rule, evidence=evidence[:300]) for rule, evidence in _findings(api)]
+    """The gate's findings; an empty list lets the API in. Kept by content: a dialog's tools are checked once a process."""
+    key = (api.id, canonical_json([api.example_arguments, api.example_return]))
+    if key not in _CHECKED:
+        if len(_CHECKED) >= _KEPT:
+            _CHECKED.clear()
+        _CHECKED[key] = [Verdict(stage="gate", rule=rule, evidence=text[:300]) for rule, text in _findings(api)]
+    return _CHECKED[key]
 
 
 def _findings(api: Api) -> Iterator[tuple[str, str]]:

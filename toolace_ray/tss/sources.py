@@ -215,9 +215,8 @@ def _dialect(schema: Any) -> Any:
     if schema.get("nullable") is True and isinstance(result.get("type"), str):
         result["type"] = [result["type"], "null"]
     for flag, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
-        if isinstance(result.get(flag), bool):
-            if result.pop(flag) and bound in result:
-                result[flag] = result.pop(bound)
+        if isinstance(result.get(flag), bool) and result.pop(flag) and bound in result:
+            result[flag] = result.pop(bound)
     if isinstance(result.get("properties"), dict):
         result["properties"] = {key: _dialect(below) for key, below in result["properties"].items()}
     for key in ("items", "additionalProperties"):

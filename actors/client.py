@@ -1,0 +1,148 @@
+"""The pool client: what a worker process has of a pool. It is an Engine; it routes by itself.
+
+Invariants: a request is answered once or fails with one EngineError; it is never given to a replica that is known to be
+full while another one has room; no request outlives its deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import ray
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError, TaskCancelledError
+
+from actors.replica import Reply
+from toolace_ray.engines.protocol import (
+    Capabilities,
+    EngineDead,
+    EngineError,
+    EngineTimeout,
+    GenerateRequest,
+    Generation,
+    Score,
+    ScoreRequest,
+)
+
+REMEMBERED = 4096  # dialogs whose last replica is kept in mind
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
+
+
+@dataclasses.dataclass
+class _Seen:
+    """What this client knows of a replica: its own requests there, and what others had there when it last replied."""
+
+    mine: int = 0
+    others: int = 0
+    down_until: float = 0.0
+
+    @property
+    def load(self) -> int:
+        return self.mine + self.others
+
+
+class PoolClient:
+    """An Engine over the replicas of one pool.
+
+    Args:
+        name: the pool's name, for messages.
+        replicas: actor handles of Replica.
+        capabilities: the replicas', all equal.
+        margin: how many more requests than the least loaded the replica used last may have and still be chosen.
+    """
+
+    def __init__(self, name: str, replicas: Sequence[Any], capabilities: Capabilities, margin: int) -> None:
+        self.name = name
+        self.capabilities = capabilities
+        self._replicas = list(replicas)
+        self._margin = margin
+        self._seen = [_Seen() for _ in self._replicas]
+        self._last: OrderedDict[str, int] = OrderedDict()
+
+    async def generate(self, request: GenerateRequest) -> Generation:
+        """See Engine.generate."""
+        value = await self._send("generate", request)
+        assert isinstance(value, Generation)
+        return value
+
+    async def score(self, request: ScoreRequest) -> Score:
+        """See Engine.score."""
+        value = await self._send("score", request)
+        assert isinstance(value, Score)
+        return value
+
+    def pick(self, affinity: str, avoid: frozenset[int] | set[int] = frozenset()) -> int | None:
+        """The replica for a request, or None when all are to be avoided or down."""
+        now = time.monotonic()
+        usable = [i for i, seen in enumerate(self._seen) if i not in avoid and seen.down_until <= now]
+        if not usable:
+            return None
+        least = min(usable, key=lambda i: self._seen[i].load)
+        last = self._last.get(affinity) if affinity else None
+        if last in usable and self._seen[last].load <= self._seen[least].load + self._margin:
+            return last
+        return least
+
+    async def _send(self, method: str, request: Any) -> Any:
+        deadline = time.monotonic() + request.timeout
+        refused: set[int] = set()
+        pause = FIRST_PAUSE
+        down = ""
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                reason = f"; last: {down}" if down else ""
+                raise EngineTimeout(f"pool {self.name}: no answer within {request.timeout:.0f} s{reason}")
+            index = self.pick(request.affinity, refused)
+            if index is None:
+                await asyncio.sleep(min(pause, left))
+                pause = min(2 * pause, LONGEST_PAUSE)
+                refused.clear()
+                continue
+            seen = self._seen[index]
+            seen.mine += 1
+            try:
+                reply = await self._ask(index, method, dataclasses.replace(request, timeout=left), left)
+            except (ActorDiedError, ActorUnavailableError, RayActorError) as error:
+                # Ray restarts it; until then the others serve, or we wait.
+                down = str(error).splitlines()[0]
+                seen.others, seen.down_until = 0, time.monotonic() + pause
+                refused.add(index)
+                continue
+            finally:
+                seen.mine -= 1
+            seen.others = max(0, reply.load - seen.mine)
+            if reply.status == "ok":
+                self._remember(request.affinity, index)
+                return reply.value
+            if isinstance(reply.value, EngineDead):
+                seen.down_until = time.monotonic() + pause
+                down = str(reply.value)
+            elif isinstance(reply.value, EngineError) and reply.status == "error":
+                raise reply.value
+            refused.add(index)
+
+    async def _ask(self, index: int, method: str, request: Any, left: float) -> Reply:
+        reference = getattr(self._replicas[index], method).remote(request)
+        try:
+            # The replica keeps the deadline itself; the extra seconds let its own word arrive first.
+            reply = await asyncio.wait_for(reference, left + 5)
+        except asyncio.CancelledError:
+            ray.cancel(reference)
+            raise
+        except (TimeoutError, TaskCancelledError) as error:
+            ray.cancel(reference)
+            raise EngineTimeout(f"pool {self.name}: a replica did not answer in time") from error
+        assert isinstance(reply, Reply)
+        return reply
+
+    def _remember(self, affinity: str, index: int) -> None:
+        if affinity:
+            self._last[affinity] = index
+            self._last.move_to_end(affinity)
+            if len(self._last) > REMEMBERED:
+                self._last.popitem(last=False)

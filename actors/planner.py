@@ -1,0 +1,319 @@
+"""The planner: which attempts are leased, which are resolved, and when a flow is done.
+
+Invariants: an attempt's number, id and seed never change; an attempt is leased to one worker at a time; a verdict
+counts once; the accepted attempts of a type are its N lowest-numbered passing ones without duplicates, which is decided
+only when everything below them is resolved. State is small: a frontier per type and what lies ahead of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+Lease = tuple[str, int]  # type and attempt
+
+
+@dataclass
+class Quota:
+    """One type's state. Attempts below `frontier` are resolved; `ahead` holds results above it (key, or None for a fail)."""
+
+    wanted: int
+    max_attempts: int
+    next: int = 0
+    frontier: int = 0
+    passed: int = 0
+    failed: int = 0
+    duplicates: int = 0
+    cut: int | None = None
+    returned: list[int] = field(default_factory=list)
+    leased: dict[int, str] = field(default_factory=dict)
+    drafted: set[int] = field(default_factory=set)
+    ahead: dict[int, str | None] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
+
+    def resolve(self, attempt: int, key: str | None) -> None:
+        """Record an attempt's verdict: its duplicate key when it passed (may be empty), None when it failed."""
+        if attempt < self.frontier or attempt in self.ahead:
+            return
+        self.leased.pop(attempt, None)
+        self.drafted.discard(attempt)
+        self.ahead[attempt] = key
+        while self.frontier in self.ahead:
+            result = self.ahead.pop(self.frontier)
+            if result is None:
+                self.failed += 1
+            elif result and result in self.seen:
+                self.duplicates += 1
+            else:
+                if result:
+                    self.seen.add(result)
+                self.passed += 1
+                if self.passed == self.wanted:
+                    self.cut = self.frontier
+            self.frontier += 1
+
+    @property
+    def outstanding(self) -> int:
+        """Attempts that are leased, or drafted and not yet judged."""
+        return len(self.leased) + len(self.drafted)
+
+    @property
+    def passing(self) -> int:
+        """Attempts known to pass, those ahead of the frontier included."""
+        return self.passed + sum(key is not None for key in self.ahead.values())
+
+    @property
+    def exhausted(self) -> bool:
+        """True when every attempt allowed is resolved."""
+        return self.frontier >= self.max_attempts
+
+    @property
+    def done(self) -> bool:
+        """True when the N accepted attempts are known, or can't be reached."""
+        return self.wanted == 0 or self.cut is not None or self.exhausted
+
+    def room(self) -> int:
+        """How many more attempts are worth leasing: what is still needed, by the rate seen so far, less what is out."""
+        need = self.wanted - self.passing
+        if self.done or need <= 0:
+            return 0
+        resolved = self.passing + self.failed + self.duplicates + sum(key is None for key in self.ahead.values())
+        rate = (self.passing + 1.5) / (resolved + 2)
+        left = self.max_attempts - self.next + len(self.returned)
+        return max(0, min(math.ceil(need / rate) - self.outstanding, left))
+
+    def lease(self, worker: str) -> int:
+        """The lowest attempt that nobody has."""
+        attempt = heapq.heappop(self.returned) if self.returned else self.next
+        self.next = max(self.next, attempt + 1)
+        self.leased[attempt] = worker
+        return attempt
+
+
+class Planner:
+    """The pure part: quotas, leases, budgets and the feed of committed shards.
+
+    Args:
+        quotas: type -> (wanted, attempts at most).
+        max_tokens: generated tokens that may be spent at most; 0 is no limit.
+        max_cost: money that may be spent at most; 0 is no limit.
+        verify: False where a worker's draft is final and counts as passed.
+    """
+
+    def __init__(
+        self, quotas: dict[str, tuple[int, int]], max_tokens: int = 0, max_cost: float = 0.0, verify: bool = True
+    ) -> None:
+        self.quotas = {kind: Quota(wanted, limit) for kind, (wanted, limit) in quotas.items()}
+        self.max_tokens = max_tokens
+        self.max_cost = max_cost
+        self.verify = verify
+        self.tokens = 0
+        self.prompt_tokens = 0
+        self.cost = 0.0
+        self.shards: list[tuple[str, list[str] | None]] = []
+        self._handed: dict[int, list[tuple[str, list[str] | None]]] = {}
+        self._registered: set[str] = set()
+
+    def restore(self, resolved: Iterable[tuple[str, int, str | None]], drafted: Iterable[tuple[str, int]]) -> None:
+        """Take over what an earlier start left: verdicts, and drafts that nobody judged yet."""
+        highest: dict[str, int] = {}
+        known: dict[str, set[int]] = {}
+        for kind, attempt, key in resolved:
+            if kind in self.quotas:
+                self.quotas[kind].resolve(attempt, key)
+                highest[kind] = max(highest.get(kind, -1), attempt)
+                known.setdefault(kind, set()).add(attempt)
+        for kind, attempt in drafted:
+            if kind in self.quotas and attempt not in known.get(kind, ()):
+                self.quotas[kind].drafted.add(attempt)
+                highest[kind] = max(highest.get(kind, -1), attempt)
+        for kind, top in highest.items():
+            quota = self.quotas[kind]
+            quota.next = top + 1
+            gaps = set(range(quota.frontier, top)) - known.get(kind, set()) - quota.drafted
+            quota.returned = sorted(gaps)
+
+    def spend(self, tokens: int, prompt_tokens: int, cost: float) -> None:
+        """Count what was spent."""
+        self.tokens += tokens
+        self.prompt_tokens += prompt_tokens
+        self.cost += cost
+
+    @property
+    def over_budget(self) -> str | None:
+        """Which budget is spent, else None."""
+        if self.max_tokens and self.tokens >= self.max_tokens:
+            return f"generate.max_tokens ({self.max_tokens}) is spent"
+        if self.max_cost and self.cost >= self.max_cost:
+            return f"generate.max_cost ({self.max_cost:g}) is spent"
+        return None
+
+    @property
+    def done(self) -> bool:
+        """True when every type is done, or a budget is spent and nothing is out."""
+        if all(quota.done for quota in self.quotas.values()):
+            return True
+        return self.over_budget is not None and not any(quota.outstanding for quota in self.quotas.values())
+
+    def lease(self, worker: str, count: int) -> list[Lease]:
+        """Up to `count` attempts, those types first that lack the largest share of their quota."""
+        leases: list[Lease] = []
+        if self.over_budget:
+            return leases
+        for _ in range(count):
+            kinds = [kind for kind, quota in self.quotas.items() if quota.room() > 0]
+            if not kinds:
+                break
+            kind = min(
+                kinds, key=lambda k: (self.quotas[k].passing + self.quotas[k].outstanding) / self.quotas[k].wanted
+            )
+            leases.append((kind, self.quotas[kind].lease(worker)))
+        return leases
+
+    def release(self, leases: Iterable[Lease]) -> None:
+        """Take leases back: the attempts are to be played again."""
+        for kind, attempt in leases:
+            quota = self.quotas[kind]
+            if quota.leased.pop(attempt, None) is not None:
+                heapq.heappush(quota.returned, attempt)
+
+    def lost(self, worker: str) -> int:
+        """Take back all that a dead worker had; its committed shards must have been registered before."""
+        count = 0
+        for kind, quota in self.quotas.items():
+            gone = [attempt for attempt, owner in quota.leased.items() if owner == worker]
+            self.release((kind, attempt) for attempt in gone)
+            count += len(gone)
+        return count
+
+    def committed(self, name: str, drafted: Iterable[tuple[str, int, str]], failed: Iterable[Lease]) -> None:
+        """A worker committed a shard: these drafts (type, attempt, key) and these failures are on disk.
+
+        A shard is registered once, whoever reports it; `name` is empty where there were only failures.
+        """
+        for kind, attempt in failed:
+            if kind in self.quotas:
+                self.quotas[kind].resolve(attempt, None)
+        if not name or name in self._registered:
+            return
+        self._registered.add(name)
+        for kind, attempt, key in drafted:
+            quota = self.quotas.get(kind)
+            if quota is None:
+                continue
+            quota.leased.pop(attempt, None)
+            if not self.verify:
+                quota.resolve(attempt, key)
+            elif attempt >= quota.frontier and attempt not in quota.ahead:
+                quota.drafted.add(attempt)
+        if self.verify:
+            self.shards.append((name, None))
+
+    def take_shards(self, index: int, most: int) -> list[tuple[str, list[str] | None]] | None:
+        """The shards of read task `index` (file name, ids to keep or None for all); None when there are none yet.
+
+        The same index gets the same shards again, so that Ray may run a read task twice.
+        """
+        if index in self._handed:
+            return self._handed[index]
+        if self.done:
+            return []  # what is still unjudged is surplus; a later start with a larger quota judges it
+        if not self.shards:
+            return None
+        taken, self.shards = self.shards[:most], self.shards[most:]
+        self._handed[index] = taken
+        return taken
+
+    def status(self) -> dict[str, Any]:
+        """Counts by type and the money spent, for people."""
+        return {
+            "types": {
+                kind: {
+                    "wanted": quota.wanted,
+                    "passing": min(quota.passing, quota.wanted),
+                    "played": quota.passing + quota.failed + quota.duplicates + len(quota.drafted),
+                    "failed": quota.failed + quota.duplicates + sum(key is None for key in quota.ahead.values()),
+                    "leased": len(quota.leased),
+                    "unjudged": len(quota.drafted),
+                    "done": quota.done,
+                    "reached": quota.cut is not None or quota.wanted == 0,
+                }
+                for kind, quota in self.quotas.items()
+            },
+            "tokens": self.tokens,
+            "prompt_tokens": self.prompt_tokens,
+            "cost": self.cost,
+            "budget": self.over_budget,
+            "done": self.done,
+        }
+
+
+class PlannerActor:
+    """The planner behind Ray: waits where there is nothing to give yet, and wakes those who wait on every change."""
+
+    def __init__(self, planner: Planner) -> None:
+        self._planner = planner
+        self._changed = asyncio.Condition()
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def lease(self, worker: str, count: int, wait: float) -> list[Lease] | None:
+        """Up to `count` leases; [] when there were none for `wait` seconds; None when the flow is done."""
+        try:
+            async with asyncio.timeout(wait):
+                while not self._planner.done:
+                    if leases := self._planner.lease(worker, count):
+                        return leases
+                    async with self._changed:
+                        await self._changed.wait()
+        except TimeoutError:
+            return []
+        return None
+
+    async def release(self, leases: list[Lease]) -> None:
+        """See Planner.release."""
+        self._planner.release(leases)
+        await self._notify()
+
+    async def lost(self, worker: str) -> int:
+        """See Planner.lost."""
+        count = self._planner.lost(worker)
+        await self._notify()
+        return count
+
+    async def committed(
+        self,
+        name: str,
+        drafted: list[tuple[str, int, str]],
+        failed: list[Lease],
+        spent: tuple[int, int, float],
+    ) -> None:
+        """See Planner.committed; `spent` is generated tokens, prompt tokens and cost."""
+        self._planner.committed(name, drafted, failed)
+        self._planner.spend(*spent)
+        await self._notify()
+
+    async def verdicts(self, rows: list[tuple[str, int, str | None]], spent: tuple[int, int, float]) -> None:
+        """Verdicts of the stream: (type, attempt, key or None for a fail)."""
+        for kind, attempt, key in rows:
+            if kind in self._planner.quotas:
+                self._planner.quotas[kind].resolve(attempt, key)
+        self._planner.spend(*spent)
+        await self._notify()
+
+    async def next_shards(self, index: int, most: int) -> list[tuple[str, list[str] | None]]:
+        """Wait for committed shards; [] when the flow is done."""
+        while (shards := self._planner.take_shards(index, most)) is None:
+            async with self._changed:
+                await self._changed.wait()
+        return shards
+
+    async def status(self) -> dict[str, Any]:
+        """See Planner.status."""
+        return self._planner.status()

@@ -1,0 +1,117 @@
+"""Starting the pools: one actor and one placement group for each replica, and the clients over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from actors.client import PoolClient
+from actors.replica import Replica
+from toolace_ray.config import Config, PoolConfig
+from toolace_ray.engines.protocol import Capabilities, Engine, EngineError
+from toolace_ray.errors import UserError
+
+START_TIMEOUT = 1800.0  # seconds for a replica to be placed and to load its model
+QUIET = {
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "VLLM_LOGGING_LEVEL": "WARNING",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+}
+
+
+@dataclass(frozen=True)
+class PoolHandles:
+    """A running pool as it travels to workers."""
+
+    name: str
+    replicas: tuple[Any, ...]
+    capabilities: Capabilities
+
+
+def clients(pools: dict[str, PoolHandles], margin: int) -> dict[str, Engine]:
+    """One client a pool for this process."""
+    return {name: PoolClient(name, pool.replicas, pool.capabilities, margin) for name, pool in pools.items()}
+
+
+class Pools:
+    """The pools that the roles of a configuration use, started; a context manager that stops them."""
+
+    def __init__(self, config: Config, say: Callable[[str], None] = lambda _: None) -> None:
+        self._config = config
+        self._say = say
+        self._groups: list[Any] = []
+        self._actors: list[Any] = []
+        self.handles: dict[str, PoolHandles] = {}
+
+    def __enter__(self) -> Pools:
+        used = sorted({pool for role in self._config.roles for pool in self._config.mix(role)})
+        try:
+            started = {name: self._start(name, self._config.pools[name]) for name in used}
+            for name, actors in started.items():
+                self.handles[name] = self._await(name, actors)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _start(self, name: str, config: PoolConfig) -> list[Any]:
+        self._say(f"pool {name}: starting {config.replicas} x {config.engine} {config.model}")
+        actors = []
+        for _ in range(config.replicas):
+            # One bundle for the actor; with several GPUs one more for each, where vLLM's own Ray workers go.
+            bundles: list[dict[str, float]] = [
+                {"CPU": config.cpus} if config.gpus != 1 else {"CPU": config.cpus, "GPU": 1}
+            ]
+            if config.gpus > 1:
+                bundles += [{"CPU": 0.1, "GPU": 1} for _ in range(config.gpus)]
+            group = placement_group(bundles, strategy="PACK")
+            self._groups.append(group)
+            environment = {**QUIET, **config.env}
+            actors.append(
+                ray.remote(Replica)
+                .options(
+                    num_cpus=config.cpus,
+                    num_gpus=1 if config.gpus == 1 else 0,
+                    max_restarts=-1,
+                    max_task_retries=0,
+                    max_concurrency=config.max_in_flight * 2 + 8,  # the refusals need room too
+                    scheduling_strategy=PlacementGroupSchedulingStrategy(
+                        group, placement_group_bundle_index=0, placement_group_capture_child_tasks=True
+                    ),
+                    runtime_env={"env_vars": environment},
+                )
+                .remote(name, config)
+            )
+        self._actors += actors
+        return actors
+
+    def _await(self, name: str, actors: list[Any]) -> PoolHandles:
+        try:
+            found = ray.get([actor.ready.remote() for actor in actors], timeout=START_TIMEOUT)
+        except (UserError, EngineError) as error:
+            reason = str(getattr(error, "cause", None) or error).strip().splitlines()[-1]
+            raise UserError(f"pools.{name}: the engine could not start: {reason}") from error
+        except ray.exceptions.GetTimeoutError as error:
+            raise UserError(
+                f"pools.{name}: no replica was ready within {START_TIMEOUT:.0f} s; the cluster may lack its "
+                f"{self._config.pools[name].cpus:g} CPUs and {self._config.pools[name].gpus} GPUs (see `ray status`)"
+            ) from error
+        return PoolHandles(name, tuple(actors), found[0])
+
+    def stop(self) -> None:
+        """End all replicas and give their resources back."""
+        for actor in self._actors:
+            ray.kill(actor)
+        for group in self._groups:
+            remove_placement_group(group)
+        self._actors, self._groups = [], []

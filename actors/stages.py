@@ -1,0 +1,270 @@
+"""The Ray Data stream: committed drafts in, accepted rows and ledger rows out, while the workers go on.
+
+How it is fed was chosen by measurement (docs/architecture.md): a pull-based Datasource whose read task number i waits
+in the planner for the next shards. Blocks leave a read at its task's end, so one task is one portion; an execution has
+a bounded number of read tasks and is followed by the next one until the flow is done.
+
+Invariants: a draft is judged once in a start (a task that Ray runs again gets the same shards, and rows whose verdict
+is on disk are left alone); a row is in `accepted` or in the ledger, never in both, never in neither.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pyarrow as pa
+import ray
+from ray.data import DataContext, Datasink, Datasource
+from ray.data.block import BlockMetadata
+from ray.data.datasource import ReadTask
+
+from actors.pools import PoolHandles, clients
+from toolace_ray.config import Config
+from toolace_ray.dlv.experts import consistency
+from toolace_ray.dlv.rules import rejects, run_rules
+from toolace_ray.engines.protocol import BadRequest, EngineError
+from toolace_ray.engines.roles import Engines, Usage
+from toolace_ray.rows import (
+    API,
+    DIALOG,
+    DRAFT,
+    LEDGER,
+    USAGE_COLUMNS,
+    api_row,
+    dialog_row,
+    ledger_row,
+    verdicts_from,
+    verdicts_json,
+)
+from toolace_ray.schema import Api, Dialog, Verdict, digest
+from toolace_ray.storage import RunStore
+from toolace_ray.tss import gate
+
+FIRST_TASKS, MOST_TASKS = 64, 2048  # read tasks of the first execution, and of any
+SHARDS_A_TASK = 4
+SPENT = ("judge_tokens", "judge_prompt_tokens", "judge_cost")  # what the experts spent, for the budget
+JUDGED = pa.schema(
+    [
+        *DRAFT,
+        ("verdicts", pa.string()),
+        ("judge_tokens", pa.int64()),
+        ("judge_prompt_tokens", pa.int64()),
+        ("judge_cost", pa.float64()),
+    ]
+)
+WAITING_CPUS, RULE_CPUS, EXPERT_CPUS, SINK_CPUS = 0.01, 0.1, 0.05, 0.02
+
+
+class DraftSource(Datasource):
+    """Shards of drafts as the planner hands them out. `first` is the index of the first read task."""
+
+    def __init__(self, uri: str, folder: str, planner: Any, first: int, count: int) -> None:
+        self._uri, self._folder, self._planner = uri, folder, planner
+        self._first, self._count = first, count
+
+    def estimate_inmemory_data_size(self) -> int | None:
+        """Unknown."""
+        return None
+
+    def get_read_tasks(
+        self, parallelism: int, per_task_row_limit: int | None = None, data_context: Any = None
+    ) -> list[ReadTask]:
+        """One task an index."""
+        uri, folder, planner = self._uri, self._folder, self._planner
+
+        def read(index: int) -> Iterator[pa.Table]:
+            store = RunStore(uri)
+            tables = []
+            for name, keep in ray.get(planner.next_shards.remote(index, SHARDS_A_TASK)):
+                table = store.table(folder, name)
+                if keep is not None:
+                    table = table.filter(pa.compute.is_in(table["id"], pa.array(keep, pa.string())))
+                tables.append(table.cast(DRAFT))
+            yield pa.concat_tables(tables) if tables else DRAFT.empty_table()
+
+        metadata = BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None)
+        return [
+            ReadTask(lambda index=index: read(index), metadata, schema=DRAFT)
+            for index in range(self._first, self._first + self._count)
+        ]
+
+
+def judge_dialogs(table: pa.Table, config: Config) -> pa.Table:
+    """The rule stage on dialogs: a column of verdicts."""
+    verdicts = []
+    for record in table["record"].to_pylist():
+        try:
+            found = run_rules(Dialog.model_validate_json(record), config.verify)
+        except ValueError as error:
+            found = [Verdict(stage="rules", rule="record", evidence=f"no dialog: {error}"[:300])]
+        verdicts.append(verdicts_json(found))
+    return _judged(table, verdicts)
+
+
+def _judged(table: pa.Table, verdicts: list[str]) -> pa.Table:
+    nothing = [pa.array([0] * len(verdicts), JUDGED.field(name).type) for name in SPENT]
+    return pa.table([*table.columns, pa.array(verdicts, pa.string()), *nothing], schema=JUDGED)
+
+
+def judge_apis(table: pa.Table) -> pa.Table:
+    """The gate on APIs: a column of verdicts."""
+    verdicts = [verdicts_json(gate.check(Api.model_validate_json(record))) for record in table["record"].to_pylist()]
+    return _judged(table, verdicts)
+
+
+class Experts:
+    """The model stage: asks the experts about the dialogs that the rules let pass, all of a block at once."""
+
+    def __init__(self, config: Config, pools: dict[str, PoolHandles]) -> None:
+        self._config = config
+        self._loop = asyncio.new_event_loop()
+        self._engines = Engines(config, clients(pools, config.execution.affinity_margin))
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Add the experts' verdicts and what they spent."""
+        rows = table.to_pylist()
+        self._loop.run_until_complete(self._judge_all(rows))
+        return pa.Table.from_pylist(rows, schema=JUDGED)
+
+    async def _judge_all(self, rows: list[dict[str, Any]]) -> None:
+        await asyncio.gather(*(self._judge(row) for row in rows))
+
+    async def _judge(self, row: dict[str, Any]) -> None:
+        verdicts = verdicts_from(row["verdicts"])
+        if rejects(verdicts):
+            return
+        dialog = Dialog.model_validate_json(row["record"])
+        engines = self._engines.for_task(dialog.id)
+        try:
+            found = await consistency(dialog, self._config.verify, engines)
+        except BadRequest as error:  # nothing but EngineErrors of this one dialog: the others go on
+            found = [Verdict(stage="experts", rule="request_refused", evidence=str(error)[:300])]
+        except EngineError as error:
+            found = [Verdict(stage="experts", rule="no_verdict", evidence=str(error)[:300])]
+        row["verdicts"] = verdicts_json([*verdicts, *found])
+        spent = engines.usage
+        row["requests"] += spent.requests
+        row["prompt_tokens"] += spent.prompt_tokens
+        row["cached_tokens"] += spent.cached_tokens
+        row["tokens"] += spent.tokens
+        row["cost"] += spent.cost
+        row.update(judge_tokens=spent.tokens, judge_prompt_tokens=spent.prompt_tokens, judge_cost=spent.cost)
+
+
+class VerdictSink(Datasink[None]):
+    """Writes accepted rows and ledger rows, then tells the planner.
+
+    Args:
+        accepted: folder of accepted rows.
+        encode: a judged row -> an accepted row.
+        schema: the accepted rows' columns.
+        epoch: of this start; part of the file names.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        accepted: str,
+        encode: Callable[[dict[str, Any]], dict[str, Any]],
+        schema: pa.Schema,
+        planner: Any,
+        epoch: str,
+    ) -> None:
+        self._uri, self._accepted, self._encode, self._schema = uri, accepted, encode, schema
+        self._planner, self._epoch = planner, epoch
+
+    @property
+    def min_rows_per_write(self) -> int | None:
+        """Each block as it comes: a verdict must not wait for others."""
+        return None
+
+    def write(self, blocks: Iterable[pa.Table], ctx: Any) -> None:
+        """Write one task's blocks."""
+        for block in blocks:
+            if block.num_rows:
+                self._write(block.to_pylist())
+
+    def _write(self, rows: list[dict[str, Any]]) -> None:
+        store = RunStore(self._uri)
+        # The name comes from the rows: a task that Ray runs again meets what its first run wrote.
+        name = f"{self._epoch}-{digest(*sorted(row['id'] for row in rows), length=20)}.parquet"
+        known: dict[str, str | None] = {}
+        for folder in (self._accepted, "rejected"):
+            if store.exists(folder, name):
+                for row in store.table(folder, name, ["id", "key"]).to_pylist():
+                    known[row["id"]] = (row["key"] or "") if folder == self._accepted else None
+        accepted, ledger, told = [], [], []
+        spent = Usage()
+        for row in rows:
+            verdicts = verdicts_from(row["verdicts"])
+            passed = not rejects(verdicts)
+            if row["id"] in known:
+                told.append((row["type"], row["attempt"], known[row["id"]]))
+                continue
+            if passed:
+                accepted.append(self._encode(row))
+            else:
+                ledger.append(
+                    ledger_row(row, verdicts, row["record"], {column: row[column] for column in USAGE_COLUMNS})
+                )
+            told.append((row["type"], row["attempt"], (row["key"] or "") if passed else None))
+            spent.tokens += row["judge_tokens"]
+            spent.prompt_tokens += row["judge_prompt_tokens"]
+            spent.cost += row["judge_cost"]
+        if ledger:
+            store.write("rejected", name, ledger, LEDGER)
+        if accepted:
+            store.write(self._accepted, name, accepted, self._schema)
+        ray.get(self._planner.verdicts.remote(told, (spent.tokens, spent.prompt_tokens, spent.cost)))
+
+
+def encode_dialog(row: dict[str, Any]) -> dict[str, Any]:
+    """A judged draft as an accepted dialog; warnings stay with it."""
+    dialog = Dialog.model_validate_json(row["record"])
+    return dialog_row(dialog.model_copy(update={"verdicts": tuple(verdicts_from(row["verdicts"]))}), row)
+
+
+def encode_api(row: dict[str, Any]) -> dict[str, Any]:
+    """A judged draft as an API of the pool."""
+    return api_row(Api.model_validate_json(row["record"]), row)
+
+
+def quiet() -> None:
+    """Keep Ray Data from drawing its own progress over ours."""
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+
+
+def stream(
+    flow: str,
+    uri: str,
+    drafts: str,
+    accepted: str,
+    config: Config,
+    pools: dict[str, PoolHandles],
+    planner: Any,
+    epoch: str,
+) -> None:
+    """Judge drafts until the planner says that the flow is done. Blocks; run it in a thread of the driver."""
+    quiet()
+    first, count = 0, FIRST_TASKS
+    many = config.execution.verify_concurrency
+    while not ray.get(planner.status.remote())["done"]:
+        source = DraftSource(uri, drafts, planner, first, count)
+        data = ray.data.read_datasource(source, override_num_blocks=count, num_cpus=WAITING_CPUS, concurrency=many)
+        whole: dict[str, Any] = {"batch_format": "pyarrow", "batch_size": None}
+        if flow == "dialogs":
+            data = data.map_batches(judge_dialogs, fn_args=(config,), num_cpus=RULE_CPUS, concurrency=many, **whole)
+            if config.verify.consistency_votes:
+                data = data.map_batches(
+                    Experts, fn_constructor_args=(config, pools), num_cpus=EXPERT_CPUS, concurrency=many, **whole
+                )
+            sink = VerdictSink(uri, accepted, encode_dialog, DIALOG, planner, epoch)
+        else:
+            data = data.map_batches(judge_apis, num_cpus=RULE_CPUS, concurrency=many, **whole)
+            sink = VerdictSink(uri, accepted, encode_api, API, planner, epoch)
+        data.write_datasink(sink, ray_remote_args={"num_cpus": SINK_CPUS}, concurrency=many)
+        first, count = first + count, min(2 * count, MOST_TASKS)

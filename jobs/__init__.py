@@ -1,0 +1,1 @@
+"""What you submit: evolve, generate, run, and the command line."""

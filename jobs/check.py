@@ -1,0 +1,86 @@
+"""What a configuration would do, found out without starting anything."""
+
+from __future__ import annotations
+
+import os
+
+from toolace_ray.config import Config, PoolConfig
+from toolace_ray.dlv.checks import registered
+from toolace_ray.errors import UserError
+from toolace_ray.models import REGISTRY, fetched, resolve
+from toolace_ray.storage import RunStore
+from toolace_ray.tss import sources
+
+# Measured on the demo with the 0.5B model (docs/architecture.md); an estimate is all they are good for.
+TOKENS_A_DOCUMENT = 160
+TOKENS_AN_API = 700
+TOKENS_A_DIALOG = 900
+
+
+def check(config: Config) -> str:
+    """The plan of a run in a few lines. Raises UserError for what would fail."""
+    store = RunStore(config.run.path)
+    found = sources.files(config.sources)
+    imported = sum(not isinstance(item, str) for path in found["openapi"] for item in sources.import_openapi(path))
+    imported += sum(not isinstance(item, str) for path in found["mcp"] for item in sources.import_mcp(path))
+    used = sorted({pool for role in config.roles for pool in config.mix(role)})
+    lines = [
+        f"run: {store.root} ({'goes on with what is there' if store.exists('run.yaml') else 'new'}), seed {config.run.seed}, "
+        f"fingerprint {config.fingerprint()}",
+        f"ray: {'a local instance' if config.ray.address == 'local' else f'the cluster at {config.ray.address!r}'}",
+    ]
+    for name in used:
+        roles = ", ".join(role for role in config.roles if name in config.mix(role))
+        lines.append(f"pool {name}: {_pool(name, config.pools[name])}; roles: {roles}")
+    idle = sorted(set(config.pools) - set(used))
+    if idle:
+        lines.append(f"pools that no role uses: {', '.join(idle)}")
+    gpus = sum(config.pools[name].gpus * config.pools[name].replicas for name in used)
+    cpus = sum(config.pools[name].cpus * config.pools[name].replicas for name in used)
+    cpus += config.execution.workers * config.execution.worker_cpus
+    lines.append(f"resources: {gpus} GPUs, {cpus:g} CPUs for replicas and workers, some more for verification")
+    lines.append(
+        f"sources: {len(found['documents'])} documents, {imported} APIs from {len(found['openapi'])} OpenAPI and {len(found['mcp'])} MCP files"
+    )
+    lines.append(f"evolve: {config.evolve.apis} APIs to synthesise")
+    quotas = config.quotas
+    lines.append(
+        f"generate: {sum(quotas.values())} dialogs ({', '.join(f'{kind} {number}' for kind, number in quotas.items())}), "
+        f"at most {config.generate.max_attempts} attempts for each"
+    )
+    votes = config.verify.consistency_votes
+    active = len(registered()) - len(set(config.verify.disabled_rules) & {rule.id for rule in registered()})
+    lines.append(f"verify: {active} rules, consistency expert {f'with {votes} votes' if votes else 'off'}")
+    unknown = set(config.verify.disabled_rules) - {rule.id for rule in registered()}
+    if unknown:
+        raise UserError(
+            f"verify.disabled_rules: no rule is named {', '.join(sorted(unknown))}; see `toolace check --rules`"
+        )
+    tokens = (
+        len(found["documents"]) * TOKENS_A_DOCUMENT
+        + config.evolve.apis * TOKENS_AN_API
+        + sum(quotas.values()) * TOKENS_A_DIALOG
+    )
+    lines.append(f"estimate: about {tokens:,} generated tokens; divide by your engines' tokens/s for the time")
+    return "\n".join(lines)
+
+
+def _pool(name: str, config: PoolConfig) -> str:
+    where = f"{config.replicas} x {config.engine}"
+    if config.engine == "simulated":
+        return f"{where} (no model: for rehearsals, its dialogs are no data)"
+    if config.engine == "openai":
+        if config.api_key_env and not os.environ.get(config.api_key_env):
+            raise UserError(f"pools.{name}.api_key_env: the environment variable {config.api_key_env} is not set")
+        return f"{where} {config.model} at {config.url}"
+    place = f"{config.gpus} GPUs each" if config.gpus else f"CPU, {config.cpus:g} reserved each"
+    if config.model in REGISTRY:
+        entry = REGISTRY[config.model]
+        state = "in the cache" if fetched(config.model) else "to be fetched"
+        return f"{where} {config.model} ({entry.parameters}, {entry.licence}, {state}), {place}"
+    return f"{where} {resolve(config.model, fetch_missing=False)}, {place}"
+
+
+def rules() -> str:
+    """The rules with their aspects, severities and what they hold."""
+    return "\n".join(f"{rule.id:22} {rule.aspect:14} {rule.severity:7} {rule.doc}" for rule in registered())

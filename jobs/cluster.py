@@ -1,0 +1,81 @@
+"""Meeting Ray: a local instance of our own, or the cluster the job runs on; and the lock that keeps a run to one driver."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from toolace_ray.config import Config
+from toolace_ray.errors import UserError
+from toolace_ray.schema import digest
+from toolace_ray.storage import RunStore
+
+NAMESPACE = "toolace-ray"
+
+
+@contextmanager
+def ray_session(config: Config) -> Iterator[None]:
+    """Ray for the time of a job. Raises UserError when the cluster can't be reached."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # A replica that is killed must not leave its engine's child process behind.
+    os.environ.setdefault("RAY_kill_child_processes_on_worker_exit_with_raylet_subreaper", "1")
+    # We reserve fractions of a CPU for what waits, and no accelerator is hidden from where none was asked for.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_DEDUP_LOGS", "1")
+    import ray
+
+    submitted = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+    address = "auto" if submitted else config.ray.address
+    options: dict[str, Any] = {"namespace": NAMESPACE, "logging_level": logging.WARNING, "log_to_driver": True}
+    if address == "local":
+        options |= {
+            "num_cpus": config.ray.num_cpus,
+            "object_store_memory": int(config.ray.object_store_gb * 2**30),
+            "include_dashboard": False,
+        }
+    try:
+        ray.init(address=address, **options)
+    except ConnectionError as error:
+        raise UserError(
+            f"ray.address: no Ray cluster answers at {address!r}; start one, or set ray.address to local"
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+class _Lock:
+    """Does nothing: its name is the lock."""
+
+
+@contextmanager
+def locked(store: RunStore) -> Iterator[None]:
+    """Hold the run, on this machine, until the process ends. Raises UserError when another driver has it."""
+    if not store.local:
+        yield
+        return
+    os.makedirs(store.root, exist_ok=True)
+    with open(store.path(".lock"), "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"{store.uri}: another command works on this run; wait for it or use another run.path"
+            ) from error
+        yield
+
+
+def lock_on_cluster(store: RunStore) -> Any:
+    """Hold the run on the whole cluster by a named actor that dies with this driver. Raises UserError when it is held."""
+    import ray
+
+    name = f"lock-{digest(store.uri)}"
+    try:
+        return ray.remote(_Lock).options(name=name, num_cpus=0).remote()
+    except ValueError as error:
+        raise UserError(f"{store.uri}: another job on this cluster works on this run; wait for it") from error

@@ -1,0 +1,307 @@
+"""One flow, from quotas to accepted rows: planner, workers, the verifying stream, and settling at the end.
+
+Invariants: whatever was killed, running the same flow again ends with exactly the accepted rows asked for; nothing that
+is on disk with a verdict is played or judged again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from actors.planner import Planner, PlannerActor
+from actors.pools import PoolHandles
+from toolace_ray import run
+from toolace_ray.config import Config
+from toolace_ray.engines.protocol import EngineError
+from toolace_ray.errors import UserError
+from toolace_ray.rows import LEDGER, USAGE_COLUMNS, api_row, dialog_row, ledger_row, row_dialog
+from toolace_ray.schema import Api, Dialog, Verdict
+from toolace_ray.storage import RunStore
+
+POLL = 0.5  # seconds between two looks at the planner
+RESTARTS = 10  # workers that may die in a flow before it gives up
+
+Report = Callable[[dict[str, Any], float], None]
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What sets a flow apart. `drafts` equals `accepted` where no verification follows."""
+
+    name: str
+    drafts: str
+    accepted: str
+    quotas: dict[str, tuple[int, int]]
+    max_tokens: int = 0
+    max_cost: float = 0.0
+
+    @property
+    def verify(self) -> bool:
+        """True when drafts go through the stream."""
+        return self.drafts != self.accepted
+
+
+def survey(flow: Flow, store: RunStore) -> Planner:
+    """The planner with all that earlier starts left in the run's folder."""
+    planner = Planner(flow.quotas, flow.max_tokens, flow.max_cost, flow.verify)
+    resolved = list(run.resolved(store, flow.accepted, flow.quotas))
+    judged = {(kind, attempt) for kind, attempt, _ in resolved}
+    shards = run.drafted(store, flow.drafts, flow.quotas) if flow.verify else {}
+    waiting: list[tuple[str, int]] = []
+    taken: set[str] = set()
+    for name, rows in shards.items():
+        keep = [row_id for kind, attempt, row_id in rows if (kind, attempt) not in judged and row_id not in taken]
+        taken.update(keep)
+        waiting += [(kind, attempt) for kind, attempt, row_id in rows if row_id in keep]
+        if keep:
+            planner.shards.append((name, keep))
+    planner.restore(resolved, waiting)
+    if flow.max_tokens or flow.max_cost:
+        for folder in (flow.accepted, "rejected"):
+            for row in store.rows(folder, ["type", "tokens", "prompt_tokens", "cost"]):
+                if row["type"] in flow.quotas:
+                    planner.spend(row["tokens"] or 0, row["prompt_tokens"] or 0, row["cost"] or 0.0)
+    return planner
+
+
+def play(
+    flow: Flow,
+    planner: Planner,
+    config: Config,
+    store: RunStore,
+    pools: dict[str, PoolHandles],
+    epoch: str,
+    report: Report,
+) -> dict[str, Any]:
+    """Run the flow to its end and return the planner's last status.
+
+    Raises:
+        EngineError: no engine answers any more.
+        UserError: the disk is full.
+    """
+    import ray
+
+    from actors.stages import stream
+
+    handle = ray.remote(PlannerActor).options(num_cpus=0, max_concurrency=1000).remote(planner)
+    started = time.monotonic()
+    crew = _Crew(flow, config, store, pools, handle, epoch)
+    failure: list[BaseException] = []
+
+    def judge() -> None:
+        try:
+            stream(flow.name, store.uri, flow.drafts, flow.accepted, config, pools, handle, epoch)
+        except BaseException as error:
+            failure.append(error)
+
+    judging = threading.Thread(target=judge, name="stream", daemon=True)
+    if flow.verify:
+        judging.start()
+    for _ in range(config.execution.workers):
+        crew.hire()
+    try:
+        while True:
+            status: dict[str, Any] = ray.get(handle.status.remote())
+            report(status, time.monotonic() - started)
+            if failure:
+                raise _plain(failure[0])
+            crew.look_after()
+            if status["done"]:
+                break
+            crew.wait(POLL)
+        crew.dismiss()
+        if flow.verify:
+            judging.join()
+            if failure:
+                raise _plain(failure[0])
+        return dict(ray.get(handle.status.remote()))
+    finally:
+        crew.end()
+        ray.kill(handle)
+
+
+def _plain(error: BaseException) -> BaseException:
+    """The error inside Ray's wrapping, where it is one that the user is to see."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, UserError | EngineError):
+            return type(seen)(str(getattr(seen, "cause", None) or seen).strip().splitlines()[-1])
+        seen = getattr(seen, "cause", None) or seen.__cause__
+    return error
+
+
+class _Crew:
+    """The workers of a flow; one that dies is replaced and what it had is leased again."""
+
+    def __init__(
+        self, flow: Flow, config: Config, store: RunStore, pools: dict[str, PoolHandles], planner: Any, epoch: str
+    ) -> None:
+        self._flow, self._config, self._store, self._pools = flow, config, store, pools
+        self._planner, self._epoch = planner, epoch
+        self._hired = 0
+        self._at_work: dict[Any, tuple[str, Any]] = {}
+
+    def hire(self) -> None:
+        """Start one worker."""
+        import ray
+
+        from actors.worker import Worker
+
+        self._hired += 1
+        name = f"{self._epoch}-w{self._hired:03d}"
+        worker = (
+            ray.remote(Worker)
+            .options(num_cpus=self._config.execution.worker_cpus, max_concurrency=16)
+            .remote(name, self._flow.name, self._flow.drafts, self._config, self._store.uri, self._pools, self._planner)
+        )
+        self._at_work[worker.run.remote()] = (name, worker)
+
+    def wait(self, seconds: float) -> None:
+        """Wait until a worker ends, at most `seconds`."""
+        import ray
+
+        if self._at_work:
+            ray.wait(list(self._at_work), timeout=seconds)
+        else:
+            time.sleep(seconds)  # all workers have ended; the stream is still judging
+
+    def look_after(self) -> None:
+        """Replace workers that died; raise what a worker raised."""
+        import ray
+        from ray.exceptions import RayActorError
+
+        for reference in (
+            ray.wait(list(self._at_work), num_returns=len(self._at_work), timeout=0)[0] if self._at_work else []
+        ):
+            name, _ = self._at_work.pop(reference)
+            try:
+                ray.get(reference)
+            except RayActorError as error:
+                if self._hired >= self._config.execution.workers + RESTARTS:
+                    raise RuntimeError(f"{RESTARTS} workers died; the last one: {error}") from error
+                self._recover(name)
+                self.hire()
+            except Exception as error:
+                raise _plain(error) from error
+
+    def _recover(self, name: str) -> None:
+        """Register what the dead worker committed without a word, then take its leases back."""
+        import ray
+
+        for folder in dict.fromkeys(("rejected", self._flow.drafts)):
+            for file in self._store.files(folder):
+                if file.startswith(f"{name}-"):
+                    rows = self._store.table(folder, file, ["type", "attempt", "key"]).to_pylist()
+                    failed = [(row["type"], row["attempt"]) for row in rows] if folder == "rejected" else []
+                    drafts = [] if failed else [(row["type"], row["attempt"], row["key"]) for row in rows]
+                    ray.get(self._planner.committed.remote(file if drafts else "", drafts, failed, (0, 0, 0.0)))
+        ray.get(self._planner.lost.remote(name))
+
+    def dismiss(self) -> None:
+        """Wait for the workers to commit and leave; they saw that the flow is done."""
+        import ray
+
+        ray.wait(list(self._at_work), num_returns=len(self._at_work), timeout=60) if self._at_work else None
+
+    def end(self) -> None:
+        """End all workers at once."""
+        import ray
+
+        for _, worker in self._at_work.values():
+            ray.kill(worker)
+        self._at_work.clear()
+
+
+def settle(flow: Flow, store: RunStore, schema: pa.Schema, epoch: str) -> None:
+    """Leave exactly the accepted rows in `accepted`: surplus and duplicates go to the ledger, surplus comes back
+    when a larger quota wants it.
+
+    Rows are written to their new place before they leave the old one; readers drop doubles by id, and the next settling
+    mends what a kill in between left.
+    """
+    quotas = {kind: wanted for kind, (wanted, _) in flow.quotas.items()}
+    passing = {
+        (row["type"], row["attempt"]): row["key"] or ""
+        for row in store.rows(flow.accepted, ["type", "attempt", "key"])
+        if row["type"] in quotas
+    }
+    shelved = {
+        (row["type"], row["attempt"]): row["key"] or ""
+        for row in store.rows("rejected", ["type", "attempt", "key", "stage"])
+        if row["type"] in quotas and row["stage"] == "surplus"
+    }
+    everything = {**shelved, **passing}
+    accepted, duplicates = run.select(((kind, attempt, key) for (kind, attempt), key in everything.items()), quotas)
+    back = accepted & set(shelved)
+    seen: set[str] = set()
+    if back:
+        rows = []
+        for row in store.rows("rejected"):
+            if (row["type"], row["attempt"]) in back and row["stage"] == "surplus" and row["id"] not in seen:
+                seen.add(row["id"])
+                if (row["type"], row["attempt"]) not in passing:
+                    rows.append(_accepted_row(flow, row))
+        if rows:
+            store.write(flow.accepted, f"{epoch}-{run.SETTLED}.parquet", rows, schema)
+        _rewrite(
+            store,
+            "rejected",
+            LEDGER,
+            epoch,
+            lambda row: (row["type"], row["attempt"]) in back and row["stage"] == "surplus",
+        )
+    leaving = set(passing) - accepted
+    if leaving:
+        rows = []
+        for row in store.rows(flow.accepted):
+            if (row["type"], row["attempt"]) in leaving:
+                duplicate = (row["type"], row["attempt"]) in duplicates
+                verdict = Verdict(
+                    stage="rules" if duplicate else "surplus",
+                    rule="duplicate" if duplicate else "surplus",
+                    evidence="the same as an accepted one" if duplicate else "passed beyond the quota",
+                )
+                rows.append(ledger_row(row, [verdict], _record(flow, row), {name: row[name] for name in USAGE_COLUMNS}))
+        store.write("rejected", f"{epoch}-{run.SETTLED}-{flow.name}.parquet", rows, LEDGER)
+    twice: set[str] = set()
+
+    def goes(row: dict[str, Any]) -> bool:
+        if row["type"] not in quotas:
+            return False
+        if (row["type"], row["attempt"]) in leaving or row["id"] in twice:
+            return True
+        twice.add(row["id"])
+        return False
+
+    _rewrite(store, flow.accepted, schema, epoch, goes)
+
+
+def _rewrite(
+    store: RunStore, folder: str, schema: pa.Schema, epoch: str, goes: Callable[[dict[str, Any]], bool]
+) -> None:
+    """Write the files of a folder without the rows that go; files that keep all their rows stay as they are."""
+    for name in store.files(folder):
+        rows = store.table(folder, name).to_pylist()
+        kept = [row for row in rows if not goes(row)]
+        if len(kept) < len(rows):
+            if kept:
+                store.write(folder, f"{epoch}-kept-{name}"[-200:], kept, schema)
+            store.delete(folder, name)
+
+
+def _record(flow: Flow, row: dict[str, Any]) -> str:
+    if flow.name == "dialogs":
+        return row_dialog(row).model_dump_json()
+    return str(row["record"])
+
+
+def _accepted_row(flow: Flow, row: dict[str, Any]) -> dict[str, Any]:
+    if flow.name == "dialogs":
+        return dialog_row(Dialog.model_validate_json(row["record"]), row)
+    return api_row(Api.model_validate_json(row["record"]), row)

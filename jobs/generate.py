@@ -1,0 +1,51 @@
+"""SDG and DLV as a job: the API pool becomes verified dialogs.
+
+python -m jobs.generate --config configs/cluster.yaml
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jobs import flow as flows
+from jobs.evolve import Session, evolve
+from jobs.flow import Flow
+from toolace_ray import run
+from toolace_ray.corpus.export import export
+from toolace_ray.rows import DIALOG
+
+
+def generate(current: Session) -> dict[str, Any]:
+    """Bring the run's dialogs to their quotas; grow the pool first where there is none.
+
+    Returns:
+        The planner's last status, with `new` telling whether anything was played.
+
+    Raises:
+        UserError: see evolve and run.begin.
+    """
+    config, store = current.config, current.store
+    if not store.files("apis"):
+        evolve(current)
+    run.begin(store, config, "generate")
+    quotas = {kind: (wanted, wanted * config.generate.max_attempts) for kind, wanted in config.quotas.items()}
+    settings = config.generate
+    flow = Flow("dialogs", "drafts/dialogs", "dialogs", quotas, settings.max_tokens, settings.max_cost)
+    finished = flows.survey(flow, store).done
+    status = current.play(flow, "dialogs")
+    flows.settle(flow, store, DIALOG, current.epoch)
+    if not finished or not store.exists("corpus", "openai.jsonl"):
+        export(store)
+    for kind, item in status["types"].items():
+        if not item["reached"]:
+            reason = status["budget"] or f"its {quotas[kind][1]} attempts are used up (generate.max_attempts)"
+            current.progress.say(
+                f"{kind}: {item['passing']} of {item['wanted']} dialogs, since {reason}; what there is is kept"
+            )
+    return {**status, "new": not finished}
+
+
+if __name__ == "__main__":
+    from jobs.cli import job
+
+    job("generate")

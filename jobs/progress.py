@@ -1,0 +1,88 @@
+"""What a person sees while a job runs: one live line on a terminal, a line every ten seconds elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+EVERY = 10.0
+
+
+def clock(seconds: float) -> str:
+    """Seconds as m:ss, or h:mm:ss."""
+    hours, rest = divmod(int(seconds), 3600)
+    minutes, left = divmod(rest, 60)
+    return f"{hours}:{minutes:02d}:{left:02d}" if hours else f"{minutes}:{left:02d}"
+
+
+class Progress:
+    """Prints messages and the state of a flow. `what` names what is counted (dialogs, APIs)."""
+
+    def __init__(self, stream: Any = None) -> None:
+        self._stream = stream or sys.stderr
+        self._live = bool(self._stream.isatty())
+        self._last = 0.0
+        self._width = 0
+        self._start: tuple[float, int] | None = None
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        self._clear()
+        print(text, file=self._stream, flush=True)
+
+    def begin(self) -> None:
+        """A new flow starts: rates count from here."""
+        self._start, self._last = None, 0.0
+
+    def show(self, what: str, status: dict[str, Any], seconds: float) -> None:
+        """The state of a flow, as far as it is time for it."""
+        if self._start is None:
+            self._start = (seconds, status["tokens"])
+        now = time.monotonic()
+        if not self._live and now - self._last < EVERY and not status["done"]:
+            return
+        self._last = now
+        text = line(what, status, seconds, self._start)
+        if self._live:
+            self._clear()
+            print(text[: _columns() - 1], end="", file=self._stream, flush=True)
+            self._width = len(text)
+        else:
+            print(text, file=self._stream, flush=True)
+
+    def end(self) -> None:
+        """The flow is over; what was shown last stays."""
+        if self._live and self._width:
+            print(file=self._stream, flush=True)
+            self._width = 0
+
+    def _clear(self) -> None:
+        if self._live and self._width:
+            print("\r\x1b[2K", end="", file=self._stream, flush=True)
+            self._width = 0
+
+
+def _columns() -> int:
+    import shutil
+
+    return shutil.get_terminal_size((120, 24)).columns
+
+
+def line(what: str, status: dict[str, Any], seconds: float, start: tuple[float, int]) -> str:
+    """One line: time, accepted of wanted by type, played, not accepted, in flight, speed."""
+    types = status["types"]
+    done = sum(item["passing"] for item in types.values())
+    wanted = sum(item["wanted"] for item in types.values())
+    played = sum(item["played"] for item in types.values())
+    failed = sum(item["failed"] for item in types.values())
+    flying = sum(item["leased"] for item in types.values())
+    judging = sum(item["unjudged"] for item in types.values())
+    rate = (status["tokens"] - start[1]) / max(seconds - start[0], 1e-9)
+    listed = ", ".join(f"{kind} {item['passing']}/{item['wanted']}" for kind, item in types.items())
+    by_type = f" ({listed})" if len(types) > 1 else ""
+    parts = [f"{what} {done}/{wanted}{by_type}", f"played {played}", f"not accepted {failed}", f"in flight {flying}"]
+    if judging:
+        parts.append(f"being judged {judging}")
+    parts.append(f"{rate:.0f} tokens/s")
+    return f"[{clock(seconds)}] " + " · ".join(parts)

@@ -1,0 +1,195 @@
+"""What a person reads of a run: what was made, single dialogs, the tree, the pool and the ledger."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import yaml
+
+from jobs.progress import clock
+from toolace_ray import run as runs
+from toolace_ray.calls import pythonic
+from toolace_ray.corpus.formats import FORMATS
+from toolace_ray.errors import UserError
+from toolace_ray.rows import row_dialog
+from toolace_ray.schema import DIALOG_TYPES, Dialog
+from toolace_ray.storage import RunStore
+
+NAMES = {"system": "system", "user": "USER", "assistant": "ASSISTANT", "tool": "  result"}
+
+
+def open_run(path: str) -> RunStore:
+    """The run in a folder. Raises UserError where there is none."""
+    store = RunStore(path)
+    if not store.exists("run.yaml"):
+        raise UserError(f"{path}: no run there (no run.yaml); make one with `toolace run --set run.path={path}`")
+    return store
+
+
+def _counts(store: RunStore) -> Counter[str]:
+    return Counter(row["type"] for row in store.rows("dialogs", ["type"]))
+
+
+def _spent(store: RunStore) -> Counter[str]:
+    spent: Counter[str] = Counter()
+    for folder in ("tree/extractions", "apis", "dialogs", "rejected"):
+        for row in store.rows(folder, ["tokens", "prompt_tokens", "cached_tokens", "requests", "cost"]):
+            spent.update({name: value or 0 for name, value in row.items()})
+    return spent
+
+
+def _reasons(store: RunStore) -> Counter[tuple[str, str, str]]:
+    return Counter(
+        (row["type"], row["stage"], row["rule"]) for row in store.rows("rejected", ["type", "stage", "rule"])
+    )
+
+
+def describe_pool(store: RunStore, _: Any, seconds: float) -> str:
+    """The end of `toolace evolve`."""
+    spent = _spent(store)
+    return "\n".join(
+        [
+            f"done in {clock(seconds)}",
+            f"  {_pool(store)}",
+            f"  spent {spent['tokens']:,} generated and {spent['prompt_tokens']:,} prompt tokens in this run",
+            f"  look at them: toolace show {store.uri} --apis    toolace show {store.uri} --tree",
+        ]
+    )
+
+
+def _pool(store: RunStore) -> str:
+    nodes = runs.load_nodes(store)
+    kinds = Counter(row["type"] for row in store.rows("apis", ["type"]))
+    domains = sum(node.kind == "domain" for node in nodes)
+    return (
+        f"{store.path('apis')}: {kinds.total()} APIs ({kinds['imported']} imported, {kinds['api']} synthesised), "
+        f"tree of {len(nodes)} nodes in {domains} domains"
+    )
+
+
+def describe_dialogs(store: RunStore, status: dict[str, Any], seconds: float) -> str:
+    """The end of `toolace generate` and `toolace run`."""
+    counts = _counts(store)
+    spent = _spent(store)
+    shown = ", ".join(f"{kind} {counts[kind]}" for kind in DIALOG_TYPES if counts[kind])
+    head = f"done in {clock(seconds)}" if status["new"] else "nothing to do: every quota of this run is met"
+    failed = sum(
+        number for (kind, stage, _), number in _reasons(store).items() if kind in DIALOG_TYPES and stage != "surplus"
+    )
+    tried = counts.total() + failed
+    lines = [
+        head,
+        f"  {_pool(store)}",
+        f"  {store.path('dialogs')}: {counts.total()} accepted dialogs ({shown})",
+        f"  {store.path('rejected')}: {failed} of {tried} attempts not accepted"
+        + (f", {100 * counts.total() / tried:.0f} % accepted" if tried else ""),
+        store.path("corpus").join(("  ", ": ")) + ", ".join(f"{name}.jsonl" for name in FORMATS),
+        f"  spent in this run: {spent['tokens']:,} generated tokens, {spent['prompt_tokens']:,} prompt tokens "
+        f"({spent['cached_tokens']:,} from the prefix cache), {spent['requests']:,} requests"
+        + (f", cost {spent['cost']:.4f}" if spent["cost"] else ""),
+        f"  look at one dialog: toolace show {store.uri}      why not: toolace show {store.uri} --rejected",
+    ]
+    return "\n".join(lines)
+
+
+def status(store: RunStore) -> str:
+    """Counts by type, reasons of rejection, what was spent."""
+    known = yaml.safe_load(store.read_bytes("run.yaml")) or {}
+    quotas = known.get("config", {}).get("generate", {}).get("quotas", {})
+    counts, spent = _counts(store), _spent(store)
+    drafts = sum(len(rows) for rows in runs.drafted(store, "drafts/dialogs", DIALOG_TYPES).values())
+    lines = [_pool(store), "accepted dialogs:"]
+    lines += [f"  {kind:10} {counts[kind]:>7} of {quotas.get(kind, 0)}" for kind in DIALOG_TYPES]
+    lines.append(f"played to the end: {drafts}")
+    reasons = _reasons(store)
+    lines.append("not accepted:" if reasons else "not accepted: none")
+    lines += [f"  {count:>7}  {kind:10} {stage}/{rule}" for (kind, stage, rule), count in reasons.most_common()]
+    lines.append(
+        f"spent: {spent['tokens']:,} generated tokens, {spent['prompt_tokens']:,} prompt tokens, cost {spent['cost']:.4f}"
+    )
+    return "\n".join(lines)
+
+
+def show_dialogs(store: RunStore, dialog_id: str | None, kind: str | None, limit: int) -> str:
+    """Some dialogs, or one by its id (a prefix is enough), as a person reads them."""
+    if kind and kind not in DIALOG_TYPES:
+        raise UserError(f"--type {kind}: no such type; use {', '.join(DIALOG_TYPES)}")
+    shown = []
+    for row in store.rows("dialogs"):
+        if (dialog_id and not row["id"].startswith(dialog_id)) or (kind and row["type"] != kind):
+            continue
+        shown.append(render(row_dialog(row)))
+        if len(shown) >= (1 if dialog_id else limit):
+            break
+    if not shown:
+        wanted = dialog_id or (f"of type {kind}" if kind else "")
+        raise UserError(f"{store.uri}: no accepted dialog {wanted}".rstrip() + "; see `toolace status`")
+    return "\n\n".join(shown)
+
+
+def render(dialog: Dialog) -> str:
+    """One dialog as text."""
+    domain = " > ".join(dialog.meta.get("domain", ()))
+    lines = [click_style(f"== {dialog.id}  ({dialog.type}, {dialog.meta.get('variant', '')})  domain: {domain}")]
+    tools = ", ".join(f"{api.name}({', '.join(api.properties)})" for api in dialog.tools)
+    lines.append(f"tools: {tools}")
+    for message in dialog.messages:
+        text = message.content or pythonic.render(message.tool_calls)
+        lines.append(f"{NAMES[message.role]:>9}: {text}")
+    traced = Counter(record.source for record in dialog.provenance)
+    if traced:
+        lines.append(f"   values: {', '.join(f'{number} {source}' for source, number in traced.items())}")
+    return "\n".join(lines)
+
+
+def click_style(text: str) -> str:
+    """A heading, bold on a terminal (click drops the style elsewhere)."""
+    import click
+
+    return click.style(text, bold=True)
+
+
+def show_tree(store: RunStore) -> str:
+    """The context tree, indented."""
+    nodes = runs.load_nodes(store)
+    children: dict[str | None, list[Any]] = {}
+    for node in sorted(nodes, key=lambda node: node.name.lower()):
+        children.setdefault(node.parent, []).append(node)
+    lines: list[str] = []
+
+    def walk(parent: str | None, depth: int) -> None:
+        for node in children.get(parent, ()):
+            lines.append(f"{'  ' * depth}{node.name}" + (f": {node.gloss}" if node.gloss else ""))
+            walk(node.id, depth + 1)
+
+    walk(None, 0)
+    return "\n".join(lines) or "the tree is empty"
+
+
+def show_apis(store: RunStore, limit: int) -> str:
+    """Some APIs in full, and the names of all."""
+    pool = sorted(runs.load_pool(store), key=lambda api: (api.lineage.source != "synthesised", api.name))
+    shown = [
+        json.dumps(api.model_dump(exclude={"schema_version"}), indent=1, ensure_ascii=False) for api in pool[:limit]
+    ]
+    names = "\n".join(f"  {api.name:32} {api.lineage.source:12} {' > '.join(api.domain)}" for api in pool)
+    return "\n".join([*shown, f"{len(pool)} APIs:", names])
+
+
+def show_rejected(store: RunStore, kind: str | None, limit: int) -> str:
+    """Reasons with their counts, each with some evidence."""
+    examples: dict[tuple[str, str, str], list[str]] = {}
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for row in store.rows("rejected", ["id", "type", "stage", "rule", "evidence"]):
+        if kind is None or row["type"] == kind:
+            key = (row["type"], row["stage"], row["rule"])
+            counts[key] += 1
+            if len(examples.setdefault(key, [])) < limit:
+                examples[key].append(f"{row['id']}: {row['evidence']}")
+    lines = []
+    for key, count in counts.most_common():
+        lines.append(click_style(f"{count} x {' / '.join(key)}"))
+        lines += [f"    {text}" for text in examples[key]]
+    return "\n".join(lines) or "the ledger is empty"

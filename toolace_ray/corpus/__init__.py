@@ -1,0 +1,1 @@
+"""From accepted dialogs to files that trainers read."""

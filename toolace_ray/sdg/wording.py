@@ -1,0 +1,142 @@
+"""What words must hold to pass, and which of those that pass is best. Pure functions over one text each."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from toolace_ray.dlv.values import find, numbers
+from toolace_ray.instances import Path, leaves
+from toolace_ray.schema import Api
+
+_ASSISTANT = re.compile(
+    r"^(sure|certainly|of course|here (is|are)|i can help|i'm sorry|as an|you are|you can|assistant|user|step \d|the (function|api))\b",
+    re.IGNORECASE,
+)
+_CODE = re.compile(r"[{}<>]|\w+\(|\w+_\w+|```|\[\]|=>|\\n")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_INABILITY = re.compile(
+    r"\b(can't|cannot|can not|can’t|unable|not able|don't have|do not have|don’t have|no function|none of|not possible|couldn't"
+    r"|not designed|isn't something|outside)\b",
+    re.IGNORECASE,
+)
+_DONE = re.compile(
+    r"\bI('ve| have) (set|booked|sent|created|found|added|reserved|updated|scheduled|cancelled)\b", re.IGNORECASE
+)
+MIN_REQUEST, MAX_REQUEST = 12, 400
+
+
+def stated_values(arguments: dict[str, Any], unsaid: str | None = None) -> list[tuple[Path, Any]]:
+    """The argument leaves that the user must say: all but nulls and the parameter `unsaid`."""
+    return [(path, value) for path, value in leaves(arguments) if value is not None and path[:1] != (unsaid,)]
+
+
+def shown_values(arguments: dict[str, Any], unsaid: str | None = None) -> dict[str, Any]:
+    """Arguments as a person would see them in a list of facts: code style turned into words, nothing nested."""
+    shown: dict[str, Any] = {}
+    for path, value in stated_values(arguments, unsaid):
+        name = " ".join(str(part) for part in path if isinstance(part, str)).replace("_", " ")
+        text = value.replace("_", " ") if isinstance(value, str) else value
+        if name in shown:
+            shown[name] = [*shown[name], text] if isinstance(shown[name], list) else [shown[name], text]
+        else:
+            shown[name] = text
+    return shown
+
+
+def wish(api: Api) -> str:
+    """An API's first sentence in plain words."""
+    first = re.split(r"(?<=[.!?])\s", api.description.strip())[0]
+    return re.sub(r"\s+", " ", first.replace("_", " "))[:200]
+
+
+def tidy(text: str) -> str:
+    """One line, without the quotation marks some models put around everything."""
+    line = re.sub(r"\s+", " ", text).strip()
+    return line[1:-1].strip() if len(line) > 2 and line[0] == line[-1] == '"' and line.count('"') == 2 else line
+
+
+def request_fault(
+    text: str,
+    values: Sequence[tuple[Path, Any]],
+    today: datetime.date,
+    hidden: Mapping[str, Any],
+) -> str | None:
+    """Why a user's request does not say exactly the values it must, else None.
+
+    Args:
+        values: (path, value) that must be said.
+        hidden: parameter name -> value that must not be said.
+    """
+    if not MIN_REQUEST <= len(text) <= MAX_REQUEST:
+        return f"{len(text)} characters"
+    if found := _ASSISTANT.search(text):
+        return f"speaks like an assistant: {found.group()!r}"
+    if found := _CODE.search(text):
+        return f"code in the words: {found.group()!r}"
+    for path, value in values:
+        if find(value, text, today, tuple(part for part in path if isinstance(part, str))) is None:
+            return f"does not say {value!r}"
+    for name, value in hidden.items():
+        if find(value, text, today, (name,)):
+            return f"says {value!r}, which is to be missing"
+    known = " ".join(str(value) for _, value in values)
+    for number in numbers(text):
+        if find(int(number) if number.is_integer() else number, known, today) is None:
+            return f"invents {number:g}"
+    for date in _DATE.findall(text):
+        if date not in known:
+            return f"invents {date}"
+    return None
+
+
+def request_score(text: str, apis: Sequence[Api]) -> float:
+    """Higher is better: far from the API's own words, a question or a wish in the first person, not too long."""
+    words = _words(text)
+    described = set().union(*(_words(wish(api)) for api in apis))
+    overlap = len(words & described) / max(1, len(words))
+    personal = 0.3 if re.search(r"\b(I|I'm|my|me|we|us|our)\b|\?", text) else 0.0
+    return personal - overlap - len(text) / 1000
+
+
+def _words(text: str) -> set[str]:
+    return {word[:6] for word in re.findall(r"[a-z]{3,}", text.lower())}
+
+
+def decline_fault(text: str, request: str, today: datetime.date) -> str | None:
+    """Why a refusal is none: it must say that it can't, claim nothing done and invent no number."""
+    if not _INABILITY.search(text):
+        return "does not say that it can't"
+    if found := _DONE.search(text):
+        return f"claims to have done it: {found.group()!r}"
+    return _invents(text, request, today)
+
+
+def ask_fault(text: str, request: str, name: str, description: str, today: datetime.date) -> str | None:
+    """Why a question for a missing value is none: it must ask, name what is missing and invent no number."""
+    if not text.endswith("?"):
+        return "is no question"
+    wanted = {word[:4] for word in re.findall(r"[a-z]{3,}", f"{name} {description}".lower().replace("_", " "))}
+    said = {word[:4] for word in re.findall(r"[a-z]{3,}", text.lower())}
+    common = {"the", "for", "and", "you", "what", "whic", "woul", "like", "that", "with", "this", "your"}
+    if not (wanted & said) - common:
+        return f"does not ask for {name}"
+    return _invents(text, request, today)
+
+
+def _invents(text: str, request: str, today: datetime.date) -> str | None:
+    for number in numbers(text):
+        if find(int(number) if number.is_integer() else number, request, today) is None:
+            return f"invents {number:g}"
+    return None
+
+
+def answer_score(text: str, results: Sequence[Any], today: datetime.date) -> float:
+    """Higher is better: says more of the results in fewer words."""
+    values = [
+        value for result in results for _, value in leaves(result) if value is not None and not isinstance(value, bool)
+    ]
+    said = sum(find(value, text, today) is not None for value in values)
+    return said / max(1, len(values)) - len(text) / 2000

@@ -1,0 +1,142 @@
+"""A run's folder through a pyarrow filesystem: local disk, S3, GCS.
+
+Invariants: a file under its final name is complete and never changes; names carry the epoch of the start that wrote
+them; on a local disk a file appears by rename, in an object store by one PUT.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from toolace_ray.errors import UserError
+
+BATCH_ROWS = 512
+
+
+class RunStore:
+    """The files of one run.
+
+    Args:
+        uri: a local path or a filesystem URI.
+
+    Raises:
+        UserError: the path is no usable URI.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        try:
+            if "://" in uri:
+                self._fs, self.root = pafs.FileSystem.from_uri(uri)
+            else:
+                self._fs, self.root = pafs.LocalFileSystem(), os.path.abspath(uri)
+        except (ValueError, OSError) as error:
+            raise UserError(
+                f"run.path: {uri} can't be opened ({error}); give a folder or an s3:// or gs:// URI"
+            ) from error
+        self.local = isinstance(self._fs, pafs.LocalFileSystem)
+
+    def path(self, *parts: str) -> str:
+        """The full path of a file of the run."""
+        return "/".join([self.root.rstrip("/"), *parts])
+
+    @contextmanager
+    def _explained(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno == errno.ENOSPC or "No space left" in str(error):
+                raise UserError(
+                    f"{path}: no room on the disk; free some space and run the same command again"
+                ) from error
+            if error.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+                raise UserError(
+                    f"{path}: cannot write here ({error.strerror}); set run.path to another folder"
+                ) from error
+            raise
+
+    def make(self, *folders: str) -> None:
+        """Create folders of the run."""
+        for folder in folders:
+            with self._explained(self.path(folder)):
+                self._fs.create_dir(self.path(folder), recursive=True)
+
+    def files(self, folder: str, suffix: str = ".parquet") -> list[str]:
+        """Names of the finished files directly in a folder, sorted; [] when there is none."""
+        selector = pafs.FileSelector(self.path(folder), allow_not_found=True)
+        return sorted(
+            info.base_name
+            for info in self._fs.get_file_info(selector)
+            if info.type == pafs.FileType.File
+            and info.base_name.endswith(suffix)
+            and not info.base_name.startswith(".")
+        )
+
+    def exists(self, *parts: str) -> bool:
+        """True when the file is there."""
+        return bool(self._fs.get_file_info(self.path(*parts)).type == pafs.FileType.File)
+
+    def delete(self, *parts: str) -> None:
+        """Remove a file."""
+        self._fs.delete_file(self.path(*parts))
+
+    def write(self, folder: str, name: str, rows: Sequence[dict[str, Any]] | pa.Table, schema: pa.Schema) -> None:
+        """Write rows as one Parquet file; it appears whole or not at all. Raises UserError on a full disk."""
+        table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows), schema=schema)
+        self._commit(folder, name, lambda sink: pq.write_table(table, sink, compression="zstd"))
+
+    def write_bytes(self, folder: str, name: str, data: bytes) -> None:
+        """Write a file; it appears whole or not at all. Raises UserError on a full disk."""
+        self._commit(folder, name, lambda sink: sink.write(data))
+
+    def write_lines(self, folder: str, name: str, lines: Iterator[str]) -> None:
+        """Write lines of text as they come; the file appears whole or not at all."""
+
+        def put(sink: Any) -> None:
+            for line in lines:
+                sink.write(line.encode() + b"\n")
+
+        self._commit(folder, name, put)
+
+    def _commit(self, folder: str, name: str, put: Any) -> None:
+        final = self.path(folder, name) if folder else self.path(name)
+        with self._explained(final):
+            if not self.local:
+                with self._fs.open_output_stream(final) as sink:
+                    put(sink)
+                return
+            temporary = os.path.join(os.path.dirname(final), f".{uuid.uuid4().hex}.tmp")
+            try:
+                with open(temporary, "wb") as file:
+                    put(file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.rename(temporary, final)
+            finally:
+                if os.path.exists(temporary):
+                    os.unlink(temporary)
+
+    def read_bytes(self, *parts: str) -> bytes:
+        """The content of a file."""
+        with self._fs.open_input_stream(self.path(*parts)) as stream:
+            return bytes(stream.read())
+
+    def table(self, folder: str, name: str, columns: list[str] | None = None) -> pa.Table:
+        """One Parquet file."""
+        return pq.read_table(self.path(folder, name), columns=columns, filesystem=self._fs, partitioning=None)
+
+    def rows(self, folder: str, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+        """The rows of all files of a folder, one after another; memory does not grow with their number."""
+        for name in self.files(folder):
+            with self._fs.open_input_file(self.path(folder, name)) as file:
+                for batch in pq.ParquetFile(file).iter_batches(BATCH_ROWS, columns=columns):
+                    yield from batch.to_pylist()
