@@ -18,6 +18,7 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError,
 
 from actors.replica import Reply
 from toolace_ray.engines.protocol import (
+    BadRequest,
     Capabilities,
     EngineDead,
     EngineError,
@@ -29,6 +30,7 @@ from toolace_ray.engines.protocol import (
 )
 
 REMEMBERED = 4096  # dialogs whose last replica is kept in mind
+DEATHS = 5  # replicas that may die while they hold a request before the request is taken for the cause
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
 
 
@@ -92,6 +94,7 @@ class PoolClient:
         refused: set[int] = set()
         pause = FIRST_PAUSE
         down = ""
+        deaths = 0
         while True:
             left = deadline - time.monotonic()
             if left <= 0:
@@ -110,6 +113,9 @@ class PoolClient:
             except (ActorDiedError, ActorUnavailableError, RayActorError) as error:
                 # Ray restarts it; until then the others serve, or we wait.
                 down = str(error).splitlines()[0]
+                deaths += isinstance(error, ActorDiedError)
+                if deaths >= DEATHS:
+                    raise BadRequest(f"pool {self.name}: {deaths} replicas died on this request: {down}") from error
                 seen.others, seen.down_until = 0, time.monotonic() + pause
                 refused.add(index)
                 continue

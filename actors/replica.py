@@ -60,8 +60,11 @@ class Replica:
             metric.set_default_tags(tags)
 
     async def ready(self) -> Capabilities:
-        """Load the engine, if it is not loaded yet, and say what it can do. Raises UserError or EngineError."""
-        return (await self._built()).capabilities
+        """Load the engine, if it is not loaded yet, try it, and say what it can do. Raises UserError or EngineError."""
+        engine = await self._built()
+        if self._config.engine == "vllm":  # a model that loads but can't run must be known before work is handed out
+            await engine.generate(GenerateRequest([{"role": "user", "content": "Hello"}], max_tokens=1))
+        return engine.capabilities
 
     async def _built(self) -> Engine:
         async with self._building:  # after a restart the first request loads it
@@ -91,7 +94,9 @@ class Replica:
             value = await getattr(await self._built(), method)(request)
             if isinstance(value, Generation):
                 counts = (value.tokens, value.prompt_tokens, value.cached_tokens)
-                for counter, count in zip((self._tokens, self._prompt_tokens, self._cached_tokens), counts, strict=True):
+                for counter, count in zip(
+                    (self._tokens, self._prompt_tokens, self._cached_tokens), counts, strict=True
+                ):
                     if count:  # Ray's counters refuse zero
                         counter.inc(count)
             self._latency.observe(time.monotonic() - started)

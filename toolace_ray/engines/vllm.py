@@ -39,6 +39,7 @@ class VllmEngine:
     def __init__(self, model: str, **options: Any) -> None:
         from vllm import SamplingParams
         from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.platforms import current_platform
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
         from vllm.v1.engine.async_llm import AsyncLLM
 
@@ -57,6 +58,8 @@ class VllmEngine:
         except Exception as error:  # vLLM raises whatever its parts raise; the caller needs one kind with the reason
             raise EngineError(f"vLLM could not load {model}: {error}") from error
         config = self._llm.vllm_config.model_config
+        # vLLM 0.32's CPU sampler fails on a request with a seed of its own, and takes the engine with it.
+        self._seeded = not current_platform.is_cpu()
         self._ids = itertools.count()
         self._schemas: dict[str, Any] = {}
         self.tokenizer = self._llm.get_tokenizer()
@@ -74,7 +77,7 @@ class VllmEngine:
             n=request.n,
             temperature=request.temperature,
             top_p=request.top_p,
-            seed=request.seed,
+            seed=request.seed if self._seeded else None,
             max_tokens=min(request.max_tokens, room),
             stop=list(request.stop) or None,
             structured_outputs=self._structured(json=request.json_schema) if request.json_schema else None,
