@@ -78,13 +78,16 @@ class Quota:
 
     def room(self) -> int:
         """How many more attempts are worth leasing: what is still needed, by the rate seen so far, less what is out."""
-        need = self.wanted - self.passing
-        if self.done or need <= 0:
+        if self.done:
             return 0
+        need = self.wanted - self.passing
+        if need <= 0:
+            # Enough pass, but which of them are accepted is open until all below are resolved.
+            return len(self.returned)
         resolved = self.passing + self.failed + self.duplicates + sum(key is None for key in self.ahead.values())
         rate = (self.passing + 1.5) / (resolved + 2)
         left = self.max_attempts - self.next + len(self.returned)
-        return max(0, min(math.ceil(need / rate) - self.outstanding, left))
+        return max(len(self.returned), min(math.ceil(need / rate) - self.outstanding, left))
 
     def lease(self, worker: str) -> int:
         """The lowest attempt that nobody has."""

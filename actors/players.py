@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from toolace_ray.config import Config
 from toolace_ray.engines.roles import Engines, Usage
-from toolace_ray.rows import dialog_key, ledger_row, usage_columns
+from toolace_ray.rows import api_key, dialog_key, ledger_row, usage_columns
 from toolace_ray.run import attempt_id, load_documents, load_nodes, load_pool
 from toolace_ray.schema import DIALOG_TYPES, Verdict, digest
 from toolace_ray.sdg.plans import Pool, Task
@@ -124,7 +124,7 @@ class ApiPlayer:
         spent = usage_columns(engines.usage, 0.0)
         if isinstance(made, Verdict):
             return Played(kind, attempt, False, ledger_row(base, [made], None, spent), engines.usage)
-        row = {**base, "key": made.id, "record": made.model_dump_json(), **spent}
+        row = {**base, "key": api_key(made), "record": made.model_dump_json(), **spent}
         return Played(kind, attempt, True, row, engines.usage)
 
 

@@ -11,12 +11,13 @@ is on disk are left alone); a row is in `accepted` or in the ledger, never in bo
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
 import ray
-from ray.data import DataContext, Datasink, Datasource
+from ray.data import DataContext, Datasink, Datasource, TaskPoolStrategy
 from ray.data.block import BlockMetadata
 from ray.data.datasource import ReadTask
 
@@ -115,15 +116,28 @@ def judge_apis(table: pa.Table) -> pa.Table:
 
 
 class Experts:
-    """The model stage: asks the experts about the dialogs that the rules let pass, all of a block at once."""
+    """The model stage: asks the experts about the dialogs that the rules let pass, all of a block at once.
+
+    One a process, kept between tasks: its clients know the replicas' load, and starting an actor for each execution
+    costs seconds.
+    """
+
+    _kept: dict[str, Experts] = {}  # noqa: RUF012  (one per process and flow is the point)
 
     def __init__(self, config: Config, pools: dict[str, PoolHandles]) -> None:
         self._config = config
         self._loop = asyncio.new_event_loop()
         self._engines = Engines(config, clients(pools, config.execution.affinity_margin))
 
-    def __call__(self, table: pa.Table) -> pa.Table:
+    @classmethod
+    def judge(cls, table: pa.Table, config: Config, pools: dict[str, PoolHandles], epoch: str) -> pa.Table:
         """Add the experts' verdicts and what they spent."""
+        if epoch not in cls._kept:
+            cls._kept = {epoch: cls(config, pools)}
+        return cls._kept[epoch](table)
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """See judge."""
         rows = table.to_pylist()
         self._loop.run_until_complete(self._judge_all(rows))
         return pa.Table.from_pylist(rows, schema=JUDGED)
@@ -139,7 +153,7 @@ class Experts:
         engines = self._engines.for_task(dialog.id)
         try:
             found = await consistency(dialog, self._config.verify, engines)
-        except BadRequest as error:  # nothing but EngineErrors of this one dialog: the others go on
+        except BadRequest as error:  # this one dialog can't be judged; the others go on
             found = [Verdict(stage="experts", rule="request_refused", evidence=str(error)[:300])]
         except EngineError as error:
             found = [Verdict(stage="experts", rule="no_verdict", evidence=str(error)[:300])]
@@ -236,6 +250,7 @@ def quiet() -> None:
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
 
 
 def stream(
@@ -251,20 +266,19 @@ def stream(
     """Judge drafts until the planner says that the flow is done. Blocks; run it in a thread of the driver."""
     quiet()
     first, count = 0, FIRST_TASKS
-    many = config.execution.verify_concurrency
+    compute = TaskPoolStrategy(size=config.execution.verify_concurrency)
+    whole: dict[str, Any] = {"batch_format": "pyarrow", "batch_size": None, "compute": compute}
     while not ray.get(planner.status.remote())["done"]:
         source = DraftSource(uri, drafts, planner, first, count)
-        data = ray.data.read_datasource(source, override_num_blocks=count, num_cpus=WAITING_CPUS, concurrency=many)
-        whole: dict[str, Any] = {"batch_format": "pyarrow", "batch_size": None}
+        data = ray.data.read_datasource(source, override_num_blocks=count, num_cpus=WAITING_CPUS, compute=compute)
+        # Different reservations keep Ray Data from fusing the stages into the read, which would wait and judge by turns.
         if flow == "dialogs":
-            data = data.map_batches(judge_dialogs, fn_args=(config,), num_cpus=RULE_CPUS, concurrency=many, **whole)
+            data = data.map_batches(judge_dialogs, fn_args=(config,), num_cpus=RULE_CPUS, **whole)
             if config.verify.consistency_votes:
-                data = data.map_batches(
-                    Experts, fn_constructor_args=(config, pools), num_cpus=EXPERT_CPUS, concurrency=many, **whole
-                )
+                data = data.map_batches(Experts.judge, fn_args=(config, pools, epoch), num_cpus=EXPERT_CPUS, **whole)
             sink = VerdictSink(uri, accepted, encode_dialog, DIALOG, planner, epoch)
         else:
-            data = data.map_batches(judge_apis, num_cpus=RULE_CPUS, concurrency=many, **whole)
+            data = data.map_batches(judge_apis, num_cpus=RULE_CPUS, **whole)
             sink = VerdictSink(uri, accepted, encode_api, API, planner, epoch)
-        data.write_datasink(sink, ray_remote_args={"num_cpus": SINK_CPUS}, concurrency=many)
+        data.write_datasink(sink, ray_remote_args={"num_cpus": SINK_CPUS})
         first, count = first + count, min(2 * count, MOST_TASKS)

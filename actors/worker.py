@@ -72,14 +72,14 @@ class Worker:
                     self._starving = not leases
                     for lease in leases:
                         active[asyncio.ensure_future(self._play(lease))] = lease
-                for task in [task for task in active if task.done()]:
+                for task in [played for played in active if played.done()]:
                     task.result()
                     del active[task]
                 if self._due(bool(active)):
                     await self._commit()
         finally:
-            for task in [*active, *([asking] if asking else [])]:
-                task.cancel()
+            for running in (*active, *([asking] if asking else [])):
+                running.cancel()
             await asyncio.gather(*active, return_exceptions=True)
             await self._commit()
 

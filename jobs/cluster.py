@@ -28,6 +28,8 @@ def ray_session(config: Config) -> Iterator[None]:
     os.environ.setdefault("RAY_DEDUP_LOGS", "1")
     import ray
 
+    # Ray says at every start that it made a token; docs/configuration.md of Ray tells those who need to know.
+    logging.getLogger("ray._private.authentication.authentication_token_setup").setLevel(logging.ERROR)
     submitted = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
     address = "auto" if submitted else config.ray.address
     options: dict[str, Any] = {"namespace": NAMESPACE, "logging_level": logging.WARNING, "log_to_driver": True}

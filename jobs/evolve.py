@@ -23,7 +23,7 @@ from toolace_ray.config import Config
 from toolace_ray.engines.roles import Usage
 from toolace_ray.errors import UserError
 from toolace_ray.models import resolve
-from toolace_ray.rows import API, DOCUMENT, LEDGER, NODE, api_row, ledger_row, usage_columns
+from toolace_ray.rows import API, DOCUMENT, LEDGER, NODE, api_key, api_row, ledger_row, usage_columns
 from toolace_ray.schema import Api, Verdict, digest
 from toolace_ray.storage import RunStore
 from toolace_ray.tss import gate, sources, speciation
@@ -167,7 +167,7 @@ def _freeze_documents(current: Session, paths: list[str]) -> None:
             return {"path": row["path"], "id": "", "text": "", "reason": result}
         return {"path": row["path"], "id": result.id, "text": result.text, "reason": ""}
 
-    data = ray.data.read_binary_files(paths, include_paths=True, ray_remote_args={"num_cpus": 0.1})
+    data = ray.data.read_binary_files(paths, include_paths=True, num_cpus=0.1)
     rows = sorted(data.map(read, num_cpus=0.1).take_all(), key=lambda row: row["path"])
     unread = [row for row in rows if row["reason"]]
     if unread:
@@ -210,12 +210,12 @@ def _import(current: Session, specs: list[tuple[str, Api | str]]) -> list[Api]:
             )
             continue
         found = gate.check(item)
-        if not found and item.id in accepted:
+        if not found and api_key(item) in accepted:
             found = [Verdict(stage="gate", rule="duplicate", evidence=f"{path}: {item.name} is there already")]
         if found:
             ledger.append(ledger_row(base, found, item.model_dump_json(), spent))
         else:
-            accepted[item.id] = item
+            accepted[api_key(item)] = item
     if not store.exists("apis", "imported.parquet") and accepted:
         if ledger:
             store.write("rejected", "imported.parquet", ledger, LEDGER)

@@ -18,8 +18,8 @@ from pydantic.fields import FieldInfo
 from toolace_ray.errors import UserError
 from toolace_ray.schema import DIALOG_TYPES, DialogType, canonical_json, digest
 
-ROLES = ("writer", "user", "assistant", "tool", "judge")
 Role = Literal["writer", "user", "assistant", "tool", "judge"]
+ROLES: tuple[Role, ...] = get_args(Role)
 
 
 def content(default: Any, description: str, **limits: Any) -> Any:
@@ -189,7 +189,7 @@ class Config(Section):
     ray: RayConfig = RayConfig()
     pools: dict[str, PoolConfig] = Field({"small": PoolConfig()}, description="Pools by name.", min_length=1)
     roles: dict[Role, str | dict[str, float]] = Field(
-        dict.fromkeys(ROLES, "small"),  # type: ignore[misc]
+        dict.fromkeys(ROLES, "small"),
         description="Role -> pool, or role -> {pool: weight} for a mix of teachers.",
     )
     sources: SourcesConfig = SourcesConfig()

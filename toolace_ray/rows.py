@@ -57,7 +57,7 @@ DIALOG = pa.schema(
 """An accepted dialog."""
 
 API = pa.schema([*_TASK, ("name", pa.string()), ("domain", pa.string()), ("record", pa.string()), *_USAGE])
-"""An API of the pool; `id` is the task's, `key` the API's content hash."""
+"""An API of the pool; `id` is the task's; `key` is equal for APIs of one domain that share a name."""
 
 NODE = pa.schema(
     [
@@ -87,6 +87,11 @@ def dialog_key(dialog: Dialog) -> str:
     """Equal for dialogs in which the same is said and called."""
     said = [message.content.lower() for message in dialog.messages if message.role in ("user", "assistant")]
     return digest(*said, *(call.key() for message in dialog.messages for call in message.tool_calls))
+
+
+def api_key(api: Api) -> str:
+    """Equal for APIs of one domain that share a name."""
+    return digest(api.domain[0].lower() if api.domain else "", api.name.lower())
 
 
 def ledger_row(
@@ -160,7 +165,7 @@ def api_row(api: Api, draft: dict[str, Any]) -> dict[str, Any]:
     """An API's row; `draft` gives the task and its usage."""
     return {
         **{name: draft.get(name) for name, _ in _TASK},
-        "key": api.id,
+        "key": api_key(api),
         "name": api.name,
         "domain": " > ".join(api.domain),
         "record": api.model_dump_json(),

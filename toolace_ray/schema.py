@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 MAX_DEPTH = 64
 
 DialogType = Literal["single", "parallel", "dependent", "non_tool"]
@@ -102,6 +103,12 @@ class Api(Record):
     def id(self) -> str:
         """Content hash of name, description, parameters and returns: 16 hexadecimal digits."""
         return digest(self.name, self.description, canonical_json(self.parameters), canonical_json(self.returns))
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Api:
+        """See pydantic; the copy has an id of its own."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("id", None)
+        return copied
 
     @property
     def required(self) -> tuple[str, ...]:

@@ -27,6 +27,10 @@ _LEAK = re.compile(
     r"Results|Functions|Missing|Calls|Answer|Wanted|Known):",
     re.IGNORECASE | re.MULTILINE,
 )
+_DENIED = re.compile(
+    r"\b(I|we) (couldn['’]t|could not|can['’]t|cannot|wasn['’]t able|was not able|am unable|don['’]t have)\b|\bunable to\b",
+    re.IGNORECASE,
+)
 _ENDING = ".!?…。！？)\"'”’:]}*"
 
 
@@ -349,12 +353,15 @@ def call_ids(view: View) -> Iterator[Finding]:
 @rule("consistency")
 def argument_provenance(view: View) -> Iterator[Finding]:
     """Every argument value is said by the user or the system, returned by an earlier call, or a schema default."""
-    turns = {call.id: (turn, call) for turn, call in view.calls}
+    places = {
+        (call.id, pointer(path)): (turn, call.name, value)
+        for turn, call in view.calls
+        for path, value in leaves(call.arguments)
+    }
     for record in view.provenance:
         if record.source == "none":
-            turn, call = turns[record.call_id]
-            value = next(item for path, item in leaves(call.arguments) if pointer(path) == record.path)
-            yield turn, f"{call.name}{record.path} = {json.dumps(value, ensure_ascii=False)} comes from nowhere"
+            turn, name, value = places[record.call_id, record.path]
+            yield turn, f"{name}{record.path} = {json.dumps(value, ensure_ascii=False)} comes from nowhere"
 
 
 @rule("consistency")
@@ -391,6 +398,18 @@ def answer_grounded(view: View) -> Iterator[Finding]:
                 yield turn, f"{code} stands in no result and no earlier message"
         if before and before[-1].role == "tool":
             yield from _unused_results(view, turn, message)
+
+
+@rule("consistency")
+def success_denied(view: View) -> Iterator[Finding]:
+    """An answer to results without an error does not say that it failed."""
+    for turn, message in view.of("assistant"):
+        if message.tool_calls or turn == 0 or view.dialog.messages[turn - 1].role != "tool":
+            continue
+        results = [view.results.get(i) for i in range(turn) if view.dialog.messages[i].role == "tool"]
+        failed = any(isinstance(result, dict) and "error" in result for result in results)
+        if not failed and (denied := _DENIED.search(message.content)):
+            yield turn, f"says {denied.group()!r} though nothing failed"
 
 
 def _shown(message: Message) -> str:

@@ -13,13 +13,15 @@ from toolace_ray.limits import load_json
 from toolace_ray.prompts import prompt
 from toolace_ray.schema import Dialog, Verdict
 
+# The verdict comes first: small judges talk themselves into "no" when they have to give evidence before it
+# (measured, docs/benchmarks.md).
 VERDICT_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
-        "evidence": {"type": "string", "minLength": 1, "maxLength": 100},
         "verdict": {"type": "string", "enum": ["yes", "no"]},
+        "evidence": {"type": "string", "minLength": 1, "maxLength": 80},
     },
-    "required": ["evidence", "verdict"],
+    "required": ["verdict", "evidence"],
     "additionalProperties": False,
 }
 

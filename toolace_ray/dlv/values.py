@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections.abc import Iterable
 from typing import Any, Literal
 
 Match = Literal["literal", "normalised"]
@@ -34,7 +35,7 @@ _UNITS = [
     "nineteen",
 ]
 _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-_NUMBER = re.compile(r"(?<![\w.])-?\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\w])|(?<![\w])-?\d+(?:\.\d+)?")
+_NUMBER = re.compile(r"(?<![\w.])-?\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\w)|(?<!\w)-?\d+(?:\.\d+)?(?!\w)")
 _NEGATIONS = re.compile(r"\b(no|not|without|don't|doesn't|do not|never|skip|except|isn't|off)\b")
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
@@ -114,15 +115,27 @@ def _find_string(value: str, text: str, today: datetime.date) -> Match | None:
     folded, wanted = _fold(text), _fold(value)
     if wanted and f" {wanted} " in f" {folded} ":
         return "normalised"
-    variants: list[str] = []
-    if date := _date(value):
-        variants = date_variants(date, today)
-    elif clock := re.fullmatch(r"(\d{1,2}):(\d{2})(?::00)?Z?", value):
-        variants = clock_variants(int(clock[1]), int(clock[2]))
-    elif re.fullmatch(r"\d{1,3}", value):
-        variants = [number_words(int(value)) or value]
     lowered = text.lower()
-    return "normalised" if any(_holds(lowered, variant.lower()) for variant in variants) else None
+    return "normalised" if any(_holds(lowered, variant.lower()) for variant in _variants(value, today)) else None
+
+
+def _variants(value: str, today: datetime.date) -> list[str]:
+    if date := _date(value):
+        return date_variants(date, today)
+    if clock := re.fullmatch(r"(\d{1,2}):(\d{2})(?::00)?Z?", value):
+        return clock_variants(int(clock[1]), int(clock[2]))
+    if re.fullmatch(r"\d{1,3}", value):
+        return [number_words(int(value)) or value]
+    return []
+
+
+def without(text: str, values: Iterable[Any], today: datetime.date) -> str:
+    """`text` with every way of saying one of the string values blanked out: what is left says something else."""
+    for value in values:
+        if isinstance(value, str) and value:
+            for variant in sorted((value, *_variants(value, today)), key=len, reverse=True):
+                text = re.sub(rf"(?<!\w){re.escape(variant)}(?!\w)", " ", text, flags=re.IGNORECASE)
+    return text
 
 
 def _fold(text: str) -> str:

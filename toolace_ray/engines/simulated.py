@@ -167,7 +167,10 @@ def _leaves(value: Any, name: str = "it") -> list[str]:
 
 
 def instance(schema: Any, rng: random.Random, first_choice: float = 0.5, depth: int = 0) -> Any:
-    """A random value that is valid under a schema of the common keywords (no $ref, pattern or conditionals)."""
+    """A random value that is valid under a schema of the common keywords (no $ref or conditionals).
+
+    A pattern is answered by an identifier such as amber_birch_12, which suits the patterns that our own schemas use.
+    """
     if not isinstance(schema, dict) or depth > 16:
         return None
     if "const" in schema:
@@ -215,6 +218,8 @@ def _string(schema: dict[str, Any], rng: random.Random) -> str:
         case "uri":
             return f"https://{rng.choice(WORDS)}.example/{rng.choice(WORDS)}"
     low, high = schema.get("minLength", 1), schema.get("maxLength", 40)
+    if "pattern" in schema:
+        return f"{rng.choice(WORDS)}_{rng.choice(WORDS)}_{rng.randrange(1000)}"
     text = f"{rng.choice(WORDS)} {rng.choice(WORDS)} {rng.randrange(1000)}"
     if len(text) > high:
         text = text[:high].strip() or "a"

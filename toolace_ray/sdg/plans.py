@@ -155,6 +155,7 @@ def make_plan(task: Task, pool: Pool, config: GenerateConfig) -> Plan:
             for item in usable
             for name in item.required
             if item.properties[name].get("type") in ("string", "integer", "number")
+            and not _IDENTIFYING.search(name.lower())
         ]
         if not askable:
             raise NoPlan("no API of the pool has a required value to ask for")

@@ -93,7 +93,10 @@ async def _play(plan: Plan, rng: random.Random, config: Config, engines: TaskEng
             for item in turn
         ]
     results = [item.result for item in gold]
-    messages = prompt("answer").render(request=request, results=results)
+    if plan.variant == "error":
+        messages = prompt("apologise").render(request=request, error=results[0]["error"]["message"])
+    else:
+        messages = prompt("answer").render(request=request, results=results)
     return await _finish(
         plan,
         opening,
@@ -108,37 +111,26 @@ async def _play(plan: Plan, rng: random.Random, config: Config, engines: TaskEng
 
 
 async def _request(plan: Plan, gold: list[GoldCall], rng: random.Random, config: Config, engines: TaskEngines) -> str:
-    """The user's words: every value said, nothing invented, the best of the candidates that pass."""
-    facts = []
-    values = []
-    for item in gold:
-        unsaid = item.linked or plan.missing
-        facts.append({"wish": wording.wish(item.api), "values": wording.shown_values(item.call.arguments, unsaid)})
-        values += wording.stated_values(item.call.arguments, unsaid)
-    shown: dict[str, Any] = facts[0]
-    if plan.link:
-        shown = {"first": facts[0], "then": facts[1]}
-    elif len(facts) > 1:
-        shown = {"wishes": facts}
-    hidden = {plan.missing: gold[0].call.arguments[plan.missing]} if plan.missing else {}
-    hidden |= {item.linked: item.call.arguments[item.linked] for item in gold if item.linked}
+    """The user's words: every value said, nothing invented. Each wish is worded by itself, then they are joined:
+    a small model says one thing well and two things badly."""
     names = {name for api in (*plan.tools, *plan.wanted) for name in (api.name, *api.properties) if "_" in name}
 
-    def fault(text: str) -> str | None:
-        leaked = next((name for name in names if name in text), None)
-        return f"names {leaked}" if leaked else wording.request_fault(text, values, plan.today, hidden)
+    async def words(item: GoldCall) -> str:
+        unsaid = item.linked or plan.missing
+        values = wording.stated_values(item.call.arguments, unsaid)
+        hidden = {unsaid: item.call.arguments[unsaid]} if unsaid else {}
 
-    texts = await _candidates(
-        "user",
-        prompt("request").render(facts=shown),
-        config.generate.query_samples,
-        fault,
-        rng,
-        config,
-        engines,
-        "request",
-    )
-    return max(texts, key=lambda text: wording.request_score(text, plan.wanted))
+        def fault(text: str) -> str | None:
+            leaked = next((name for name in names if name in text), None)
+            return f"names {leaked}" if leaked else wording.request_fault(text, item.api, values, plan.today, hidden)
+
+        facts = {"wish": wording.wish(item.api), "values": wording.shown_values(item.call.arguments, unsaid)}
+        messages = prompt("request").render(facts=facts)
+        count = config.generate.query_samples
+        texts = await _candidates("user", messages, count, fault, rng, config, engines, "request")
+        return max(texts, key=lambda text: wording.request_score(text, item.api))
+
+    return wording.together([await words(item) for item in gold], plan.link is not None, rng)
 
 
 async def _decline(

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import datetime
+import random
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from toolace_ray.dlv.values import find, numbers
+from toolace_ray.dlv.values import find, numbers, without
 from toolace_ray.instances import Path, leaves
 from toolace_ray.schema import Api
 
 _ASSISTANT = re.compile(
     r"^(sure|certainly|of course|here (is|are)|i can help|i'm sorry|as an|you are|you can|assistant|user|step \d|the (function|api))\b",
+    re.IGNORECASE,
+)
+_ASKS = re.compile(
+    r"\?|\b(please|could you|can you|would you|will you|I'd like|I would like|I want|I need|I'm looking|help me|let me know"
+    r"|tell me|show me|find me|give me|remind me)\b",
+    re.IGNORECASE,
+)
+_REPORTS = re.compile(
+    r"\b(functions?|parameters?|I've|I have (found|set|booked|added|sent)|has been|have been|did you|for example|you need to"
+    r"|you should|what should I)\b",
     re.IGNORECASE,
 )
 _CODE = re.compile(r"[{}<>]|\w+\(|\w+_\w+|```|\[\]|=>|\\n")
@@ -25,6 +36,28 @@ _INABILITY = re.compile(
 _DONE = re.compile(
     r"\bI('ve| have) (set|booked|sent|created|found|added|reserved|updated|scheduled|cancelled)\b", re.IGNORECASE
 )
+_OPENERS = {
+    "Can", "Could", "Please", "What", "How", "Where", "When", "Which", "Is", "Are", "Find", "Book", "Send", "Add", "Tell",
+    "Show", "Set", "Give", "Reserve", "Look", "Would", "The", "My", "We", "Do", "Does", "Will", "Let", "Search", "Check",
+}  # fmt: skip
+_COMMON = {
+    "the",
+    "and",
+    "for",
+    "with",
+    "that",
+    "this",
+    "from",
+    "name",
+    "numb",
+    "retu",
+    "valu",
+    "what",
+    "whic",
+    "one",
+    "give",
+    "get",
+}
 MIN_REQUEST, MAX_REQUEST = 12, 400
 
 
@@ -47,9 +80,11 @@ def shown_values(arguments: dict[str, Any], unsaid: str | None = None) -> dict[s
 
 
 def wish(api: Api) -> str:
-    """An API's first sentence in plain words."""
+    """An API's first sentence in plain words, without what is of use to programs alone."""
     first = re.split(r"(?<=[.!?])\s", api.description.strip())[0]
-    return re.sub(r"\s+", " ", first.replace("_", " "))[:200]
+    first = re.sub(r",?\s+(?:and|then) (?:returns?|gives?) .*|\s+(?:that|which) \w+_\w+ \w+", "", first)
+    plain = re.sub(r"\s+", " ", first.replace("_", " ")).strip()[:200]
+    return plain if plain.endswith((".", "!", "?")) else f"{plain}."
 
 
 def tidy(text: str) -> str:
@@ -60,13 +95,15 @@ def tidy(text: str) -> str:
 
 def request_fault(
     text: str,
+    api: Api,
     values: Sequence[tuple[Path, Any]],
     today: datetime.date,
     hidden: Mapping[str, Any],
 ) -> str | None:
-    """Why a user's request does not say exactly the values it must, else None.
+    """Why a user's request does not say what it must and nothing else, else None.
 
     Args:
+        api: what the request is for; one word at least must tell it, beside the values.
         values: (path, value) that must be said.
         hidden: parameter name -> value that must not be said.
     """
@@ -74,6 +111,10 @@ def request_fault(
         return f"{len(text)} characters"
     if found := _ASSISTANT.search(text):
         return f"speaks like an assistant: {found.group()!r}"
+    if not _ASKS.search(text):
+        return "asks for nothing"
+    if found := _REPORTS.search(text):
+        return f"reports or instructs: {found.group()!r}"
     if found := _CODE.search(text):
         return f"code in the words: {found.group()!r}"
     for path, value in values:
@@ -82,27 +123,42 @@ def request_fault(
     for name, value in hidden.items():
         if find(value, text, today, (name,)):
             return f"says {value!r}, which is to be missing"
+    left = without(text, (value for _, value in values), today)
     known = " ".join(str(value) for _, value in values)
-    for number in numbers(text):
+    for number in numbers(left):
         if find(int(number) if number.is_integer() else number, known, today) is None:
             return f"invents {number:g}"
-    for date in _DATE.findall(text):
-        if date not in known:
-            return f"invents {date}"
+    if found := _DATE.search(left):
+        return f"invents {found.group()}"
+    about = _words(f"{api.name} {api.description} {' '.join(api.properties)}".replace("_", " "), 4) - _COMMON
+    if not about & _words(left, 4):
+        return "does not say what it is for"
     return None
 
 
-def request_score(text: str, apis: Sequence[Api]) -> float:
+def request_score(text: str, api: Api) -> float:
     """Higher is better: far from the API's own words, a question or a wish in the first person, not too long."""
     words = _words(text)
-    described = set().union(*(_words(wish(api)) for api in apis))
+    described = _words(wish(api))
     overlap = len(words & described) / max(1, len(words))
     personal = 0.3 if re.search(r"\b(I|I'm|my|me|we|us|our)\b|\?", text) else 0.0
     return personal - overlap - len(text) / 1000
 
 
-def _words(text: str) -> set[str]:
-    return {word[:6] for word in re.findall(r"[a-z]{3,}", text.lower())}
+def _words(text: str, stem: int = 6) -> set[str]:
+    return {word[:stem] for word in re.findall(r"[a-z]{3,}", text.lower())}
+
+
+def together(parts: Sequence[str], then: bool, rng: random.Random) -> str:
+    """Several requests as one message. `then` says that the later ones build on the first."""
+    links = ("Then", "After that,", "Once you have it,") if then else ("Also,", "And", "Besides,", "Another thing:")
+    text = parts[0]
+    for part in parts[1:]:
+        # "I" and names keep their capital; a sentence's first word loses it after the link.
+        first = part.split(" ", 1)[0]
+        lowered = part[0].lower() + part[1:] if first in _OPENERS else part
+        text = f"{text if text[-1] in '.!?' else text + '.'} {rng.choice(links)} {lowered}"
+    return text
 
 
 def decline_fault(text: str, request: str, today: datetime.date) -> str | None:

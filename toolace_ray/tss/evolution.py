@@ -22,51 +22,38 @@ from toolace_ray.tss import gate
 from toolace_ray.tss.speciation import Node, paths
 
 MAX_EXCERPT = 700
-_TYPES = ("string", "integer", "number", "boolean")
 _IDENTIFIER = {"type": "string", "pattern": "^[a-z][a-z0-9_]{2,30}$"}
 _SENTENCE = {"type": "string", "minLength": 8, "maxLength": 90}
 _EXAMPLE = {"type": "string", "minLength": 1, "maxLength": 30}
+_ANY_NUMBER = {"type": "integer", "minimum": 0, "maximum": 99999}
+
+
+def _variant(kind: str, example: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """One parameter or result of a type: the type decides what its example looks like."""
+    fields = {"name": _IDENTIFIER, "description": _SENTENCE, "type": {"const": kind}, **more, "example": example}
+    return {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
+
+
+def _variants(**more: Any) -> dict[str, Any]:
+    bounds = {"minimum": _ANY_NUMBER, "maximum": _ANY_NUMBER} if more else {}
+    options = {"options": {"type": "array", "maxItems": 6, "items": _EXAMPLE}} if more else {}
+    return {
+        "anyOf": [
+            _variant("string", _EXAMPLE, **more, **options),
+            _variant("integer", _ANY_NUMBER, **more, **bounds),
+            _variant("number", {"type": "number"}, **more, **bounds),
+            _variant("boolean", {"type": "boolean"}, **more),
+        ]
+    }
+
+
 DEFINITION_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
         "name": _IDENTIFIER,
         "description": {"type": "string", "minLength": 12, "maxLength": 140},
-        "parameters": {
-            "type": "array",
-            "minItems": 1,
-            "maxItems": 5,
-            "items": {
-                "type": "object",
-                "properties": {
-                    "name": _IDENTIFIER,
-                    "description": _SENTENCE,
-                    "type": {"type": "string", "enum": list(_TYPES)},
-                    "required": {"type": "boolean"},
-                    "options": {"type": "array", "maxItems": 6, "items": _EXAMPLE},
-                    "minimum": {"type": "integer", "minimum": 0, "maximum": 99999},
-                    "maximum": {"type": "integer", "minimum": 0, "maximum": 99999},
-                    "example": _EXAMPLE,
-                },
-                "required": ["name", "description", "type", "required", "options", "minimum", "maximum", "example"],
-                "additionalProperties": False,
-            },
-        },
-        "returns": {
-            "type": "array",
-            "minItems": 1,
-            "maxItems": 4,
-            "items": {
-                "type": "object",
-                "properties": {
-                    "name": _IDENTIFIER,
-                    "description": _SENTENCE,
-                    "type": {"type": "string", "enum": list(_TYPES)},
-                    "example": _EXAMPLE,
-                },
-                "required": ["name", "description", "type", "example"],
-                "additionalProperties": False,
-            },
-        },
+        "parameters": {"type": "array", "minItems": 1, "maxItems": 5, "items": _variants(required={"type": "boolean"})},
+        "returns": {"type": "array", "minItems": 1, "maxItems": 4, "items": _variants()},
         "changes_state": {"type": "boolean"},
     },
     "required": ["name", "description", "parameters", "returns", "changes_state"],
@@ -155,7 +142,7 @@ async def define(
 
 
 def build(definition: dict[str, Any], subtree: Subtree, documents: tuple[str, ...]) -> Api:
-    """An Api from a writer's flat definition. Raises ValueError where an example is not of its type."""
+    """An Api from a writer's flat definition. Raises ValueError where an example is empty."""
     parameters: dict[str, Any] = {}
     for item in definition["parameters"]:
         parameters[item["name"]] = _property(item)
@@ -180,23 +167,15 @@ def _object(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
 
 
 def _property(item: dict[str, Any]) -> dict[str, Any]:
-    kind, text = item["type"], item["example"].strip()
-    if not text:
+    kind, value = item["type"], item["example"]
+    if isinstance(value, str) and not (value := value.strip()):
         raise ValueError(f"the example of {item['name']} is empty")
     schema: dict[str, Any] = {"type": kind, "description": item["description"].strip()}
-    value: Any = text
-    if kind == "integer":
-        value = int(text)
-    elif kind == "number":
-        value = float(text)
-    elif kind == "boolean":
-        if text.lower() not in ("true", "false"):
-            raise ValueError(f"{text!r} is no boolean example of {item['name']}")
-        value = text.lower() == "true"
     low, high = item.get("minimum", 0), item.get("maximum", 0)
-    if kind in ("integer", "number") and low < high:
+    if low < high and low <= value <= high:  # writers that have no bounds to give write two equal ones
         schema |= {"minimum": low, "maximum": high}
     options = list(dict.fromkeys(option.strip() for option in item.get("options", ()) if option.strip()))
-    if kind == "string" and len(options) > 1:
+    if len(options) > 1:
         schema["enum"] = options
+        value = value if value in options else options[0]
     return {**schema, "examples": [value]}

@@ -19,6 +19,17 @@ from toolace_ray.tss.sources import Document
 
 MAX_FUNCTIONALITIES = 6
 SAME_DOMAIN = 0.88  # difflib ratio from which two domain names are one ("Parcel tracking", "Parcels tracking")
+MAX_GLOSS = 100
+_NOTHING = {"", "none", "other", "unknown", "n/a"}
+_FIELDS = {
+    "",
+    "domain",
+    "topic",
+    "functionalities",
+    "functionality",
+    "name",
+    "gloss",
+}  # a weak model lists its own form
 _NAME = {"type": "string", "minLength": 3, "maxLength": 40}
 EXTRACTION_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -30,7 +41,7 @@ EXTRACTION_SCHEMA: dict[str, Any] = {
             "maxItems": MAX_FUNCTIONALITIES,
             "items": {
                 "type": "object",
-                "properties": {"name": _NAME, "gloss": {"type": "string", "minLength": 5, "maxLength": 100}},
+                "properties": {"name": _NAME, "gloss": {"type": "string", "minLength": 5, "maxLength": MAX_GLOSS}},
                 "required": ["name", "gloss"],
                 "additionalProperties": False,
             },
@@ -83,14 +94,19 @@ async def speciate(document: Document, seed: int, engines: TaskEngines) -> Extra
     found = load_json(answer.samples[0].text)
     unique: dict[str, Functionality] = {}
     for item in found["functionalities"]:
-        name, gloss = _tidy(item["name"]), _tidy(item["gloss"])
-        if name and gloss:
+        name, gloss = _tidy(item["name"]).replace("_", " "), _tidy(item["gloss"])
+        if len(item["gloss"]) >= MAX_GLOSS:  # cut by the decoder: drop the word it was cut in
+            gloss = gloss.rpartition(" ")[0]
+        if gloss and name.lower() not in _FIELDS:
             unique.setdefault(name.lower(), Functionality(name=name, gloss=gloss))
+    topic = _tidy(found["topic"]).replace("_", " ").capitalize()
+    domain = _tidy(found["domain"]).replace("_", " ").capitalize()
+    topic = next((name for name in (topic, domain) if name.lower() not in _NOTHING), "Other")
     return Extraction(
         document=document.id,
         path=document.path,
-        domain=_tidy(found["domain"]).capitalize() or "Other",
-        topic=_tidy(found["topic"]).capitalize() or "Other",
+        domain=topic if domain.lower() in _NOTHING else domain,
+        topic=topic,
         functionalities=tuple(unique.values()),
     )
 

@@ -1,0 +1,16 @@
+"""Fixtures that several rooms of tests share. No test reaches beyond this machine, but for the model fetch, which says so."""
+
+import os
+
+import pytest
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+os.environ.setdefault("DO_NOT_TRACK", "1")
+
+
+@pytest.fixture
+def dialog():
+    from tests.samples import good_dialogs
+
+    return good_dialogs()["single"]

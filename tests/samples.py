@@ -1,0 +1,165 @@
+"""Hand-made APIs and dialogs that are right, for tests that then break them; and a scripted engine."""
+
+import asyncio
+import json
+
+from toolace_ray.dlv.provenance import trace
+from toolace_ray.engines.protocol import Capabilities, Generation, Sample, Score
+from toolace_ray.schema import Api, ApiError, Dialog, Message, ToolCall
+
+
+def schema(required=(), **properties):
+    return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
+
+
+WEATHER = Api(
+    name="get_forecast",
+    description="Tell the weather forecast of a city for one day.",
+    parameters=schema(
+        ("city", "date"),
+        city={"type": "string", "description": "City", "maxLength": 40, "examples": ["Lima"]},
+        date={"type": "string", "format": "date", "description": "Day"},
+        unit={"type": "string", "enum": ["celsius", "fahrenheit"], "description": "Unit", "default": "celsius"},
+    ),
+    returns=schema(
+        ("summary", "high"),
+        summary={"type": "string", "description": "In words"},
+        high={"type": "integer", "description": "Highest temperature"},
+    ),
+    errors=(ApiError(code="404", message="The city is not known."),),
+    domain=("Weather",),
+    example_arguments={"city": "Lima", "date": "2026-05-02"},
+    example_return={"summary": "sunny", "high": 24},
+)
+SEARCH = Api(
+    name="search_trains",
+    description="Find a train between two cities.",
+    parameters=schema(
+        ("origin", "destination"),
+        origin={"type": "string", "description": "From"},
+        destination={"type": "string", "description": "To"},
+    ),
+    returns=schema(
+        ("train_id", "price"),
+        train_id={"type": "string", "description": "Train", "examples": ["TR-1020"]},
+        price={"type": "number", "description": "Price", "minimum": 1, "maximum": 500},
+    ),
+    domain=("Travel", "Trains"),
+    example_arguments={"origin": "Lyon", "destination": "Turin"},
+    example_return={"train_id": "TR-1020", "price": 39.5},
+)
+BOOK = Api(
+    name="book_seats",
+    description="Book seats on a train.",
+    parameters=schema(
+        ("train_id", "seats"),
+        train_id={"type": "string", "description": "Train", "examples": ["TR-1020"]},
+        seats={"type": "integer", "minimum": 1, "maximum": 9, "description": "Number of seats"},
+    ),
+    returns=schema(("booking",), booking={"type": "string", "description": "Booking code"}),
+    side_effects=True,
+    domain=("Travel", "Trains"),
+    example_arguments={"train_id": "TR-1020", "seats": 2},
+    example_return={"booking": "BK-77"},
+)
+APIS = (WEATHER, SEARCH, BOOK)
+
+
+def _dialog(kind, messages, **more):
+    system = Message(role="system", content="You are a helpful assistant. Today is Friday, 2026-05-01.")
+    draft = Dialog(
+        id=f"{kind}-000000-test",
+        type=kind,
+        attempt=0,
+        seed=1,
+        today="2026-05-01",
+        tools=APIS,
+        messages=(system, *messages),
+        **more,
+    )
+    return draft.model_copy(update={"provenance": trace(draft)})
+
+
+def user(text):
+    return Message(role="user", content=text)
+
+
+def say(text):
+    return Message(role="assistant", content=text)
+
+
+def calls(*items):
+    return Message(role="assistant", tool_calls=tuple(ToolCall(id=i, name=n, arguments=a) for i, n, a in items))
+
+
+def result(call_id, name, value):
+    return Message(role="tool", content=json.dumps(value), tool_call_id=call_id, name=name)
+
+
+def good_dialogs():
+    """One dialog a type (non-tool twice) that every rule must let pass."""
+    return {
+        "single": _dialog(
+            "single",
+            [
+                user("What will the weather be like in Lima tomorrow?"),
+                calls(("c1", "get_forecast", {"city": "Lima", "date": "2026-05-02"})),
+                result("c1", "get_forecast", {"summary": "sunny", "high": 24}),
+                say("It will be sunny in Lima, with a high of 24 degrees."),
+            ],
+        ),
+        "parallel": _dialog(
+            "parallel",
+            [
+                user("How will the weather be on May 3rd in Lima, and how in Quito?"),
+                calls(
+                    ("c1", "get_forecast", {"city": "Lima", "date": "2026-05-03"}),
+                    ("c2", "get_forecast", {"city": "Quito", "date": "2026-05-03"}),
+                ),
+                result("c1", "get_forecast", {"summary": "sunny", "high": 24}),
+                result("c2", "get_forecast", {"summary": "light rain", "high": 17}),
+                say("Lima will be sunny at 24 degrees, Quito will have light rain at 17."),
+            ],
+        ),
+        "dependent": _dialog(
+            "dependent",
+            [
+                user("Please find a train from Lyon to Turin and book three seats on it."),
+                calls(("c1", "search_trains", {"origin": "Lyon", "destination": "Turin"})),
+                result("c1", "search_trains", {"train_id": "TR-4410", "price": 41.5}),
+                calls(("c2", "book_seats", {"train_id": "TR-4410", "seats": 3})),
+                result("c2", "book_seats", {"booking": "BK-905"}),
+                say("I booked three seats on train TR-4410 for 41.5 each; your booking code is BK-905."),
+            ],
+        ),
+        "no_function": _dialog(
+            "non_tool",
+            [user("Can you order me a pizza with olives?"), say("I'm sorry, I can't order food with what I have.")],
+        ),
+        "missing": _dialog(
+            "non_tool",
+            [user("How will the weather be tomorrow?"), say("For which city would you like the forecast?")],
+            meta={"missing": {"name": "city", "value": "Lima"}},
+        ),
+    }
+
+
+class ScriptedEngine:
+    """Answers from a function of the request, or from a list in turn; remembers what it was asked."""
+
+    capabilities = Capabilities(model="scripted", context=4096, score=False)
+
+    def __init__(self, answers):
+        self.answers = answers if callable(answers) else iter(answers)
+        self.requests = []
+
+    async def generate(self, request):
+        self.requests.append(request)
+        await asyncio.sleep(0)
+        given = self.answers(request) if callable(self.answers) else next(self.answers)
+        texts = [given] if isinstance(given, str) else list(given)
+        texts = (texts * request.n)[: request.n]
+        return Generation(tuple(Sample(text, "stop", max(1, len(text) // 4)) for text in texts), prompt_tokens=10)
+
+    async def score(self, request):
+        return Score(())

@@ -1,0 +1,100 @@
+import contextlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolace_ray import config
+from toolace_ray.config import Config, load, parse
+from toolace_ray.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("tree", "says"),
+    [
+        ({"generate": {"qoutas": {"single": 3}}}, "unknown key generate.qoutas; did you mean generate.quotas?"),
+        ({"pools": {"a": {"modle": "x"}}}, "did you mean pools.a.model?"),
+        ({"zzz": 1}, "unknown key zzz; known: run, ray, pools"),
+        ({"generate": {"quotas": {"single": -1}}}, "generate.quotas.single"),
+        ({"generate": {"quotas": {"single": "many"}}}, "generate.quotas.single"),
+        ({"roles": {"user": "big"}}, "roles.writer is missing"),
+        ({"pools": {"a": {}}}, "names pool 'small'"),
+        ({"pools": {}}, "pools"),
+        ({"verify": {"consistency_votes": 2}}, "majority"),
+        ({"generate": {"min_tools": 5, "max_tools": 3}}, "min_tools"),
+        ({"pools": {"small": {"engine": "openai"}}}, "url"),
+        ({"pools": {"small": {"gpus": 3, "tensor_parallel": 2}}}, "tensor_parallel"),
+    ],
+)
+def test_a_wrong_key_is_named_with_the_remedy(tree, says):
+    with pytest.raises(UserError, match=r"^config: ") as error:
+        parse(tree)
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_files_that_are_no_configuration(tmp_path):
+    for name, text, says in [
+        ("broken.yaml", "a: [1", "broken YAML at line"),
+        ("list.yaml", "- 1", "not a list"),
+        ("binary.yaml", b"\xff\xfe\x00", "not UTF-8"),
+    ]:
+        path = tmp_path / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        with pytest.raises(UserError, match=says):
+            load(path)
+    with pytest.raises(UserError, match="No such file"):
+        load(tmp_path / "none.yaml")
+
+
+def test_overrides(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("run: {seed: 1}")
+    changed = load(path, ("generate.quotas.single=50", "run.path=x"))
+    assert (changed.generate.quotas.single, changed.run.path, changed.run.seed) == (50, "x", 1)
+    for wrong in ("novalue", "run.seed.x=1", "run.seed=[", "run.sed=1"):
+        with pytest.raises(UserError):
+            load(path, (wrong,))
+
+
+def test_execution_keys_do_not_change_the_fingerprint():
+    base = Config()
+    other = parse({"run": {"path": "y"}, "generate": {"quotas": {"single": 99}}, "execution": {"workers": 5}})
+    assert other.fingerprint() == base.fingerprint()
+    assert parse({"run": {"seed": 8}}).fingerprint() != base.fingerprint()
+    assert parse({"generate": {"temperature": 0.1}}).fingerprint() != base.fingerprint()
+
+
+def test_the_shipped_configurations_are_valid():
+    for path in sorted((ROOT / "configs").glob("*.yaml")):
+        load(path)
+
+
+def test_the_reference_page_is_what_the_code_says():
+    assert (ROOT / "docs" / "configuration.md").read_text() == config.document(), (
+        "run: python -m toolace_ray.config > docs/configuration.md"
+    )
+
+
+def test_every_key_has_a_reader():
+    sources = "\n".join(
+        path.read_text()
+        for folder in ("toolace_ray", "actors", "jobs")
+        for path in (ROOT / folder).rglob("*.py")
+        if path.name != "config.py"
+    )
+    for section in (config.RunConfig, config.RayConfig, config.PoolConfig, config.SourcesConfig, config.EvolveConfig,
+                    config.GenerateConfig, config.VerifyConfig, config.ExecutionConfig):  # fmt: skip
+        for key in section.model_fields:
+            assert f".{key}" in sources, f"{section.__name__}.{key} has no reader"
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=8), lambda x: st.lists(x, max_size=3) | st.dictionaries(st.sampled_from(["run", "pools", "roles", "generate", "seed", "x"]), x, max_size=4), max_leaves=8))  # fmt: skip
+def test_any_tree_gives_a_configuration_or_a_user_error(tree):
+    if not isinstance(tree, dict):
+        return
+    with contextlib.suppress(UserError):
+        parse(tree)

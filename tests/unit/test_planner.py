@@ -1,0 +1,129 @@
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actors.planner import Planner
+from toolace_ray.run import select
+
+
+def play(planner, verdict, rng, crash_at=None):
+    """Workers and a stream in miniature: attempts finish and are judged in any order."""
+    flying, drafted, steps = [], [], 0
+    while not planner.done:
+        steps += 1
+        assert steps < 20_000
+        if crash_at is not None and steps == crash_at:
+            return flying, drafted
+        choice = rng.random()
+        if choice < 0.4:
+            flying += planner.lease("w", rng.randint(1, 4))
+        elif choice < 0.7 and flying:
+            kind, attempt = flying.pop(rng.randrange(len(flying)))
+            if verdict(kind, attempt) == "unplayable":
+                planner.committed("", [], [(kind, attempt)])
+            else:
+                planner.committed(f"s{kind}{attempt}", [(kind, attempt, f"{attempt}")], [])
+                drafted.append((kind, attempt))
+        elif drafted:
+            kind, attempt = drafted.pop(rng.randrange(len(drafted)))
+            planner.quotas[kind].resolve(attempt, f"{attempt}" if verdict(kind, attempt) == "pass" else None)
+    return flying, drafted
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 12), st.integers(1, 6))
+def test_any_order_ends_with_the_lowest_passing_attempts(seed, wanted, factor):
+    def verdict(kind, attempt):
+        return random.Random(f"{seed}{kind}{attempt}").choice(["pass", "pass", "fail", "unplayable"])
+
+    cuts = []
+    for order in range(3):
+        planner = Planner({"a": (wanted, wanted * factor), "b": (1, 50)})
+        play(planner, verdict, random.Random(order))
+        cuts.append(planner.quotas["a"].cut)
+        quota = planner.quotas["a"]
+        if quota.cut is None:
+            assert quota.frontier == quota.max_attempts
+            assert quota.passed < wanted
+        else:
+            assert sum(verdict("a", i) == "pass" for i in range(quota.cut + 1)) == wanted
+    assert len(set(cuts)) == 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 60))
+def test_a_restored_planner_plays_what_is_missing_and_nothing_twice(seed, crash_at):
+    def verdict(kind, attempt):
+        return random.Random(f"{seed}{attempt}").choice(["pass", "fail", "unplayable"])
+
+    rng = random.Random(seed)
+    first = Planner({"a": (6, 60)})
+    _, drafted = play(first, verdict, rng, crash_at)
+    quota = first.quotas["a"]
+    resolved = [("a", i, f"{i}" if verdict("a", i) == "pass" else None) for i in range(quota.frontier)]
+    resolved += [("a", i, key) for i, key in quota.ahead.items()]
+    second = Planner({"a": (6, 60)})
+    second.restore(resolved, drafted)
+    known = {attempt for _, attempt, _ in resolved} | {attempt for _, attempt in drafted}
+    leased = second.lease("w", 100)
+    assert not {attempt for _, attempt in leased} & known
+    second.lost("w")
+    # The stream judges what was drafted; then both end alike.
+    for _, attempt in drafted:
+        second.quotas["a"].resolve(attempt, f"{attempt}" if verdict("a", attempt) == "pass" else None)
+    play(second, verdict, rng)
+    third = Planner({"a": (6, 60)})
+    play(third, verdict, rng)
+    assert second.quotas["a"].cut == third.quotas["a"].cut
+
+
+def test_a_dead_workers_leases_go_out_again():
+    planner = Planner({"a": (4, 40)})
+    taken = planner.lease("dead", 3)
+    assert planner.lost("dead") == 3
+    assert planner.lease("alive", 3) == taken
+
+
+def test_a_shard_counts_once_and_a_read_task_gets_the_same_again():
+    planner = Planner({"a": (2, 20)})
+    planner.lease("w", 2)
+    for _ in range(2):
+        planner.committed("x.parquet", [("a", 0, "k")], [("a", 1)])
+    assert planner.shards == [("x.parquet", None)]
+    assert planner.take_shards(0, 4) == [("x.parquet", None)]
+    assert planner.take_shards(0, 4) == [("x.parquet", None)]
+    assert planner.take_shards(1, 4) is None
+
+
+def test_duplicates_do_not_count():
+    planner = Planner({"a": (2, 20)})
+    for attempt in range(3):
+        planner.quotas["a"].resolve(attempt, "same" if attempt < 2 else "other")
+    assert planner.quotas["a"].cut == 2
+    assert planner.quotas["a"].duplicates == 1
+
+
+def test_a_spent_budget_ends_the_flow_and_says_so():
+    planner = Planner({"a": (5, 50)}, max_tokens=100)
+    planner.lease("w", 1)
+    planner.spend(100, 0, 0.0)
+    assert planner.lease("w", 1) == []
+    assert not planner.done  # one is still out
+    planner.committed("", [], [("a", 0)])
+    assert planner.done
+    assert "max_tokens" in planner.status()["budget"]
+
+
+def test_leases_follow_need():
+    planner = Planner({"a": (1, 100), "b": (100, 1000)})
+    kinds = [kind for kind, _ in planner.lease("w", 20)]
+    assert kinds.count("a") <= 2
+    assert kinds.count("b") >= 18
+
+
+def test_select_takes_the_lowest_and_sorts_out_duplicates():
+    rows = [("a", 3, "z"), ("a", 0, "x"), ("a", 1, "x"), ("a", 2, "y"), ("b", 0, ""), ("b", 1, "")]
+    accepted, duplicates = select(rows, {"a": 2, "b": 2})
+    assert accepted == {("a", 0), ("a", 2), ("b", 0), ("b", 1)}
+    assert duplicates == {("a", 1)}

@@ -1,0 +1,146 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.samples import APIS, BOOK, SEARCH, WEATHER, calls, good_dialogs, result, say, user
+from toolace_ray.config import VerifyConfig
+from toolace_ray.dlv.checks import registered
+from toolace_ray.dlv.rules import rejects, run_rules
+from toolace_ray.schema import DIALOG_TYPES, Dialog, Message, ToolCall
+
+CONFIG = VerifyConfig()
+
+
+def found(dialog):
+    return {verdict.rule for verdict in rejects(run_rules(dialog, CONFIG))}
+
+
+def replaced(dialog, index, message):
+    messages = list(dialog.messages)
+    messages[index] = message
+    return dialog.model_copy(update={"messages": tuple(messages)})
+
+
+def with_arguments(dialog, index, **changes):
+    call = dialog.messages[index].tool_calls[0]
+    arguments = {**call.arguments, **changes}
+    arguments = {name: value for name, value in arguments.items() if value is not ...}
+    return replaced(dialog, index, calls((call.id, call.name, arguments)))
+
+
+@pytest.mark.parametrize("name", good_dialogs())
+def test_good_dialogs_pass_every_rule(name):
+    assert run_rules(good_dialogs()[name], CONFIG) == []
+
+
+def test_every_rule_says_what_it_holds():
+    assert len(registered()) >= 25
+    for rule in registered():
+        assert len(rule.doc) > 30, rule.id
+
+
+GOOD = good_dialogs()
+SINGLE, PARALLEL, DEPENDENT = GOOD["single"], GOOD["parallel"], GOOD["dependent"]
+BAD_TOOL = WEATHER.model_copy(update={"parameters": {**WEATHER.parameters, "required": ["city", "planet"]}})
+DEFECTS = {
+    "invalid schema": (SINGLE.model_copy(update={"tools": (WEATHER, BOOK.model_copy(update={"returns": {"type": "strin"}}))}), "api_definition"),
+    "required outside properties": (SINGLE.model_copy(update={"tools": (BAD_TOOL,)}), "api_definition"),
+    "duplicate tools": (SINGLE.model_copy(update={"tools": (*APIS, WEATHER)}), "duplicate_tools"),
+    "api name off by case": (replaced(SINGLE, 2, calls(("c1", "Get_forecast", {"city": "Lima", "date": "2026-05-02"}))), "known_api"),
+    "missing argument": (with_arguments(SINGLE, 2, city=...), "required_arguments"),
+    "unknown argument": (with_arguments(SINGLE, 2, planet="Lima"), "unknown_arguments"),
+    "wrong type": (with_arguments(SINGLE, 2, city=24), "arguments_valid"),
+    "number as string": (with_arguments(DEPENDENT, 4, seats="3"), "arguments_valid"),
+    "enum": (with_arguments(SINGLE, 2, unit="kelvin"), "arguments_valid"),
+    "range": (with_arguments(DEPENDENT, 4, seats=30), "arguments_valid"),
+    "format": (with_arguments(SINGLE, 2, date="tomorrow"), "arguments_valid"),
+    "invented value": (with_arguments(SINGLE, 2, city="Quito"), "argument_provenance"),
+    "relative date wrong": (with_arguments(SINGLE, 2, date="2026-05-05"), "argument_provenance"),
+    "placeholder": (with_arguments(SINGLE, 2, city="<city>"), "placeholder_values"),
+    "dependent value not from source": (with_arguments(DEPENDENT, 4, train_id="TR-9999"), "argument_provenance"),
+    "role order": (SINGLE.model_copy(update={"messages": (SINGLE.messages[0], *SINGLE.messages[2:])}), "role_order"),
+    "result without call": (replaced(SINGLE, 2, say("Let me look.")), "role_order"),
+    "result under another name": (replaced(SINGLE, 3, result("c1", "book_seats", {"booking": "BK-1"})), "results_match_calls"),
+    "too few results": (PARALLEL.model_copy(update={"messages": (*PARALLEL.messages[:4], PARALLEL.messages[5])}), "results_match_calls"),
+    "result against schema": (replaced(SINGLE, 3, result("c1", "get_forecast", {"summary": "sunny", "high": "hot"})), "results_valid"),
+    "undocumented error": (replaced(SINGLE, 3, result("c1", "get_forecast", {"error": {"code": "500", "message": "x"}})), "results_valid"),
+    "duplicate parallel call": (
+        replaced(PARALLEL, 2, calls(*[(f"c{i}", "get_forecast", {"city": "Lima", "date": "2026-05-03"}) for i in (1, 2)])),
+        "duplicate_calls",
+    ),
+    "empty answer": (replaced(SINGLE, 4, say(" ")), "necessary_fields"),
+    "truncated answer": (replaced(SINGLE, 4, say("It will be sunny with 24 degrees and")), "response_complete"),
+    "repetition": (replaced(SINGLE, 4, say("It is sunny sunny sunny sunny at 24.")), "repetition"),
+    "control characters": (replaced(SINGLE, 4, say("Sunny, 24\x07 degrees.")), "invalid_characters"),
+    "mixed language": (replaced(SINGLE, 4, say("Будет солнечно, температура 24 градуса.")), "mixed_language"),
+    "leaked prompt": (replaced(SINGLE, 4, say("As the fact sheet says, sunny and 24.")), "leaked_prompt"),
+    "code name": (replaced(SINGLE, 4, say("get_forecast says it is sunny, 24.")), "leaked_prompt"),
+    "call in text": (replaced(SINGLE, 4, say('[get_forecast(city="Lima", date="2026-05-02")]')), "call_syntax"),
+    "prose beside call": (
+        replaced(SINGLE, 2, SINGLE.messages[2].model_copy(update={"content": "I call it."})),
+        "call_syntax",
+    ),
+    "success denied": (replaced(SINGLE, 4, say("I could not do it, sunny and 24.")), "success_denied"),
+    "answer against output": (replaced(SINGLE, 4, say("It will be sunny with a high of 31 degrees.")), "answer_grounded"),
+    "answer ignores output": (replaced(SINGLE, 4, say("Thank you for asking, have a nice day.")), "answer_grounded"),
+    "call where a value is missing": (SINGLE.model_copy(update={"type": "non_tool"}), "structure_of_type"),
+    "parallel turned dependent": (DEPENDENT.model_copy(update={"type": "parallel"}), "structure_of_type"),
+    "no question": (replaced(GOOD["missing"], 2, say("It will be sunny.")), "missing_value_asked"),
+    "missing value said": (replaced(GOOD["missing"], 1, user("How will the weather be in Lima?")), "missing_value_asked"),
+    "too long": (replaced(SINGLE, 4, say("It is sunny at 24. " + "Really nice, truly. " * 300)), "message_length"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DEFECTS)
+def test_defects_are_caught_by_their_rule(name):
+    dialog, rule = DEFECTS[name]
+    assert rule in found(dialog)
+
+
+def test_a_disabled_rule_is_silent():
+    dialog, rule = DEFECTS["enum"]
+    assert rule not in {verdict.rule for verdict in run_rules(dialog, VerifyConfig(disabled_rules=(rule,)))}
+
+
+def test_hostile_patterns_and_sizes_are_harmless():
+    evil = SEARCH.model_copy(
+        update={
+            "parameters": {
+                "type": "object",
+                "properties": {"a": {"type": "string", "description": "A", "pattern": "^(a+)+$"}},
+                "required": ["a"],
+            }
+        }
+    )
+    messages = (
+        user("a" * 3000 + "!"),
+        calls(("c", evil.name, {"a": "a" * 3000 + "!"})),
+        result("c", evil.name, {}),
+        say("Done."),
+    )
+    dialog = SINGLE.model_copy(update={"tools": (evil,), "messages": messages})
+    assert "arguments_valid" in found(dialog)
+    big = replaced(SINGLE, 4, say("x" * (10 << 20)))
+    assert found(big) == {"size"}
+
+
+TEXT = st.text(max_size=60)
+ROLE = st.sampled_from(["system", "user", "assistant", "tool"])
+CALL = st.builds(ToolCall, id=TEXT, name=st.sampled_from([*[api.name for api in APIS], "other"]), arguments=st.dictionaries(
+    st.sampled_from(["city", "date", "seats", "x"]), st.none() | st.booleans() | st.integers() | TEXT.filter(lambda t: t.isprintable()), max_size=3))  # fmt: skip
+MESSAGE = st.builds(
+    Message,
+    role=ROLE,
+    content=TEXT | st.sampled_from(["{}", "[1]", '{"error": 3}', '{"error": {}}']),
+    tool_calls=st.lists(CALL, max_size=2).map(tuple),
+    tool_call_id=st.none() | TEXT,
+    name=st.none() | TEXT,
+)
+
+
+@given(st.lists(MESSAGE, max_size=6), st.sampled_from(DIALOG_TYPES))
+def test_no_dialog_breaks_the_layer(messages, kind):
+    dialog = Dialog(id="x", type=kind, attempt=0, seed=0, today="2026-05-01", tools=APIS, messages=tuple(messages))
+    json.dumps([verdict.model_dump() for verdict in run_rules(dialog, CONFIG)])
