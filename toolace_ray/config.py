@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from toolace_ray.errors import UserError
@@ -159,12 +159,11 @@ class VerifyConfig(Section):
         3, "Votes of the consistency expert, decided by majority; 0 switches it off.", ge=0
     )
 
-    @field_validator("consistency_votes")
-    @classmethod
-    def _odd(cls, votes: int) -> int:
-        if votes and votes % 2 == 0:
-            raise ValueError("an even number of votes has no majority; use an odd one, or 0")
-        return votes
+    @model_validator(mode="after")
+    def _reachable(self) -> VerifyConfig:
+        if self.consistency_votes and self.consistency_against > self.consistency_votes:
+            raise ValueError("consistency_against is larger than consistency_votes: nothing would ever be rejected")
+        return self
 
 
 class ExecutionConfig(Section):

@@ -75,6 +75,8 @@ DEFECTS = {
     "repetition": (replaced(SINGLE, 4, say("It is sunny sunny sunny sunny at 24.")), "repetition"),
     "control characters": (replaced(SINGLE, 4, say("Sunny, 24\x07 degrees.")), "invalid_characters"),
     "mixed language": (replaced(SINGLE, 4, say("Будет солнечно, температура 24 градуса.")), "mixed_language"),
+    "script mixed in a word": (replaced(SINGLE, 4, say("It will be sunny over Central\u516c\u56ed, 24.")), "mixed_language"),
+    "foreign word": (replaced(SINGLE, 4, say("It will be \u6674\u308c sunny at 24.")), "mixed_language"),
     "leaked prompt": (replaced(SINGLE, 4, say("As the fact sheet says, sunny and 24.")), "leaked_prompt"),
     "code name": (replaced(SINGLE, 4, say("get_forecast says it is sunny, 24.")), "leaked_prompt"),
     "call in text": (replaced(SINGLE, 4, say('[get_forecast(city="Lima", date="2026-05-02")]')), "call_syntax"),

@@ -161,21 +161,38 @@ def invalid_characters(view: View) -> Iterator[Finding]:
 
 @rule("dialog")
 def mixed_language(view: View) -> Iterator[Finding]:
-    """User and assistant write in one script; letters of another script are at most a fifth of a message."""
+    """User and assistant write in one script; a word of another one was said or returned before, and none mixes two."""
     main: str | None = None
     for turn, message in view.of("user", "assistant"):
-        if message.content.isascii():
-            scripts = Counter({"LATIN": sum(map(str.isalpha, message.content))})
-        else:
-            scripts = Counter(unicodedata.name(c, "?").split()[0] for c in message.content if c.isalpha())
-        if scripts.total() < 8:
+        text = message.content
+        scripts = _scripts(text)
+        if scripts.total() >= 8 or main is None:
+            script = scripts.most_common(1)[0][0] if scripts else None
+            if main is not None and script != main:
+                yield turn, f"written in {script}, the dialog in {main}"
+                continue
+            main = main or script
+        if set(scripts) <= {main}:
             continue
-        script, count = scripts.most_common(1)[0]
-        main = main or script
-        if script != main and {script, main} - {"CJK", "HIRAGANA", "KATAKANA"}:
-            yield turn, f"written in {script}, the dialog in {main}"
-        elif count < 0.8 * scripts.total() and set(scripts) - {"CJK", "HIRAGANA", "KATAKANA"}:
-            yield turn, f"mixes {', '.join(scripts)}"
+        before = " ".join(item.content for item in view.dialog.messages[:turn])
+        for word in re.findall(r"[^\W\d_]+", text):
+            kinds = set(_scripts(word))
+            if len(kinds) > 1:
+                yield turn, f"{word!r} mixes {' and '.join(sorted(kinds))}"
+            elif kinds != {main} and message.role == "assistant" and word not in before:
+                yield turn, f"{word!r} is written in {kinds.pop()}, the dialog in {main}"
+
+
+def _scripts(text: str) -> Counter[str]:
+    """Script -> letters, by the first word of the characters' Unicode names; Japanese writes in three at once."""
+    if text.isascii():
+        letters = sum(map(str.isalpha, text))
+        return Counter({"LATIN": letters}) if letters else Counter()
+    found = Counter(unicodedata.name(character, "?").split()[0] for character in text if character.isalpha())
+    for part in ("HIRAGANA", "KATAKANA"):
+        if part in found:
+            found["CJK"] += found.pop(part)
+    return found
 
 
 @rule("dialog")

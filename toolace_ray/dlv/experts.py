@@ -1,4 +1,4 @@
-"""The model layer: one expert per question, each a prompt with a small verdict schema, decided by majority of votes."""
+"""The model layer: one expert per question, each a prompt with a small verdict schema, decided by votes."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ VERDICT_SCHEMA: dict[str, Any] = {
 async def consistency(dialog: Dialog, config: VerifyConfig, engines: TaskEngines) -> list[Verdict]:
     """Ask whether the assistant did what was asked (paper section 2.3, consistency check).
 
-    Votes that can't be read count for neither side. Returns one rejecting verdict where "no" has the majority of the
-    votes asked for, else none. Raises EngineError.
+    Votes that can't be read count for neither side. Returns one rejecting verdict where `consistency_against` votes
+    say "no", else none. Raises EngineError.
     """
     if not config.consistency_votes:
         return []
@@ -60,7 +60,7 @@ async def consistency(dialog: Dialog, config: VerifyConfig, engines: TaskEngines
             continue
         if isinstance(vote, dict) and vote.get("verdict") == "no":
             against.append(re.sub(r"\s+", " ", str(vote.get("evidence")))[:200])
-    if 2 * len(against) <= config.consistency_votes:
+    if len(against) < config.consistency_against:
         return []
     evidence = f"{len(against)} of {config.consistency_votes} votes: {against[0]}"
     return [Verdict(stage="experts", rule="consistency", turn=len(dialog.messages) - 1, evidence=evidence)]

@@ -9,6 +9,8 @@ from __future__ import annotations
 import datetime
 import json
 import random
+import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,6 +115,7 @@ async def _arguments(
             candidate = fill(json.loads(canonical_json(value)), holes, found)
             _checked(api.parameters, candidate, "arguments")
             _not_copied(found, holes)
+            _one_script(found, api)
             return dict(candidate)
         except (ValueError, KeyError, TypeError, Unfit) as error:
             reason = str(error)
@@ -132,6 +135,19 @@ def _not_copied(found: dict[str, Any], holes: list[Hole]) -> None:
             hole.description.lower().rstrip("."),
         ):
             raise ValueError(f"{hole.name} is its own name: {text!r}")
+
+
+def _one_script(found: dict[str, Any], api: Api) -> None:
+    """Small multilingual models fall into another script; only APIs about languages may do that on purpose."""
+    text = "".join(value for value in found.values() if isinstance(value, str))
+    if (
+        not text.isascii()
+        and api.description.isascii()
+        and not re.search(r"languag|translat|dictionar", api.description, re.I)
+    ):
+        foreign = next((c for c in text if c.isalpha() and not unicodedata.name(c, "?").startswith("LATIN")), None)
+        if foreign:
+            raise ValueError(f"the character {foreign!r} is of another script")
 
 
 def _checked(schema: dict[str, Any], value: Any, step: str) -> Any:
@@ -177,7 +193,9 @@ async def _invent(
         reason = "no candidate"
         for sample in answer.samples:
             try:
-                candidate = fill(json.loads(canonical_json(value)), holes, load_json(sample.text))
+                found = load_json(sample.text)
+                _one_script(found, api)
+                candidate = fill(json.loads(canonical_json(value)), holes, found)
                 if schema is not None:
                     _checked(schema, candidate, "output")
                 return candidate

@@ -23,7 +23,7 @@ _ASKS = re.compile(
 )
 _REPORTS = re.compile(
     r"\b(functions?|parameters?|I've|I have (found|set|booked|added|sent)|has been|have been|did you|for example|you need to"
-    r"|you should|what should I)\b",
+    r"|you should|what should I|anything else|is that correct|how about)\b",
     re.IGNORECASE,
 )
 _CODE = re.compile(r"[{}<>]|\w+\(|\w+_\w+|```|\[\]|=>|\\n")
@@ -137,12 +137,19 @@ def request_fault(
 
 
 def request_score(text: str, api: Api) -> float:
-    """Higher is better: far from the API's own words, a question or a wish in the first person, not too long."""
+    """Higher is better: one direct sentence, not too near to the API's own words, not too long."""
     words = _words(text)
     described = _words(wish(api))
     overlap = len(words & described) / max(1, len(words))
-    personal = 0.3 if re.search(r"\b(I|I'm|my|me|we|us|our)\b|\?", text) else 0.0
-    return personal - overlap - len(text) / 1000
+    direct = (
+        0.3
+        if re.match(
+            r"(can|could|please|what|when|where|which|how|i|i'd|i'm|would|is|are|find|book|send|set)\b", text, re.I
+        )
+        else 0.0
+    )
+    sentences = len(re.findall(r"[.!?](\s|$)", text))
+    return direct - overlap / 2 - len(text) / 1000 - 0.2 * max(0, sentences - 1)
 
 
 def _words(text: str, stem: int = 6) -> set[str]:
@@ -174,10 +181,8 @@ def ask_fault(text: str, request: str, name: str, description: str, today: datet
     """Why a question for a missing value is none: it must ask, name what is missing and invent no number."""
     if not text.endswith("?"):
         return "is no question"
-    wanted = {word[:4] for word in re.findall(r"[a-z]{3,}", f"{name} {description}".lower().replace("_", " "))}
-    said = {word[:4] for word in re.findall(r"[a-z]{3,}", text.lower())}
-    common = {"the", "for", "and", "you", "what", "whic", "woul", "like", "that", "with", "this", "your"}
-    if not (wanted & said) - common:
+    wanted = (_words(name.replace("_", " "), 4) or _words(description, 4)) - _COMMON
+    if wanted and not wanted & _words(text, 4):
         return f"does not ask for {name}"
     return _invents(text, request, today)
 

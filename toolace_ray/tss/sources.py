@@ -228,10 +228,10 @@ def _dialect(schema: Any) -> Any:
     return result
 
 
-def _example_object(schema: dict[str, Any]) -> dict[str, Any] | None:
+def _example_object(schema: dict[str, Any]) -> Any:
     """The example of an object schema from its properties' examples; None unless all required ones have one."""
     found = example_of(schema)
-    if isinstance(found, dict):
+    if isinstance(found, dict) or (schema.get("type") or "object") != "object":
         return found
     result = {}
     for name, below in (schema.get("properties") or {}).items():
