@@ -155,8 +155,9 @@ class VerifyConfig(Section):
 
     max_message_chars: int = content(4000, "A message longer than this is rejected.", ge=100)
     disabled_rules: tuple[str, ...] = content((), "Ids of rules to switch off (`toolace check` lists the rules).")
-    consistency_votes: int = content(
-        3, "Votes of the consistency expert, decided by majority; 0 switches it off.", ge=0
+    consistency_votes: int = content(3, "Votes of the consistency expert; 0 switches it off.", ge=0)
+    consistency_against: int = content(
+        2, "Votes against that reject a dialog: 2 of 3 is a majority; weak judges serve better unanimous.", ge=1
     )
 
     @model_validator(mode="after")
