@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from toolace_ray.config import Config, PoolConfig
-from toolace_ray.dlv.checks import registered
+from toolace_ray.dlv.checks import check_disabled, registered
 from toolace_ray.errors import UserError
 from toolace_ray.models import REGISTRY, fetched, resolve
 from toolace_ray.storage import RunStore
@@ -51,11 +51,7 @@ def check(config: Config) -> str:
     votes = config.verify.consistency_votes
     active = len(registered()) - len(set(config.verify.disabled_rules) & {rule.id for rule in registered()})
     lines.append(f"verify: {active} rules, consistency expert {f'with {votes} votes' if votes else 'off'}")
-    unknown = set(config.verify.disabled_rules) - {rule.id for rule in registered()}
-    if unknown:
-        raise UserError(
-            f"verify.disabled_rules: no rule is named {', '.join(sorted(unknown))}; see `toolace check --rules`"
-        )
+    check_disabled(config.verify)
     tokens = (
         len(found["documents"]) * TOKENS_A_DOCUMENT
         + config.evolve.apis * TOKENS_AN_API

@@ -50,7 +50,7 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def configured(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --config and --set; the command gets the Config first."""
+    """Add --config and --set; the command gets the Config first, and its errors are said as `guarded` says them."""
 
     @click.option("--config", "-c", "path", default="configs/local.yaml", show_default=True, help="Configuration file.")
     @click.option(
@@ -58,11 +58,15 @@ def configured(command: Callable[..., Any]) -> Callable[..., Any]:
     )
     @wraps(command)
     def run(path: str, overrides: tuple[str, ...], **kwargs: Any) -> Any:
-        from toolace_ray.config import load
-
-        return command(load(path, overrides), **kwargs)
+        return guarded(_with_config)(command, path, overrides, kwargs)
 
     return run
+
+
+def _with_config(command: Callable[..., Any], path: str, overrides: tuple[str, ...], kwargs: dict[str, Any]) -> Any:
+    from toolace_ray.config import load
+
+    return command(load(path, overrides), **kwargs)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -81,7 +85,6 @@ def main() -> None:
 
 @main.command()
 @configured
-@guarded
 def evolve(config: Config) -> None:
     """Grow the API pool: documents -> context tree -> APIs that pass the gate."""
     from jobs.summary import describe_pool
@@ -91,7 +94,6 @@ def evolve(config: Config) -> None:
 
 @main.command()
 @configured
-@guarded
 def generate(config: Config) -> None:
     """Make dialogs from the pool until every quota is met (the pool is grown first where there is none).
 
@@ -104,7 +106,6 @@ def generate(config: Config) -> None:
 
 @main.command("run")
 @configured
-@guarded
 def run_all(config: Config) -> None:
     """The whole road: evolve, then generate, then export."""
     from jobs.summary import describe_dialogs
@@ -176,7 +177,6 @@ def status(run: str) -> None:
 @main.command()
 @configured
 @click.option("--rules", is_flag=True, help="List the verification rules.")
-@guarded
 def check(config: Config, rules: bool) -> None:
     """Validate a configuration and say what it would do: models, pools, GPUs, tasks, an estimate. Starts nothing."""
     from jobs import check as checking

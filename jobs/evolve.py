@@ -20,6 +20,7 @@ from jobs.flow import Flow
 from jobs.progress import Progress
 from toolace_ray import run
 from toolace_ray.config import Config
+from toolace_ray.dlv.checks import check_disabled
 from toolace_ray.engines.roles import Usage
 from toolace_ray.errors import UserError
 from toolace_ray.models import resolve
@@ -51,6 +52,8 @@ class Session:
     def ray(self) -> None:
         """Meet Ray, once."""
         if not self._ray:
+            # Before Ray: what is missing is fetched by child processes, and said before anything starts.
+            check_models(self.config, self.progress)
             self._stack.enter_context(ray_session(self.config))
             self._ray = True
             self._lock = lock_on_cluster(self.store)
@@ -58,7 +61,6 @@ class Session:
     def pools(self) -> Pools:
         """The pools, started once."""
         if self._pools is None:
-            check_models(self.config, self.progress)
             self.ray()
             self._pools = self._stack.enter_context(Pools(self.config, self.progress.say))
         return self._pools
@@ -86,6 +88,7 @@ class Session:
 @contextlib.contextmanager
 def session(config: Config, progress: Progress) -> Iterator[Session]:
     """A session that holds the run's lock and stops everything at its end. Raises UserError."""
+    check_disabled(config.verify)
     store = RunStore(config.run.path)
     try:
         with locked(store):

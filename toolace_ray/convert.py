@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from toolace_ray.models import CONVERTED
+
 
 def convert(gguf: Path, folder: Path) -> None:
     """Save the model and the tokenizer of `gguf` into `folder` as bf16 safetensors."""
@@ -48,3 +50,4 @@ def convert(gguf: Path, folder: Path) -> None:
 
 if __name__ == "__main__":
     convert(Path(sys.argv[1]), Path(sys.argv[2]))
+    print(CONVERTED)

