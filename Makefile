@@ -26,7 +26,9 @@ lint: setup
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest tests/ray
+	$(BIN)/python -m pytest tests/vllm
 
 clean:
 	rm -rf $(VENV) runs

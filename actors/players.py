@@ -12,7 +12,7 @@ from toolace_ray.config import Config
 from toolace_ray.engines.roles import Engines, Usage
 from toolace_ray.rows import api_key, dialog_key, ledger_row, usage_columns
 from toolace_ray.run import attempt_id, load_documents, load_nodes, load_pool
-from toolace_ray.schema import DIALOG_TYPES, Verdict, digest
+from toolace_ray.schema import KINDS, Verdict, digest
 from toolace_ray.sdg.plans import Pool, Task
 from toolace_ray.sdg.rollout import rollout
 from toolace_ray.storage import RunStore
@@ -54,11 +54,11 @@ class DialogPlayer:
 
     async def play(self, kind: str, attempt: int) -> Played:
         """See Player.play."""
-        assert kind in DIALOG_TYPES
+        assert kind in KINDS
         task = Task(attempt_id(self._config, kind, attempt), kind, attempt, seed_of(self._config, kind, attempt))
         outcome = await rollout(task, self._pool, self._config, self._engines.for_task(task.id))
         spent = usage_columns(outcome.usage, outcome.seconds)
-        base = {"id": task.id, "type": kind, "attempt": attempt, "key": None}
+        base = {"id": task.id, "type": task.type, "kind": kind, "attempt": attempt, "key": None}
         if outcome.dialog is None:
             return Played(kind, attempt, False, ledger_row(base, outcome.verdicts, None, spent), outcome.usage)
         key = dialog_key(outcome.dialog)
@@ -78,7 +78,13 @@ class DocumentPlayer:
         """See Player.play."""
         document = self._documents[attempt]
         engines = self._engines.for_task(document.id)
-        base = {"id": attempt_id(self._config, kind, attempt), "type": kind, "attempt": attempt, "key": ""}
+        base = {
+            "id": attempt_id(self._config, kind, attempt),
+            "type": kind,
+            "kind": kind,
+            "attempt": attempt,
+            "key": "",
+        }
         try:
             extraction = await speciate(document, seed_of(self._config, kind, attempt), engines)
             record = extraction.model_dump_json()
@@ -106,7 +112,7 @@ class ApiPlayer:
             self._subtrees.append(following)
         task_id = attempt_id(self._config, kind, attempt)
         engines = self._engines.for_task(task_id)
-        base = {"id": task_id, "type": kind, "attempt": attempt, "key": None}
+        base = {"id": task_id, "type": kind, "kind": kind, "attempt": attempt, "key": None}
         if attempt >= len(self._subtrees):
             made: Any = Verdict(
                 stage="generate", rule="no_subtree", evidence="the tree has no further set of functionalities"

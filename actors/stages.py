@@ -215,7 +215,7 @@ class VerdictSink(Datasink[None]):
             verdicts = verdicts_from(row["verdicts"])
             passed = not rejects(verdicts)
             if row["id"] in known:
-                told.append((row["type"], row["attempt"], known[row["id"]]))
+                told.append((row["kind"], row["attempt"], known[row["id"]]))
                 continue
             if passed:
                 accepted.append(self._encode(row))
@@ -223,7 +223,7 @@ class VerdictSink(Datasink[None]):
                 ledger.append(
                     ledger_row(row, verdicts, row["record"], {column: row[column] for column in USAGE_COLUMNS})
                 )
-            told.append((row["type"], row["attempt"], (row["key"] or "") if passed else None))
+            told.append((row["kind"], row["attempt"], (row["key"] or "") if passed else None))
             spent.tokens += row["judge_tokens"]
             spent.prompt_tokens += row["judge_prompt_tokens"]
             spent.cost += row["judge_cost"]

@@ -18,7 +18,7 @@ from toolace_ray.config import Config
 from toolace_ray.engines.protocol import EngineError, EngineTimeout
 from toolace_ray.engines.roles import Engines, Usage
 from toolace_ray.rows import DRAFT, LEDGER, ledger_row, usage_columns
-from toolace_ray.run import attempt_id
+from toolace_ray.run import attempt_id, type_of
 from toolace_ray.schema import Verdict
 from toolace_ray.storage import RunStore
 
@@ -122,7 +122,7 @@ class Worker:
 
     def _timed_out(self, kind: str, attempt: int, error: EngineError) -> Played:
         verdict = Verdict(stage="generate", rule="timeout", evidence=str(error)[:300])
-        base = {"id": attempt_id(self._config, kind, attempt), "type": kind, "attempt": attempt}
+        base = {"id": attempt_id(self._config, kind, attempt), "type": type_of(kind), "kind": kind, "attempt": attempt}
         row = ledger_row(base, [verdict], None, usage_columns(Usage(), 0.0))
         return Played(kind, attempt, False, row, Usage())
 
@@ -146,7 +146,7 @@ class Worker:
         )
         await self._planner.committed.remote(
             name if passed else "",
-            [(row["type"], row["attempt"], row["key"]) for row in passed],
-            [(row["type"], row["attempt"]) for row in failed],
+            [(row["kind"], row["attempt"], row["key"]) for row in passed],
+            [(row["kind"], row["attempt"]) for row in failed],
             spent,
         )

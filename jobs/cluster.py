@@ -32,7 +32,11 @@ def ray_session(config: Config) -> Iterator[None]:
     logging.getLogger("ray._private.authentication.authentication_token_setup").setLevel(logging.ERROR)
     submitted = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
     address = "auto" if submitted else config.ray.address
-    options: dict[str, Any] = {"namespace": NAMESPACE, "logging_level": logging.WARNING, "log_to_driver": True}
+    options: dict[str, Any] = {
+        "namespace": NAMESPACE,
+        "logging_level": logging.WARNING,
+        "log_to_driver": config.ray.log_to_driver,
+    }
     if address == "local":
         options |= {
             "num_cpus": config.ray.num_cpus,

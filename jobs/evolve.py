@@ -176,7 +176,7 @@ def _freeze_documents(current: Session, paths: list[str]) -> None:
     if unread:
         ledger = [
             ledger_row(
-                {"id": f"source-{digest(row['path'], length=12)}", "type": "source", "attempt": 0},
+                {"id": f"source-{digest(row['path'], length=12)}", "type": "source", "kind": "source", "attempt": 0},
                 [Verdict(stage="source", rule="unreadable", evidence=f"{row['path']}: {row['reason']}")],
                 None,
                 usage_columns(Usage(), 0.0),
@@ -204,7 +204,7 @@ def _import(current: Session, specs: list[tuple[str, Api | str]]) -> list[Api]:
     ledger = []
     spent = usage_columns(Usage(), 0.0)
     for index, (path, item) in enumerate(specs):
-        base = {"id": f"{IMPORTED}-{index:06d}", "type": IMPORTED, "attempt": index}
+        base = {"id": f"{IMPORTED}-{index:06d}", "type": IMPORTED, "kind": IMPORTED, "attempt": index}
         if isinstance(item, str):
             ledger.append(
                 ledger_row(
@@ -227,7 +227,7 @@ def _import(current: Session, specs: list[tuple[str, Api | str]]) -> list[Api]:
                 f"{len(ledger)} operations were not imported (in the ledger); first: {first['rule']}: {first['evidence']}"
             )
         rows = [
-            api_row(api, {"id": f"{IMPORTED}-{i:06d}", "type": IMPORTED, "attempt": i, **spent})
+            api_row(api, {"id": f"{IMPORTED}-{i:06d}", "type": IMPORTED, "kind": IMPORTED, "attempt": i, **spent})
             for i, api in enumerate(accepted.values())
         ]
         store.write("apis", "imported.parquet", rows, API)

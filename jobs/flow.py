@@ -64,8 +64,8 @@ def survey(flow: Flow, store: RunStore) -> Planner:
     planner.restore(resolved, waiting)
     if flow.max_tokens or flow.max_cost:
         for folder in (flow.accepted, "rejected"):
-            for row in store.rows(folder, ["type", "tokens", "prompt_tokens", "cost"]):
-                if row["type"] in flow.quotas:
+            for row in store.rows(folder, ["kind", "tokens", "prompt_tokens", "cost"]):
+                if row["kind"] in flow.quotas:
                     planner.spend(row["tokens"] or 0, row["prompt_tokens"] or 0, row["cost"] or 0.0)
     return planner
 
@@ -197,9 +197,9 @@ class _Crew:
         for folder in dict.fromkeys(("rejected", self._flow.drafts)):
             for file in self._store.files(folder):
                 if file.startswith(f"{name}-"):
-                    rows = self._store.table(folder, file, ["type", "attempt", "key"]).to_pylist()
-                    failed = [(row["type"], row["attempt"]) for row in rows] if folder == "rejected" else []
-                    drafts = [] if failed else [(row["type"], row["attempt"], row["key"]) for row in rows]
+                    rows = self._store.table(folder, file, ["kind", "attempt", "key"]).to_pylist()
+                    failed = [(row["kind"], row["attempt"]) for row in rows] if folder == "rejected" else []
+                    drafts = [] if failed else [(row["kind"], row["attempt"], row["key"]) for row in rows]
                     ray.get(self._planner.committed.remote(file if drafts else "", drafts, failed, (0, 0, 0.0)))
         ray.get(self._planner.lost.remote(name))
 
@@ -218,23 +218,23 @@ class _Crew:
         self._at_work.clear()
 
 
-def settle(flow: Flow, store: RunStore, schema: pa.Schema, epoch: str) -> None:
+def settle(flow: Flow, store: RunStore, schema: pa.Schema, epoch: str) -> bool:
     """Leave exactly the accepted rows in `accepted`: surplus and duplicates go to the ledger, surplus comes back
     when a larger quota wants it.
 
     Rows are written to their new place before they leave the old one; readers drop doubles by id, and the next settling
-    mends what a kill in between left.
+    mends what a kill in between left. Returns True when rows were moved.
     """
     quotas = {kind: wanted for kind, (wanted, _) in flow.quotas.items()}
     passing = {
-        (row["type"], row["attempt"]): row["key"] or ""
-        for row in store.rows(flow.accepted, ["type", "attempt", "key"])
-        if row["type"] in quotas
+        (row["kind"], row["attempt"]): row["key"] or ""
+        for row in store.rows(flow.accepted, ["kind", "attempt", "key"])
+        if row["kind"] in quotas
     }
     shelved = {
-        (row["type"], row["attempt"]): row["key"] or ""
-        for row in store.rows("rejected", ["type", "attempt", "key", "stage"])
-        if row["type"] in quotas and row["stage"] == "surplus"
+        (row["kind"], row["attempt"]): row["key"] or ""
+        for row in store.rows("rejected", ["kind", "attempt", "key", "stage"])
+        if row["kind"] in quotas and row["stage"] == "surplus"
     }
     everything = {**shelved, **passing}
     accepted, duplicates = run.select(((kind, attempt, key) for (kind, attempt), key in everything.items()), quotas)
@@ -243,9 +243,9 @@ def settle(flow: Flow, store: RunStore, schema: pa.Schema, epoch: str) -> None:
     if back:
         rows = []
         for row in store.rows("rejected"):
-            if (row["type"], row["attempt"]) in back and row["stage"] == "surplus" and row["id"] not in seen:
+            if (row["kind"], row["attempt"]) in back and row["stage"] == "surplus" and row["id"] not in seen:
                 seen.add(row["id"])
-                if (row["type"], row["attempt"]) not in passing:
+                if (row["kind"], row["attempt"]) not in passing:
                     rows.append(_accepted_row(flow, row))
         if rows:
             store.write(flow.accepted, f"{epoch}-{run.SETTLED}.parquet", rows, schema)
@@ -254,16 +254,16 @@ def settle(flow: Flow, store: RunStore, schema: pa.Schema, epoch: str) -> None:
             "rejected",
             LEDGER,
             epoch,
-            lambda row: (row["type"], row["attempt"]) in back and row["stage"] == "surplus",
+            lambda row: (row["kind"], row["attempt"]) in back and row["stage"] == "surplus",
         )
     leaving = set(passing) - accepted
     if leaving:
         rows = []
         for row in store.rows(flow.accepted):
-            if (row["type"], row["attempt"]) in leaving:
-                duplicate = (row["type"], row["attempt"]) in duplicates
+            if (row["kind"], row["attempt"]) in leaving:
+                duplicate = (row["kind"], row["attempt"]) in duplicates
                 verdict = Verdict(
-                    stage="rules" if duplicate else "surplus",
+                    stage=("gate" if flow.name == "apis" else "rules") if duplicate else "surplus",
                     rule="duplicate" if duplicate else "surplus",
                     evidence="the same as an accepted one" if duplicate else "passed beyond the quota",
                 )
@@ -272,27 +272,33 @@ def settle(flow: Flow, store: RunStore, schema: pa.Schema, epoch: str) -> None:
     twice: set[str] = set()
 
     def goes(row: dict[str, Any]) -> bool:
-        if row["type"] not in quotas:
+        if row["kind"] not in quotas:
             return False
-        if (row["type"], row["attempt"]) in leaving or row["id"] in twice:
+        if (row["kind"], row["attempt"]) in leaving or row["id"] in twice:
             return True
         twice.add(row["id"])
         return False
 
-    _rewrite(store, flow.accepted, schema, epoch, goes)
+    doubles = _rewrite(store, flow.accepted, schema, epoch, goes)
+    return bool(back or leaving or doubles)
 
 
 def _rewrite(
     store: RunStore, folder: str, schema: pa.Schema, epoch: str, goes: Callable[[dict[str, Any]], bool]
-) -> None:
-    """Write the files of a folder without the rows that go; files that keep all their rows stay as they are."""
+) -> int:
+    """Write the files of a folder without the rows that go, and count these; files that keep all rows stay as they are."""
+    gone = 0
     for name in store.files(folder):
         rows = store.table(folder, name).to_pylist()
         kept = [row for row in rows if not goes(row)]
+        gone += len(rows) - len(kept)
+        gone += len(rows) - len(kept)
         if len(kept) < len(rows):
             if kept:
                 store.write(folder, f"{epoch}-kept-{name}"[-200:], kept, schema)
             store.delete(folder, name)
+    return gone
+    return gone
 
 
 def _record(flow: Flow, row: dict[str, Any]) -> str:

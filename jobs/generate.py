@@ -28,13 +28,14 @@ def generate(current: Session) -> dict[str, Any]:
     if not store.files("apis"):
         evolve(current)
     run.begin(store, config, "generate")
-    quotas = {kind: (wanted, wanted * config.generate.max_attempts) for kind, wanted in config.quotas.items()}
+    limit = config.generate.max_attempts
+    quotas: dict[str, tuple[int, int]] = {kind: (wanted, wanted * limit) for kind, wanted in config.quotas.items()}
     settings = config.generate
     flow = Flow("dialogs", "drafts/dialogs", "dialogs", quotas, settings.max_tokens, settings.max_cost)
     finished = flows.survey(flow, store).done
     status = current.play(flow, "dialogs")
-    flows.settle(flow, store, DIALOG, current.epoch)
-    if not finished or not store.exists("corpus", "openai.jsonl"):
+    moved = flows.settle(flow, store, DIALOG, current.epoch)
+    if moved or not finished or not store.exists("corpus", "openai.jsonl"):
         export(store)
     for kind, item in status["types"].items():
         if not item["reached"]:
@@ -42,7 +43,7 @@ def generate(current: Session) -> dict[str, Any]:
             current.progress.say(
                 f"{kind}: {item['passing']} of {item['wanted']} dialogs, since {reason}; what there is is kept"
             )
-    return {**status, "new": not finished}
+    return {**status, "new": moved or not finished}
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from toolace_ray.calls import pythonic
 from toolace_ray.corpus.formats import FORMATS
 from toolace_ray.errors import UserError
 from toolace_ray.rows import row_dialog
-from toolace_ray.schema import DIALOG_TYPES, Dialog
+from toolace_ray.schema import DIALOG_TYPES, KINDS, Dialog
 from toolace_ray.storage import RunStore
 
 NAMES = {"system": "system", "user": "USER", "assistant": "ASSISTANT", "tool": "  result"}
@@ -42,7 +42,7 @@ def _spent(store: RunStore) -> Counter[str]:
 
 def _reasons(store: RunStore) -> Counter[tuple[str, str, str]]:
     return Counter(
-        (row["type"], row["stage"], row["rule"]) for row in store.rows("rejected", ["type", "stage", "rule"])
+        (row["kind"], row["stage"], row["rule"]) for row in store.rows("rejected", ["kind", "stage", "rule"])
     )
 
 
@@ -75,9 +75,7 @@ def describe_dialogs(store: RunStore, status: dict[str, Any], seconds: float) ->
     spent = _spent(store)
     shown = ", ".join(f"{kind} {counts[kind]}" for kind in DIALOG_TYPES if counts[kind])
     head = f"done in {clock(seconds)}" if status["new"] else "nothing to do: every quota of this run is met"
-    failed = sum(
-        number for (kind, stage, _), number in _reasons(store).items() if kind in DIALOG_TYPES and stage != "surplus"
-    )
+    failed = sum(number for (kind, stage, _), number in _reasons(store).items() if kind in KINDS and stage != "surplus")
     tried = counts.total() + failed
     lines = [
         head,
@@ -99,7 +97,7 @@ def status(store: RunStore) -> str:
     known = yaml.safe_load(store.read_bytes("run.yaml")) or {}
     quotas = known.get("config", {}).get("generate", {}).get("quotas", {})
     counts, spent = _counts(store), _spent(store)
-    drafts = sum(len(rows) for rows in runs.drafted(store, "drafts/dialogs", DIALOG_TYPES).values())
+    drafts = sum(len(rows) for rows in runs.drafted(store, "drafts/dialogs", KINDS).values())
     lines = [_pool(store), "accepted dialogs:"]
     lines += [f"  {kind:10} {counts[kind]:>7} of {quotas.get(kind, 0)}" for kind in DIALOG_TYPES]
     lines.append(f"played to the end: {drafts}")
@@ -182,9 +180,9 @@ def show_rejected(store: RunStore, kind: str | None, limit: int) -> str:
     """Reasons with their counts, each with some evidence."""
     examples: dict[tuple[str, str, str], list[str]] = {}
     counts: Counter[tuple[str, str, str]] = Counter()
-    for row in store.rows("rejected", ["id", "type", "stage", "rule", "evidence"]):
-        if kind is None or row["type"] == kind:
-            key = (row["type"], row["stage"], row["rule"])
+    for row in store.rows("rejected", ["id", "type", "kind", "stage", "rule", "evidence"]):
+        if kind is None or kind in (row["type"], row["kind"]):
+            key = (row["kind"], row["stage"], row["rule"])
             counts[key] += 1
             if len(examples.setdefault(key, [])) < limit:
                 examples[key].append(f"{row['id']}: {row['evidence']}")

@@ -5,7 +5,7 @@ import json
 
 from toolace_ray.dlv.provenance import trace
 from toolace_ray.engines.protocol import Capabilities, Generation, Sample, Score
-from toolace_ray.schema import Api, ApiError, Dialog, Message, ToolCall
+from toolace_ray.schema import KINDS, Api, ApiError, Dialog, Message, ToolCall
 
 
 def schema(required=(), **properties):
@@ -69,7 +69,8 @@ def _dialog(kind, messages, **more):
     system = Message(role="system", content="You are a helpful assistant. Today is Friday, 2026-05-01.")
     draft = Dialog(
         id=f"{kind}-000000-test",
-        type=kind,
+        type=KINDS[kind],
+        kind=kind,
         attempt=0,
         seed=1,
         today="2026-05-01",
@@ -133,11 +134,11 @@ def good_dialogs():
             ],
         ),
         "no_function": _dialog(
-            "non_tool",
+            "no_function",
             [user("Can you order me a pizza with olives?"), say("I'm sorry, I can't order food with what I have.")],
         ),
         "missing": _dialog(
-            "non_tool",
+            "missing",
             [user("How will the weather be tomorrow?"), say("For which city would you like the forecast?")],
             meta={"missing": {"name": "city", "value": "Lima"}},
         ),

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic.fields import FieldInfo
 
 from toolace_ray.errors import UserError
-from toolace_ray.schema import DIALOG_TYPES, DialogType, canonical_json, digest
+from toolace_ray.schema import DIALOG_TYPES, DialogType, Kind, canonical_json, digest
 
 Role = Literal["writer", "user", "assistant", "tool", "judge"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -50,6 +50,7 @@ class RayConfig(Section):
 
     address: str = execution("local", "`local` starts Ray in this machine; `auto` joins the cluster the job runs on.")
     num_cpus: int | None = execution(None, "CPUs that a local Ray may use; all when absent.", ge=1)
+    log_to_driver: bool = execution(False, "Show what replicas and workers log; it is in Ray's session folder anyway.")
     object_store_gb: float = execution(1.0, "Object store of a local Ray, in GiB.", gt=0)
 
 
@@ -131,7 +132,7 @@ class GenerateConfig(Section):
     """SDG: from the API pool to dialogs."""
 
     quotas: QuotaConfig = execution(QuotaConfig(), "Accepted dialogs by type.")
-    max_attempts: int = execution(6, "Attempts at most, as a multiple of each type's quota.", ge=1)
+    max_attempts: int = execution(8, "Attempts at most, as a multiple of each kind's quota.", ge=1)
     min_tools: int = content(2, "Candidate tools at least.", ge=1)
     max_tools: int = content(4, "Candidate tools at most.", ge=1)
     query_samples: int = content(6, "Candidate wordings of a request; the best that passes is kept.", ge=1)
@@ -139,7 +140,7 @@ class GenerateConfig(Section):
     rounds: int = content(2, "Rounds of candidates before an attempt is given up.", ge=1)
     temperature: float = content(0.8, "Sampling temperature of words.", ge=0)
     error_share: float = content(0.1, "Share of single calls that return an error the API documents.", ge=0, le=1)
-    missing_share: float = content(0.5, "Share of non-tool dialogs in which a required value is missing.", ge=0, le=1)
+    missing_share: float = execution(0.5, "Share of non-tool dialogs in which a required value is missing.", ge=0, le=1)
     max_tokens: int = execution(0, "Generated tokens the run may spend at most; 0 is no limit.", ge=0)
     max_cost: float = execution(0.0, "Money the run may spend at most, by the pools' prices; 0 is no limit.", ge=0)
 
@@ -216,9 +217,17 @@ class Config(Section):
         return {value: 1.0} if isinstance(value, str) else dict(value)
 
     @property
-    def quotas(self) -> dict[str, int]:
-        """Type -> accepted dialogs wanted, without the types nobody wants."""
-        return {kind: self.generate.quotas.of(kind) for kind in DIALOG_TYPES if self.generate.quotas.of(kind)}
+    def quotas(self) -> dict[Kind, int]:
+        """Kind -> accepted dialogs wanted, without the kinds nobody wants."""
+        wanted: dict[Kind, int] = {"single": 0, "parallel": 0, "dependent": 0, "no_function": 0, "missing": 0}
+        for kind in DIALOG_TYPES:
+            number = self.generate.quotas.of(kind)
+            if kind == "non_tool":
+                wanted["missing"] = round(number * self.generate.missing_share)
+                wanted["no_function"] = number - wanted["missing"]
+            else:
+                wanted[kind] = number
+        return {kind: number for kind, number in wanted.items() if number}
 
     def content(self) -> dict[str, Any]:
         """The content keys, flattened: dotted key -> JSON value."""

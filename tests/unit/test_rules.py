@@ -8,7 +8,7 @@ from tests.samples import APIS, BOOK, SEARCH, WEATHER, calls, good_dialogs, resu
 from toolace_ray.config import VerifyConfig
 from toolace_ray.dlv.checks import registered
 from toolace_ray.dlv.rules import rejects, run_rules
-from toolace_ray.schema import DIALOG_TYPES, Dialog, Message, ToolCall
+from toolace_ray.schema import KINDS, Dialog, Message, ToolCall
 
 CONFIG = VerifyConfig()
 
@@ -142,7 +142,9 @@ MESSAGE = st.builds(
 )
 
 
-@given(st.lists(MESSAGE, max_size=6), st.sampled_from(DIALOG_TYPES))
+@given(st.lists(MESSAGE, max_size=6), st.sampled_from(list(KINDS)))
 def test_no_dialog_breaks_the_layer(messages, kind):
-    dialog = Dialog(id="x", type=kind, attempt=0, seed=0, today="2026-05-01", tools=APIS, messages=tuple(messages))
+    dialog = Dialog(
+        id="x", type=KINDS[kind], kind=kind, attempt=0, seed=0, today="2026-05-01", tools=APIS, messages=tuple(messages)
+    )
     json.dumps([verdict.model_dump() for verdict in run_rules(dialog, CONFIG)])

@@ -4,6 +4,7 @@ import math
 import os
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -67,7 +68,8 @@ def test_a_replica_whose_engine_was_killed_comes_back_and_leaves_no_orphan(tiny_
         first = ray_local.get(replica.pid.remote())
         brood = children(first)
         assert brood, "the engine has no process of its own"
-        os.kill(brood[0], signal.SIGKILL)
+        core = next(pid for pid in brood if "EngineCore" in Path(f"/proc/{pid}/cmdline").read_text())
+        os.kill(core, signal.SIGKILL)
         assert loop(client.generate(request)).tokens > 0
         assert ray_local.get(replica.pid.remote()) != first
         left = [pid for pid in brood if os.path.exists(f"/proc/{pid}/stat") and state(pid) not in "Z"]

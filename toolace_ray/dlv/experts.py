@@ -37,6 +37,7 @@ async def consistency(dialog: Dialog, config: VerifyConfig, engines: TaskEngines
     request = GenerateRequest(
         messages=prompt("consistency").render(
             request=" ".join(message.content for message in dialog.messages if message.role == "user"),
+            functions=[api.name for api in dialog.tools],
             calls=[
                 {"name": call.name, "arguments": call.arguments}
                 for message in dialog.messages

@@ -163,7 +163,7 @@ async def _result(api: Api, arguments: dict[str, Any], plan: Plan, rng: random.R
             {"type": "object", "properties": {"result": api.returns}, "required": ["result"]}, rng, plan.today, 1
         )
         return (await _invent(api, arguments, text, holes, None, rng, engines))["result"]
-    value, holes = draw(api.returns, rng, plan.today, 0.8)
+    value, holes = draw(api.returns, rng, plan.today, 0.8, usual=0.75)
     for path, item in leaves(arguments):
         if len(path) == 1 and path[0] in value and not errors(schema_at(api.returns, path), item, 1):
             value[path[0]] = item

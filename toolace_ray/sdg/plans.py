@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolace_ray.config import GenerateConfig
-from toolace_ray.schema import Api, DialogType
+from toolace_ray.schema import KINDS, Api, DialogType, Kind
 
 FIRST_DAY = datetime.date(2024, 1, 1)
 DAYS = 3 * 365
@@ -90,9 +90,14 @@ class Task:
     """One attempt at one dialog. `seed` is below 2**31."""
 
     id: str
-    type: DialogType
+    kind: Kind
     attempt: int
     seed: int
+
+    @property
+    def type(self) -> DialogType:
+        """The dialog's type."""
+        return KINDS[self.kind]
 
 
 @dataclass(frozen=True)
@@ -145,10 +150,10 @@ def make_plan(task: Task, pool: Pool, config: GenerateConfig) -> Plan:
             wanted = (api, rng.choice(others))
             return Plan(task, today, "two_apis", wanted, _candidates(wanted, pool, config, rng))
         return Plan(task, today, "same_api", (api, api), _candidates((api,), pool, config, rng))
-    if task.type == "non_tool" and rng.random() >= config.missing_share and len(pool.domains) > 1:
+    if task.kind == "no_function":
         tools = _foreign(api, pool, config, rng)
         return Plan(task, today, "no_function", (api,), tools)
-    if task.type == "non_tool":
+    if task.kind == "missing":
         # A boolean can't be seen to be missing, and an identifier is no thing to ask a person for first.
         askable = [
             (item, name)

@@ -190,6 +190,7 @@ async def _finish(
         draft = Dialog(
             id=plan.task.id,
             type=plan.task.type,
+            kind=plan.task.kind,
             attempt=plan.task.attempt,
             seed=plan.task.seed,
             today=plan.today.isoformat(),
