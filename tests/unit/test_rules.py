@@ -70,6 +70,11 @@ DEFECTS = {
         replaced(PARALLEL, 2, calls(*[(f"c{i}", "get_forecast", {"city": "Lima", "date": "2026-05-03"}) for i in (1, 2)])),
         "duplicate_calls",
     ),
+    "duplicate call in other letters": (
+        replaced(PARALLEL, 2, calls(("c1", "get_forecast", {"city": "Lima", "date": "2026-05-03"}), ("c2", "get_forecast", {"city": "lima", "date": "2026-05-03"}))),
+        "duplicate_calls",
+    ),
+    "request said back": (replaced(GOOD["missing"], 2, say("How will the weather be tomorrow?")), "echoed_request"),
     "empty answer": (replaced(SINGLE, 4, say(" ")), "necessary_fields"),
     "truncated answer": (replaced(SINGLE, 4, say("It will be sunny with 24 degrees and")), "response_complete"),
     "repetition": (replaced(SINGLE, 4, say("It is sunny sunny sunny sunny at 24.")), "repetition"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 import unicodedata
@@ -234,6 +235,19 @@ def repetition(view: View) -> Iterator[Finding]:
 
 
 @rule("dialog")
+def echoed_request(view: View) -> Iterator[Finding]:
+    """An answer is more than the user's words said back."""
+    asked = ""
+    for turn, message in view.of("user", "assistant"):
+        if message.role == "user":
+            asked = message.content.lower()
+        elif (
+            message.content and difflib.SequenceMatcher(None, asked[:400], message.content.lower()[:400]).ratio() > 0.85
+        ):
+            yield turn, "repeats the request"
+
+
+@rule("dialog")
 def leaked_prompt(view: View) -> Iterator[Finding]:
     """No text of our prompts, and no tool or parameter name in code style, stands in what is said."""
     code_names = {name for api in view.dialog.tools for name in (api.name, *api.properties) if "_" in name}
@@ -360,12 +374,13 @@ def structure_of_type(view: View) -> Iterator[Finding]:
 
 @rule("consistency")
 def duplicate_calls(view: View) -> Iterator[Finding]:
-    """No call is made twice with the same arguments."""
+    """No call is made twice with the same arguments, however they are written."""
     seen: set[str] = set()
     for turn, call in view.calls:
-        if call.key() in seen:
+        key = " ".join(call.key().casefold().split())
+        if key in seen:
             yield turn, f"{call.name} is called again with the same arguments"
-        seen.add(call.key())
+        seen.add(key)
 
 
 @rule("consistency")

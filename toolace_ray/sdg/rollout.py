@@ -162,7 +162,7 @@ async def _ask(
         plan,
         opening,
         prompt("ask").render(request=request, name=shown, description=description),
-        lambda text: wording.ask_fault(text, request + description, name, description, plan.today),
+        lambda text: wording.ask_fault(text, request, name, description, plan.today),
         lambda text: -len(text) / 1000,
         rng,
         config,

@@ -182,6 +182,7 @@ def ask_fault(text: str, request: str, name: str, description: str, today: datet
     if not text.endswith("?"):
         return "is no question"
     wanted = (_words(name.replace("_", " "), 4) or _words(description, 4)) - _COMMON
+    wanted = wanted - _words(request, 4) or wanted  # a word that the request has too proves nothing
     if wanted and not wanted & _words(text, 4):
         return f"does not ask for {name}"
     return _invents(text, request, today)

@@ -1,0 +1,75 @@
+"""How well a model judges: the consistency expert on a run's own drafts, as they are and with their answers exchanged.
+
+    python benchmarks/judge.py --run runs/demo --model qwen2.5-coder-0.5b-instruct
+
+A dialog whose calls were exchanged for another dialog's (with its results and answer), or whose answer alone was, is wrong
+by construction. A draft as it is passed every rule, but a weak generator's words may be wrong all the same, so that
+"rejected of drafts" is an upper bound of false rejections. The last line is one JSON object.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import time
+
+os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+
+from toolace_ray.config import parse
+from toolace_ray.dlv import experts
+from toolace_ray.engines.roles import Engines
+from toolace_ray.models import resolve
+from toolace_ray.schema import Dialog
+from toolace_ray.storage import RunStore
+
+
+def exchanged(dialog: Dialog, other: Dialog, whole: bool) -> Dialog:
+    """`dialog`'s request with `other`'s calls, results and answer, or with its answer alone."""
+    keep = dialog.messages[:2] if whole else dialog.messages[:-1]
+    rest = other.messages[2:] if whole else other.messages[-1:]
+    return dialog.model_copy(update={"messages": (*keep, *rest)})
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--run", default="runs/demo")
+    parser.add_argument("--model", default="qwen2.5-coder-0.5b-instruct")
+    parser.add_argument("--limit", type=int, default=40)
+    arguments = parser.parse_args()
+    rows = RunStore(arguments.run).rows("drafts/dialogs")
+    dialogs = [Dialog.model_validate_json(row["record"]) for row, _ in zip(rows, range(arguments.limit), strict=False)]
+    from toolace_ray.engines.vllm import VllmEngine
+
+    engine = VllmEngine(
+        resolve(arguments.model),
+        max_model_len=4096,
+        enforce_eager=True,
+        dtype="bfloat16",
+        kv_cache_memory_bytes=2 << 30,
+    )
+    config = parse({"verify": {"consistency_votes": 3, "consistency_against": 1}})
+    engines = Engines(config, {"small": engine})
+    cases = {"drafts": dialogs}
+    shift = len(dialogs) // 3 + 1
+    for name, whole in (("calls exchanged", True), ("answer exchanged", False)):
+        pairs = [(d, dialogs[(i + shift) % len(dialogs)]) for i, d in enumerate(dialogs)]
+        cases[name] = [exchanged(d, o, whole) for d, o in pairs if d.meta["wanted"] != o.meta["wanted"]]
+    result: dict[str, object] = {"model": arguments.model}
+    started = time.monotonic()
+    for name, items in cases.items():
+        found = await asyncio.gather(*(experts.consistency(d, config.verify, engines.for_task(d.id)) for d in items))
+        against = [int(verdicts[0].evidence[0]) if verdicts else 0 for verdicts in found]
+        result[name] = {
+            "dialogs": len(items),
+            "rejected by majority": sum(votes >= 2 for votes in against),
+            "rejected unanimously": sum(votes == 3 for votes in against),
+        }
+        print(name, result[name], flush=True)
+    result["seconds"] = round(time.monotonic() - started)
+    await engine.close()
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

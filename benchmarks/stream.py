@@ -1,0 +1,132 @@
+"""Two ways to feed Ray Data while generation goes on: short executions one after another, or one that pulls.
+
+    python benchmarks/stream.py --shards 40
+
+Both judge the same shards (64 rows each) by the rule layer and write them. The last line is one JSON object: wall and CPU
+seconds of each way, all of Ray's processes counted.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import tempfile
+import time
+
+import psutil
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+import ray
+from ray.data import TaskPoolStrategy
+
+from actors.planner import Planner, PlannerActor
+from actors.stages import RULE_CPUS, SINK_CPUS, VerdictSink, encode_dialog, judge_dialogs, quiet, stream
+from toolace_ray.config import parse
+from toolace_ray.engines.roles import Engines
+from toolace_ray.engines.simulated import SimulatedEngine
+from toolace_ray.rows import DIALOG, DRAFT, dialog_key, usage_columns
+from toolace_ray.sdg.plans import Pool, Task
+from toolace_ray.sdg.rollout import rollout
+from toolace_ray.storage import RunStore
+from toolace_ray.tss.sources import import_mcp, import_openapi
+
+ROWS = 64
+SHARDS_AN_EXECUTION = 4
+
+
+def cpu() -> float:
+    """CPU seconds so far of this process and of all below it that run now."""
+    found = 0.0
+    for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+        try:
+            times = process.cpu_times()
+            found += times.user + times.system
+        except psutil.Error:
+            continue
+    return found
+
+
+def drafts(config, shards):
+    """Rows of `shards` shards, each dialog under an attempt of its own."""
+    apis = [
+        *import_openapi("examples/specs/travel.openapi.json"),
+        *import_mcp("examples/specs/office.mcp.json"),
+    ]
+    pool = Pool.of([api for api in apis if not isinstance(api, str)])
+    engines = Engines(config, {"small": SimulatedEngine(latency_ms=0, slip=0)})
+
+    async def play():
+        made = [
+            await rollout(Task(f"single-{i}", "single", i, i), pool, config, engines.for_task(str(i)))
+            for i in range(ROWS)
+        ]
+        return [outcome for outcome in made if outcome.dialog]
+
+    outcomes = asyncio.run(play())
+    for shard in range(shards):
+        rows = []
+        for index in range(ROWS):
+            outcome = outcomes[index % len(outcomes)]
+            attempt = shard * ROWS + index
+            dialog = outcome.dialog.model_copy(update={"id": f"single-{attempt}", "attempt": attempt})
+            rows.append(
+                {"id": dialog.id, "type": "single", "kind": "single", "attempt": attempt, "key": dialog_key(dialog) + str(attempt),
+                 "record": dialog.model_dump_json(), **usage_columns(outcome.usage, 0.0)}
+            )  # fmt: skip
+        yield rows
+
+
+def measure(name, work):
+    started, used = time.monotonic(), cpu()
+    work()
+    wall, spent = time.monotonic() - started, cpu() - used
+    print(f"{name}: {wall:.1f} s wall, {spent:.1f} s CPU", flush=True)
+    return {"wall_s": round(wall, 2), "cpu_s": round(spent, 2)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--shards", type=int, default=40)
+    arguments = parser.parse_args()
+    config = parse({"verify": {"consistency_votes": 0}})
+    with tempfile.TemporaryDirectory() as folder:
+        store = RunStore(folder)
+        store.make("drafts/dialogs", "dialogs", "rejected", "other", "warm")
+        names = []
+        for index, rows in enumerate(drafts(config, arguments.shards)):
+            names.append(f"{index:05d}.parquet")
+            store.write("drafts/dialogs", names[-1], rows, DRAFT)
+        total = arguments.shards * ROWS
+        ray.init(address="local", include_dashboard=False, log_to_driver=False)
+        quiet()
+
+        def planner():
+            made = Planner({"single": (total, total)})
+            made.shards = [(name, None) for name in names]
+            return ray.remote(PlannerActor).options(num_cpus=0, max_concurrency=1000).remote(made)
+
+        def short(folder, names):
+            told = planner()
+            for first in range(0, len(names), SHARDS_AN_EXECUTION):
+                paths = [store.path("drafts/dialogs", name) for name in names[first : first + SHARDS_AN_EXECUTION]]
+                data = ray.data.read_parquet(paths, num_cpus=0.01)
+                data = data.map_batches(
+                    judge_dialogs, fn_args=(config,), num_cpus=RULE_CPUS, batch_format="pyarrow", batch_size=None,
+                    compute=TaskPoolStrategy(size=2),
+                )  # fmt: skip
+                sink = VerdictSink(store.uri, folder, encode_dialog, DIALOG, told, "e")
+                data.write_datasink(sink, ray_remote_args={"num_cpus": SINK_CPUS})
+
+        short("warm", names[:8])
+        result = {"rows": total, "shards": len(names)}
+        result["short_executions"] = measure("short executions", lambda: short("other", names))
+        result["pull"] = measure(
+            "pull", lambda: stream("dialogs", store.uri, "drafts/dialogs", "dialogs", config, {}, planner(), "e")
+        )
+        ray.shutdown()
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
