@@ -54,7 +54,7 @@ class VllmEngine:
             **options,
         }
         try:
-            self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(model=model, **arguments))
+            self._llm: Any = AsyncLLM.from_engine_args(AsyncEngineArgs(model=model, **arguments))
         except Exception as error:  # vLLM raises whatever its parts raise; the caller needs one kind with the reason
             raise EngineError(f"vLLM could not load {model}: {error}") from error
         config = self._llm.vllm_config.model_config
@@ -127,11 +127,7 @@ class VllmEngine:
             raise EngineError("the engine ended the request without an answer")
         return last
 
-    @property
-    def dead(self) -> bool:
-        """True once the engine's child process is gone."""
-        return bool(self._llm.errored)
-
     async def close(self) -> None:
         """Stop the engine and its child process."""
-        self._llm.shutdown()
+        llm, self._llm = self._llm, None
+        llm.shutdown()  # dropped here: its finaliser fails once the interpreter is going down
