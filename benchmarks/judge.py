@@ -1,16 +1,17 @@
-"""How well a model judges: the consistency expert on a run's own drafts, as they are and with their answers exchanged.
+"""How well a model judges: the consistency expert on a run's own drafts, as they are and with other functions called.
 
     python benchmarks/judge.py --run runs/demo --model qwen2.5-coder-0.5b-instruct
 
-A dialog whose calls were exchanged for another dialog's (with its results and answer), or whose answer alone was, is wrong
-by construction. A draft as it is passed every rule, but a weak generator's words may be wrong all the same, so that
-"rejected of drafts" is an upper bound of false rejections. The last line is one JSON object.
+A dialog whose calls go to another candidate function is wrong by construction. A draft as it is passed every rule, but a weak
+generator's request may be unclear all the same, so that "rejected of drafts" is an upper bound of false rejections. The
+last line is one JSON object.
 """
 
 import argparse
 import asyncio
 import json
 import os
+import random
 import time
 
 os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
@@ -20,15 +21,27 @@ from toolace_ray.config import parse
 from toolace_ray.dlv import experts
 from toolace_ray.engines.roles import Engines
 from toolace_ray.models import resolve
-from toolace_ray.schema import Dialog
+from toolace_ray.schema import Dialog, Message, ToolCall
 from toolace_ray.storage import RunStore
 
 
-def exchanged(dialog: Dialog, other: Dialog, whole: bool) -> Dialog:
-    """`dialog`'s request with `other`'s calls, results and answer, or with its answer alone."""
-    keep = dialog.messages[:2] if whole else dialog.messages[:-1]
-    rest = other.messages[2:] if whole else other.messages[-1:]
-    return dialog.model_copy(update={"messages": (*keep, *rest)})
+def exchanged(dialog: Dialog) -> Dialog | None:
+    """The dialog with its calls made to another candidate; a call to one where none fitted; None where neither is possible."""
+    right = experts.fitting(dialog)
+    others = [api.name for api in dialog.tools if right is not None and api.name not in right]
+    if not others or dialog.kind == "missing":
+        return None
+    name = random.Random(dialog.id).choice(others)
+    if dialog.kind == "no_function":
+        call = Message(role="assistant", tool_calls=(ToolCall(id="call_1", name=name, arguments={}),))
+        return dialog.model_copy(update={"messages": (*dialog.messages, call)})
+    messages = [
+        message.model_copy(
+            update={"tool_calls": tuple(call.model_copy(update={"name": name}) for call in message.tool_calls)}
+        )
+        for message in dialog.messages
+    ]
+    return dialog.model_copy(update={"messages": tuple(messages)})
 
 
 async def main() -> None:
@@ -51,10 +64,7 @@ async def main() -> None:
     config = parse({"verify": {"consistency_votes": 3, "consistency_against": 1}})
     engines = Engines(config, {"small": engine})
     cases = {"drafts": dialogs}
-    shift = len(dialogs) // 3 + 1
-    for name, whole in (("calls exchanged", True), ("answer exchanged", False)):
-        pairs = [(d, dialogs[(i + shift) % len(dialogs)]) for i, d in enumerate(dialogs)]
-        cases[name] = [exchanged(d, o, whole) for d, o in pairs if d.meta["wanted"] != o.meta["wanted"]]
+    cases["other functions called"] = [changed for dialog in dialogs if (changed := exchanged(dialog))]
     result: dict[str, object] = {"model": arguments.model}
     started = time.monotonic()
     for name, items in cases.items():

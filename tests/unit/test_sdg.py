@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.samples import APIS, SEARCH, WEATHER, ScriptedEngine
+from tests.samples import APIS, SEARCH, WEATHER, ScriptedEngine, good_dialogs
 from toolace_ray.config import Config, parse
-from toolace_ray.dlv.experts import consistency
+from toolace_ray.dlv.experts import consistency, fitting
 from toolace_ray.dlv.rules import run_rules
 from toolace_ray.engines.protocol import BadRequest, GenerateRequest
 from toolace_ray.engines.roles import Engines
@@ -158,7 +158,8 @@ def test_experts_reject_by_majority_of_the_votes_asked_for(dialog, answers, reje
         assert "because" in verdicts[0].evidence
     prompt = engine.requests[0].messages[-1]["content"]
     assert "What will the weather be like in Lima tomorrow?" in prompt
-    assert '"summary": "sunny"' in prompt
+    assert "get_forecast: Tell the weather forecast of a city for one day.\n" in prompt
+    assert fitting(dialog) == {"get_forecast"}
 
 
 def test_experts_can_be_switched_off(dialog):
@@ -181,3 +182,12 @@ def test_roles_go_to_their_pools():
     answer = asyncio.run(task.generate("writer", GenerateRequest([{"role": "user", "content": "x"}], n=3)))
     assert [sample.text for sample in answer.samples] == ["a"] * 3
     assert task.usage.cost == pytest.approx(answer.tokens * 2.0 / 1e6)
+
+
+def test_what_the_request_may_ask_for_follows_from_what_was_done():
+    dialogs = good_dialogs()
+    assert fitting(dialogs["dependent"]) == {"search_trains", "book_seats"}
+    assert fitting(dialogs["no_function"]) == {"none"}
+    missing = dialogs["missing"]
+    assert fitting(missing) is None
+    assert fitting(missing.model_copy(update={"meta": {"wanted": [WEATHER.id]}})) == {"get_forecast"}

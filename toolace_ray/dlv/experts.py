@@ -1,9 +1,7 @@
-"""The model layer: one expert per question, each a prompt with a small verdict schema, decided by votes."""
+"""The model layer: one expert per question, each a prompt with a small answer schema, decided by votes."""
 
 from __future__ import annotations
 
-import json
-import re
 from typing import Any
 
 from toolace_ray.config import VerifyConfig
@@ -12,45 +10,37 @@ from toolace_ray.engines.roles import TaskEngines
 from toolace_ray.limits import load_json
 from toolace_ray.prompts import prompt
 from toolace_ray.schema import Dialog, Verdict
+from toolace_ray.sdg.wording import wish
 
-# The verdict comes first: small judges talk themselves into "no" when they have to give evidence before it
-# (measured, docs/benchmarks.md).
-VERDICT_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "verdict": {"type": "string", "enum": ["yes", "no"]},
-        "evidence": {"type": "string", "minLength": 1, "maxLength": 80},
-    },
-    "required": ["verdict", "evidence"],
-    "additionalProperties": False,
-}
+NONE = "none"
 
 
 async def consistency(dialog: Dialog, config: VerifyConfig, engines: TaskEngines) -> list[Verdict]:
-    """Ask whether the assistant did what was asked (paper section 2.3, consistency check).
+    """Does the request ask for what was called (paper section 2.3, consistency: the task is the one that was set)?
 
-    Votes that can't be read count for neither side. Returns one rejecting verdict where `consistency_against` votes
-    say "no", else none. Raises EngineError.
+    The judge does not say yes or no to what it sees, it names the function itself: small models agree with anything, or
+    with nothing, but choose well enough (docs/benchmarks.md). A vote is against the dialog when it names a function that
+    was not called, or "none" where one was. Votes that can't be read count for neither side.
+
+    Returns:
+        One rejecting verdict where `consistency_against` votes or more are against the dialog, else none.
+
+    Raises:
+        EngineError: the judge could not be asked.
     """
-    if not config.consistency_votes:
+    expected = fitting(dialog)
+    if not config.consistency_votes or expected is None:
         return []
     request = GenerateRequest(
         messages=prompt("consistency").render(
             request=" ".join(message.content for message in dialog.messages if message.role == "user"),
-            functions=[api.name for api in dialog.tools],
-            calls=[
-                {"name": call.name, "arguments": call.arguments}
-                for message in dialog.messages
-                for call in message.tool_calls
-            ],
-            results=[_result(message.content) for message in dialog.messages if message.role == "tool"],
-            answer=dialog.messages[-1].content,
+            functions=[{"name": api.name, "wish": wish(api)} for api in dialog.tools],
         ),
         n=config.consistency_votes,
         max_tokens=80,
         temperature=0.7 if config.consistency_votes > 1 else 0.0,
         seed=dialog.seed % 2**31,
-        json_schema=VERDICT_SCHEMA,
+        json_schema=_answer_schema([api.name for api in dialog.tools]),
     )
     answer = await engines.generate("judge", request)
     against: list[str] = []
@@ -59,16 +49,32 @@ async def consistency(dialog: Dialog, config: VerifyConfig, engines: TaskEngines
             vote = load_json(sample.text)
         except ValueError:
             continue
-        if isinstance(vote, dict) and vote.get("verdict") == "no":
-            against.append(re.sub(r"\s+", " ", str(vote.get("evidence")))[:200])
+        if isinstance(vote, dict) and isinstance(vote.get("function"), str) and vote["function"] not in expected:
+            against.append(f"{vote['function']} ({str(vote.get('evidence'))[:80]!r})")
     if len(against) < config.consistency_against:
         return []
-    evidence = f"{len(against)} of {config.consistency_votes} votes: {against[0]}"
-    return [Verdict(stage="experts", rule="consistency", turn=len(dialog.messages) - 1, evidence=evidence)]
+    shown = f"{len(against)} of {config.consistency_votes} votes: the request asks for {against[0]}"
+    return [Verdict(stage="experts", rule="consistency", turn=len(dialog.messages) - 1, evidence=shown)]
 
 
-def _result(content: str) -> Any:
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError):
-        return content
+def fitting(dialog: Dialog) -> set[str] | None:
+    """The functions that the request may ask for, going by what the assistant did; None where that can't be told."""
+    called = {call.name for message in dialog.messages for call in message.tool_calls}
+    if called:
+        return called
+    if dialog.kind == "missing":
+        wanted = {api.name for api in dialog.tools if api.id in dialog.meta.get("wanted", ())}
+        return wanted or None
+    return {NONE}
+
+
+def _answer_schema(names: list[str]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {
+            "evidence": {"type": "string", "minLength": 1, "maxLength": 60},
+            "function": {"type": "string", "enum": [*names, NONE]},
+        },
+        "required": ["evidence", "function"],
+        "additionalProperties": False,
+    }
