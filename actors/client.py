@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import ray
-from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError, TaskCancelledError
+from ray.exceptions import ActorDiedError, RayError, RayTaskError, TaskCancelledError
 
 from actors.replica import Reply
 from toolace_ray.engines.protocol import (
@@ -22,6 +22,7 @@ from toolace_ray.engines.protocol import (
     Capabilities,
     EngineDead,
     EngineError,
+    EngineFull,
     EngineTimeout,
     GenerateRequest,
     Generation,
@@ -98,8 +99,9 @@ class PoolClient:
         while True:
             left = deadline - time.monotonic()
             if left <= 0:
-                reason = f"; last: {down}" if down else ""
-                raise EngineTimeout(f"pool {self.name}: no answer within {request.timeout:.0f} s{reason}")
+                if down:  # the engine's fault, not the request's
+                    raise EngineDead(f"pool {self.name}: no replica served for {request.timeout:.0f} s; last: {down}")
+                raise EngineTimeout(f"pool {self.name}: no answer within {request.timeout:.0f} s")
             index = self.pick(request.affinity, refused)
             if index is None:
                 await asyncio.sleep(min(pause, left))
@@ -110,7 +112,9 @@ class PoolClient:
             seen.mine += 1
             try:
                 reply = await self._ask(index, method, dataclasses.replace(request, timeout=left), left)
-            except (ActorDiedError, ActorUnavailableError, RayActorError) as error:
+            except RayTaskError as error:  # a fault of ours in the replica: this request's, not the replica's
+                raise EngineError(f"pool {self.name}: {str(error.cause or error).strip().splitlines()[-1]}") from error
+            except RayError as error:  # died, unavailable, out of memory
                 # Ray restarts it; until then the others serve, or we wait.
                 down = str(error).splitlines()[0]
                 deaths += isinstance(error, ActorDiedError)
@@ -121,6 +125,7 @@ class PoolClient:
                 continue
             finally:
                 seen.mine -= 1
+            down = ""
             seen.others = max(0, reply.load - seen.mine)
             if reply.status == "ok":
                 self._remember(request.affinity, index)
@@ -128,7 +133,7 @@ class PoolClient:
             if isinstance(reply.value, EngineDead):
                 seen.down_until = time.monotonic() + pause
                 down = str(reply.value)
-            elif isinstance(reply.value, EngineError) and reply.status == "error":
+            elif isinstance(reply.value, EngineError) and not isinstance(reply.value, EngineFull):
                 raise reply.value
             refused.add(index)
 

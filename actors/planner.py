@@ -33,6 +33,7 @@ class Quota:
     leased: dict[int, str] = field(default_factory=dict)
     drafted: set[int] = field(default_factory=set)
     ahead: dict[int, str | None] = field(default_factory=dict)
+    ahead_passed: int = 0
     seen: set[str] = field(default_factory=set)
 
     def resolve(self, attempt: int, key: str | None) -> None:
@@ -42,8 +43,10 @@ class Quota:
         self.leased.pop(attempt, None)
         self.drafted.discard(attempt)
         self.ahead[attempt] = key
+        self.ahead_passed += key is not None
         while self.frontier in self.ahead:
             result = self.ahead.pop(self.frontier)
+            self.ahead_passed -= result is not None
             if result is None:
                 self.failed += 1
             elif result and result in self.seen:
@@ -64,7 +67,7 @@ class Quota:
     @property
     def passing(self) -> int:
         """Attempts known to pass, those ahead of the frontier included."""
-        return self.passed + sum(key is not None for key in self.ahead.values())
+        return self.passed + self.ahead_passed
 
     @property
     def exhausted(self) -> bool:
@@ -84,7 +87,7 @@ class Quota:
         if need <= 0:
             # Enough pass, but which of them are accepted is open until all below are resolved.
             return len(self.returned)
-        resolved = self.passing + self.failed + self.duplicates + sum(key is None for key in self.ahead.values())
+        resolved = self.frontier + len(self.ahead)
         rate = (self.passing + 1.5) / (resolved + 2)
         left = self.max_attempts - self.next + len(self.returned)
         return max(len(self.returned), min(math.ceil(need / rate) - self.outstanding, left))
@@ -120,6 +123,7 @@ class Planner:
         self.shards: list[tuple[str, list[str] | None]] = []
         self._handed: dict[int, list[tuple[str, list[str] | None]]] = {}
         self._registered: set[str] = set()
+        self._gone: set[str] = set()
 
     def restore(self, resolved: Iterable[tuple[str, int, str | None]], drafted: Iterable[tuple[str, int]]) -> None:
         """Take over what an earlier start left: verdicts, and drafts that nobody judged yet."""
@@ -165,7 +169,7 @@ class Planner:
     def lease(self, worker: str, count: int) -> list[Lease]:
         """Up to `count` attempts, those types first that lack the largest share of their quota."""
         leases: list[Lease] = []
-        if self.over_budget:
+        if self.over_budget or worker in self._gone:
             return leases
         for _ in range(count):
             kinds = [kind for kind, quota in self.quotas.items() if quota.room() > 0]
@@ -177,19 +181,28 @@ class Planner:
             leases.append((kind, self.quotas[kind].lease(worker)))
         return leases
 
-    def release(self, leases: Iterable[Lease]) -> None:
-        """Take leases back: the attempts are to be played again."""
+    def release(self, worker: str, leases: Iterable[Lease]) -> None:
+        """Take a worker's leases back: the attempts are to be played again."""
         for kind, attempt in leases:
             quota = self.quotas[kind]
-            if quota.leased.pop(attempt, None) is not None:
+            if quota.leased.get(attempt) == worker:
+                del quota.leased[attempt]
                 heapq.heappush(quota.returned, attempt)
 
+    def is_gone(self, worker: str) -> bool:
+        """True for a worker that was given up."""
+        return worker in self._gone
+
     def lost(self, worker: str) -> int:
-        """Take back all that a dead worker had; its committed shards must have been registered before."""
+        """Take back all that a dead worker had; its committed shards must have been registered before.
+
+        It gets no leases any more: a request that it made before it died may still be waiting here.
+        """
+        self._gone.add(worker)
         count = 0
         for kind, quota in self.quotas.items():
             gone = [attempt for attempt, owner in quota.leased.items() if owner == worker]
-            self.release((kind, attempt) for attempt in gone)
+            self.release(worker, ((kind, attempt) for attempt in gone))
             count += len(gone)
         return count
 
@@ -238,8 +251,8 @@ class Planner:
                 kind: {
                     "wanted": quota.wanted,
                     "passing": min(quota.passing, quota.wanted),
-                    "played": quota.passing + quota.failed + quota.duplicates + len(quota.drafted),
-                    "failed": quota.failed + quota.duplicates + sum(key is None for key in quota.ahead.values()),
+                    "played": quota.frontier + len(quota.ahead) + len(quota.drafted),
+                    "failed": quota.frontier + len(quota.ahead) - quota.passing,
                     "leased": len(quota.leased),
                     "unjudged": len(quota.drafted),
                     "done": quota.done,
@@ -270,7 +283,7 @@ class PlannerActor:
         """Up to `count` leases; [] when there were none for `wait` seconds; None when the flow is done."""
         try:
             async with asyncio.timeout(wait):
-                while not self._planner.done:
+                while not self._planner.done and not self._planner.is_gone(worker):
                     if leases := self._planner.lease(worker, count):
                         return leases
                     async with self._changed:
@@ -279,9 +292,9 @@ class PlannerActor:
             return []
         return None
 
-    async def release(self, leases: list[Lease]) -> None:
+    async def release(self, worker: str, leases: list[Lease]) -> None:
         """See Planner.release."""
-        self._planner.release(leases)
+        self._planner.release(worker, leases)
         await self._notify()
 
     async def lost(self, worker: str) -> int:

@@ -98,7 +98,7 @@ def judge_dialogs(table: pa.Table, config: Config) -> pa.Table:
     for record in table["record"].to_pylist():
         try:
             found = run_rules(Dialog.model_validate_json(record), config.verify)
-        except ValueError as error:
+        except ValueError as error:  # what pydantic raises
             found = [Verdict(stage="rules", rule="record", evidence=f"no dialog: {error}"[:300])]
         verdicts.append(verdicts_json(found))
     return _judged(table, verdicts)
@@ -151,12 +151,18 @@ class Experts:
             return
         dialog = Dialog.model_validate_json(row["record"])
         engines = self._engines.for_task(dialog.id)
-        try:
-            found = await consistency(dialog, self._config.verify, engines)
-        except BadRequest as error:  # this one dialog can't be judged; the others go on
-            found = [Verdict(stage="experts", rule="request_refused", evidence=str(error)[:300])]
-        except EngineError as error:
-            found = [Verdict(stage="experts", rule="no_verdict", evidence=str(error)[:300])]
+        for pause in (1.0, 10.0, 60.0, None):
+            try:
+                found = await consistency(dialog, self._config.verify, engines)
+                break
+            except BadRequest as error:  # this one dialog can't be judged; the others go on
+                found = [Verdict(stage="experts", rule="request_refused", evidence=str(error)[:300])]
+                break
+            except EngineError:
+                # A judge that is away is no verdict: the run ends, and the drafts wait for the next start.
+                if pause is None:
+                    raise
+                await asyncio.sleep(pause)
         row["verdicts"] = verdicts_json([*verdicts, *found])
         spent = engines.usage
         row["requests"] += spent.requests

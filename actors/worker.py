@@ -15,7 +15,7 @@ from actors.planner import Lease
 from actors.players import PLAYERS, Played, Player
 from actors.pools import PoolHandles, clients
 from toolace_ray.config import Config
-from toolace_ray.engines.protocol import EngineError, EngineTimeout
+from toolace_ray.engines.protocol import BadRequest, EngineError, EngineRefused, EngineTimeout, Unsupported
 from toolace_ray.engines.roles import Engines, Usage
 from toolace_ray.rows import DRAFT, LEDGER, ledger_row, usage_columns
 from toolace_ray.run import attempt_id, type_of
@@ -24,7 +24,8 @@ from toolace_ray.storage import RunStore
 
 logger = logging.getLogger(__name__)
 LEASE_WAIT = 5.0  # seconds a lease request may wait in the planner
-PATIENCE = 20  # engine failures in a row, without one attempt that worked, after which the worker gives up
+PATIENCE = 20  # failures in a row, without one attempt that worked, after which the worker gives up;
+PATIENCE_SECONDS = 120.0  # engine failures must also have lasted so long: many are in flight when an engine hiccups
 
 
 class Worker:
@@ -50,6 +51,7 @@ class Worker:
         self._oldest = 0.0
         self._shards = 0
         self._failures = 0
+        self._last_success = time.monotonic()
         self._starving = False
 
     async def run(self) -> None:
@@ -106,22 +108,32 @@ class Worker:
         try:
             played = await self._player.play(kind, attempt)
             self._failures = 0
+            self._last_success = time.monotonic()
         except EngineTimeout as error:
-            played = self._timed_out(kind, attempt, error)
+            played = self._failed(kind, attempt, "timeout", error)
+        except (BadRequest, Unsupported) as error:
+            played = self._failed(kind, attempt, "request_refused", error)
         except EngineError as error:
             self._failures += 1
             logger.warning("%s %s: %s", kind, attempt, error)
-            await self._planner.release.remote([lease])
+            await self._planner.release.remote(self._name, [lease])
+            lasting = time.monotonic() - self._last_success > PATIENCE_SECONDS
+            if isinstance(error, EngineRefused) or (self._failures >= PATIENCE and lasting):
+                raise
+            await asyncio.sleep(min(0.1 * 2 ** min(self._failures, 8), 5.0))
+            return
+        except Exception as error:  # one bad row never stops a run; many in a row are a fault of ours
+            logger.exception("%s %s", kind, attempt)
+            self._failures += 1
             if self._failures >= PATIENCE:
                 raise
-            await asyncio.sleep(min(0.1 * 2**self._failures, 5.0))
-            return
+            played = self._failed(kind, attempt, "internal", error)
         if not self._buffer:
             self._oldest = time.monotonic()
         self._buffer.append(played)
 
-    def _timed_out(self, kind: str, attempt: int, error: EngineError) -> Played:
-        verdict = Verdict(stage="generate", rule="timeout", evidence=str(error)[:300])
+    def _failed(self, kind: str, attempt: int, rule: str, error: Exception) -> Played:
+        verdict = Verdict(stage="generate", rule=rule, evidence=f"{type(error).__name__}: {error}"[:300])
         base = {"id": attempt_id(self._config, kind, attempt), "type": type_of(kind), "kind": kind, "attempt": attempt}
         row = ledger_row(base, [verdict], None, usage_columns(Usage(), 0.0))
         return Played(kind, attempt, False, row, Usage())

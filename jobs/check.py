@@ -45,7 +45,7 @@ def check(config: Config) -> str:
     lines.append(f"evolve: {config.evolve.apis} APIs to synthesise")
     quotas = config.quotas
     lines.append(
-        f"generate: {sum(quotas.values())} dialogs ({', '.join(f'{kind} {number}' for kind, number in quotas.items())}), "
+        f"generate: {sum(quotas.values())} dialogs ({', '.join(f'{kind} {number}' for kind, number in quotas.items() if number)}), "
         f"at most {config.generate.max_attempts} attempts for each"
     )
     votes = config.verify.consistency_votes

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolace_ray import __version__
+from toolace_ray.engines.protocol import EngineError, EngineRefused
 from toolace_ray.errors import UserError
 
 if TYPE_CHECKING:
     from toolace_ray.config import Config
 
-USER, OURS, INTERRUPTED = 2, 1, 130
+OURS, USER, SHORT, INTERRUPTED = 1, 2, 3, 130
 
 
 def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -32,9 +33,9 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
         except KeyboardInterrupt:
             click.echo("\nstopped; the same command goes on from here", err=True)
             sys.exit(INTERRUPTED)
-        except BrokenPipeError:
-            sys.stderr.close()
-            sys.exit(0)
+        except EngineError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(USER if isinstance(error, EngineRefused) else OURS)
         except OSError as error:
             import errno
 
@@ -97,7 +98,8 @@ def evolve(config: Config) -> None:
 def generate(config: Config) -> None:
     """Make dialogs from the pool until every quota is met (the pool is grown first where there is none).
 
-    A finished run does nothing; a killed one goes on; one with a larger quota grows.
+    A finished run does nothing; a killed one goes on; one with a larger quota grows. Exit code 0: every quota is met;
+    1: a fault of ours or of an engine; 2: wrong input; 3: attempts or budget ran out first, what there is is kept.
     """
     from jobs.summary import describe_dialogs
 
@@ -138,6 +140,8 @@ def _with_session(config: Config, work: Callable[[Any], Any], describe: Callable
         result = work(current)
         text = describe(current.store, result, time.monotonic() - started)
     click.echo(text)
+    if result and not all(item["reached"] for item in result["types"].values()):
+        sys.exit(SHORT)
 
 
 @main.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,8 +18,8 @@ NAMESPACE = "toolace-ray"
 
 
 @contextmanager
-def ray_session(config: Config) -> Iterator[None]:
-    """Ray for the time of a job. Raises UserError when the cluster can't be reached."""
+def ray_session(config: Config, say: Callable[[str], None] = lambda _: None) -> Iterator[None]:
+    """Ray for the time of a job. Raises UserError when the cluster can't be reached or is too small."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # A replica that is killed must not leave its engine's child process behind.
     os.environ.setdefault("RAY_kill_child_processes_on_worker_exit_with_raylet_subreaper", "1")
@@ -50,9 +50,30 @@ def ray_session(config: Config) -> Iterator[None]:
             f"ray.address: no Ray cluster answers at {address!r}; start one, or set ray.address to local"
         ) from error
     try:
+        if submitted and "://" not in config.run.path and not os.path.isabs(config.run.path):
+            say(
+                f"run.path is relative: the run lies in {os.path.abspath(config.run.path)}, which may be a temporary copy"
+            )
+        if address == "local":
+            _check_size(config, ray.cluster_resources())
         yield
     finally:
         ray.shutdown()
+
+
+def _check_size(config: Config, there: dict[str, float]) -> None:
+    """Raise UserError where a local Ray can't hold the replicas and the workers: they would wait for ever."""
+    used = {pool for role in config.roles for pool in config.mix(role)}
+    pools = [config.pools[name] for name in used]
+    cpus = sum(pool.cpus * pool.replicas for pool in pools)
+    cpus += config.execution.workers * config.execution.worker_cpus + 0.2  # the stream needs a little
+    gpus = sum(pool.gpus * pool.replicas for pool in pools)
+    for name, key, needed in (("CPU", "cpus, replicas or ray.num_cpus", cpus), ("GPU", "gpus or replicas", gpus)):
+        if needed > there.get(name, 0.0) + 1e-9:
+            raise UserError(
+                f"pools: the replicas and workers ask for {needed:g} {name}s, this machine's Ray has {there.get(name, 0):g}; "
+                f"change {key}"
+            )
 
 
 class _Lock:

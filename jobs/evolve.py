@@ -54,7 +54,7 @@ class Session:
         if not self._ray:
             # Before Ray: what is missing is fetched by child processes, and said before anything starts.
             check_models(self.config, self.progress)
-            self._stack.enter_context(ray_session(self.config))
+            self._stack.enter_context(ray_session(self.config, self.progress.say))
             self._ray = True
             self._lock = lock_on_cluster(self.store)
 
@@ -93,7 +93,10 @@ def session(config: Config, progress: Progress) -> Iterator[Session]:
     try:
         with locked(store):
             current = Session(config, store, progress)
+            store.sweep()
             with current._stack:
+                if not store.local:
+                    current.ray()  # there is no file to lock there: the cluster's lock comes first
                 yield current
     except (PermissionError, NotADirectoryError, FileExistsError) as error:
         raise UserError(f"run.path: {config.run.path}: cannot write there ({error.strerror})") from error
@@ -219,7 +222,7 @@ def _import(current: Session, specs: list[tuple[str, Api | str]]) -> list[Api]:
             ledger.append(ledger_row(base, found, item.model_dump_json(), spent))
         else:
             accepted[api_key(item)] = item
-    if not store.exists("apis", "imported.parquet") and accepted:
+    if not store.exists("apis", "imported.parquet"):
         if ledger:
             store.write("rejected", "imported.parquet", ledger, LEDGER)
             first = ledger[0]
@@ -230,7 +233,8 @@ def _import(current: Session, specs: list[tuple[str, Api | str]]) -> list[Api]:
             api_row(api, {"id": f"{IMPORTED}-{i:06d}", "type": IMPORTED, "kind": IMPORTED, "attempt": i, **spent})
             for i, api in enumerate(accepted.values())
         ]
-        store.write("apis", "imported.parquet", rows, API)
+        if rows:
+            store.write("apis", "imported.parquet", rows, API)
     return list(accepted.values())
 
 

@@ -21,7 +21,7 @@ from toolace_ray.config import Config
 from toolace_ray.engines.protocol import EngineError
 from toolace_ray.errors import UserError
 from toolace_ray.rows import LEDGER, USAGE_COLUMNS, api_row, dialog_row, ledger_row, row_dialog
-from toolace_ray.schema import Api, Dialog, Verdict
+from toolace_ray.schema import Api, Dialog, Verdict, digest
 from toolace_ray.storage import RunStore
 
 POLL = 0.5  # seconds between two looks at the planner
@@ -154,7 +154,7 @@ class _Crew:
         from actors.worker import Worker
 
         self._hired += 1
-        name = f"{self._epoch}-w{self._hired:03d}"
+        name = f"{self._epoch}-{self._flow.name}-w{self._hired:03d}"
         worker = (
             ray.remote(Worker)
             .options(num_cpus=self._config.execution.worker_cpus, max_concurrency=16)
@@ -174,21 +174,22 @@ class _Crew:
     def look_after(self) -> None:
         """Replace workers that died; raise what a worker raised."""
         import ray
-        from ray.exceptions import RayActorError
+        from ray.exceptions import RayError, RayTaskError
 
         for reference in (
             ray.wait(list(self._at_work), num_returns=len(self._at_work), timeout=0)[0] if self._at_work else []
         ):
-            name, _ = self._at_work.pop(reference)
+            name, worker = self._at_work.pop(reference)
             try:
                 ray.get(reference)
-            except RayActorError as error:
+            except RayTaskError as error:
+                raise _plain(error) from error
+            except RayError as error:  # it died, ran out of memory, or its node is away
+                ray.kill(worker)  # one that is only out of reach must not commit any more
                 if self._hired >= self._config.execution.workers + RESTARTS:
                     raise RuntimeError(f"{RESTARTS} workers died; the last one: {error}") from error
                 self._recover(name)
                 self.hire()
-            except Exception as error:
-                raise _plain(error) from error
 
     def _recover(self, name: str) -> None:
         """Register what the dead worker committed without a word, then take its leases back."""
@@ -291,13 +292,11 @@ def _rewrite(
     for name in store.files(folder):
         rows = store.table(folder, name).to_pylist()
         kept = [row for row in rows if not goes(row)]
-        gone += len(rows) - len(kept)
-        gone += len(rows) - len(kept)
         if len(kept) < len(rows):
+            gone += len(rows) - len(kept)
             if kept:
-                store.write(folder, f"{epoch}-kept-{name}"[-200:], kept, schema)
+                store.write(folder, f"{epoch}-kept-{digest(epoch, name)}.parquet", kept, schema)
             store.delete(folder, name)
-    return gone
     return gone
 
 

@@ -35,8 +35,7 @@ def generate(current: Session) -> dict[str, Any]:
     finished = flows.survey(flow, store).done
     status = current.play(flow, "dialogs")
     moved = flows.settle(flow, store, DIALOG, current.epoch)
-    if moved or not finished or not store.exists("corpus", "openai.jsonl"):
-        export(store)
+    export(store)
     for kind, item in status["types"].items():
         if not item["reached"]:
             reason = status["budget"] or f"its {quotas[kind][1]} attempts are used up (generate.max_attempts)"

@@ -74,7 +74,11 @@ def describe_dialogs(store: RunStore, status: dict[str, Any], seconds: float) ->
     counts = _counts(store)
     spent = _spent(store)
     shown = ", ".join(f"{kind} {counts[kind]}" for kind in DIALOG_TYPES if counts[kind])
-    head = f"done in {clock(seconds)}" if status["new"] else "nothing to do: every quota of this run is met"
+    short = sum(item["wanted"] - item["passing"] for item in status["types"].values())
+    if short:
+        head = f"{short} dialogs short of the quotas; raise generate.max_attempts or the budget and run it again"
+    else:
+        head = f"done in {clock(seconds)}" if status["new"] else "nothing to do: every quota of this run is met"
     failed = sum(number for (kind, stage, _), number in _reasons(store).items() if kind in KINDS and stage != "surplus")
     tried = counts.total() + failed
     lines = [
@@ -134,12 +138,17 @@ def render(dialog: Dialog) -> str:
     tools = ", ".join(f"{api.name}({', '.join(api.properties)})" for api in dialog.tools)
     lines.append(f"tools: {tools}")
     for message in dialog.messages:
-        text = message.content or pythonic.render(message.tool_calls)
+        text = printable(message.content or pythonic.render(message.tool_calls))
         lines.append(f"{NAMES[message.role]:>9}: {text}")
     traced = Counter(record.source for record in dialog.provenance)
     if traced:
         lines.append(f"   values: {', '.join(f'{number} {source}' for source, number in traced.items())}")
     return "\n".join(lines)
+
+
+def printable(text: str) -> str:
+    """Text of models and documents without what a terminal would obey."""
+    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
 
 
 def click_style(text: str) -> str:
@@ -159,7 +168,7 @@ def show_tree(store: RunStore) -> str:
 
     def walk(parent: str | None, depth: int) -> None:
         for node in children.get(parent, ()):
-            lines.append(f"{'  ' * depth}{node.name}" + (f": {node.gloss}" if node.gloss else ""))
+            lines.append(printable(f"{'  ' * depth}{node.name}" + (f": {node.gloss}" if node.gloss else "")))
             walk(node.id, depth + 1)
 
     walk(None, 0)
@@ -185,7 +194,7 @@ def show_rejected(store: RunStore, kind: str | None, limit: int) -> str:
             key = (row["kind"], row["stage"], row["rule"])
             counts[key] += 1
             if len(examples.setdefault(key, [])) < limit:
-                examples[key].append(f"{row['id']}: {row['evidence']}")
+                examples[key].append(printable(f"{row['id']}: {row['evidence']}"))
     lines = []
     for key, count in counts.most_common():
         lines.append(click_style(f"{count} x {' / '.join(key)}"))

@@ -218,7 +218,7 @@ class Config(Section):
 
     @property
     def quotas(self) -> dict[Kind, int]:
-        """Kind -> accepted dialogs wanted, without the kinds nobody wants."""
+        """Kind -> accepted dialogs wanted; 0 for kinds nobody wants (any more)."""
         wanted: dict[Kind, int] = {"single": 0, "parallel": 0, "dependent": 0, "no_function": 0, "missing": 0}
         for kind in DIALOG_TYPES:
             number = self.generate.quotas.of(kind)
@@ -227,7 +227,7 @@ class Config(Section):
                 wanted["no_function"] = number - wanted["missing"]
             else:
                 wanted[kind] = number
-        return {kind: number for kind, number in wanted.items() if number}
+        return wanted
 
     def content(self) -> dict[str, Any]:
         """The content keys, flattened: dotted key -> JSON value."""

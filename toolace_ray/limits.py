@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from toolace_ray.schema import MAX_DEPTH
+from toolace_ray.schema import MAX_DEPTH, check_json
 
 MAX_CHARS = 1 << 18  # a quarter of a million characters: far above any call, far below what hurts
 _OPEN, _CLOSE = "[{(", "]})"
@@ -62,6 +62,6 @@ DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite, obj
 
 
 def load_json(text: str, *, max_chars: int = MAX_CHARS) -> Any:
-    """Parse one JSON document strictly: no NaN, no repeated keys, within the limits. Raises ValueError."""
+    """Parse one JSON document strictly: no NaN, no repeated keys, no lone surrogates, within the limits. Raises ValueError."""
     check_text(text, max_chars=max_chars)
-    return DECODER.decode(text)
+    return check_json(DECODER.decode(text))

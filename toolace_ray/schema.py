@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 SCHEMA_VERSION: Literal[1] = 1
 MAX_DEPTH = 64
+MAX_BITS = 512  # of an integer; larger ones are no values, and Python refuses to write them out
 
 DialogType = Literal["single", "parallel", "dependent", "non_tool"]
 Kind = Literal["single", "parallel", "dependent", "no_function", "missing"]
@@ -61,12 +62,16 @@ def check_json(value: Any, depth: int = 0) -> Any:
     elif isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError(f"{value} is not a JSON number")
-    elif value is not None and not isinstance(value, bool | int):
+    elif isinstance(value, int):
+        if value.bit_length() > MAX_BITS:
+            raise ValueError(f"an integer of {value.bit_length()} bits")
+    elif value is not None:
         raise ValueError(f"{type(value).__name__} is not a JSON type")
     return value
 
 
 Json = Annotated[Any, AfterValidator(check_json)]
+Text = Annotated[str, AfterValidator(check_json)]
 JsonObject = Annotated[dict[str, Any], AfterValidator(check_json)]
 
 
@@ -138,7 +143,7 @@ class ToolCall(Record):
     """One call: `id` pairs it with its result; `arguments` is an object, never a string of JSON."""
 
     id: str = ""
-    name: str
+    name: Text
     arguments: JsonObject
 
     def key(self) -> str:
@@ -150,7 +155,7 @@ class Message(Record):
     """One message. `tool_call_id` and `name` belong to tool results; `train` false masks the turn from the loss."""
 
     role: Literal["system", "user", "assistant", "tool"]
-    content: str = ""
+    content: Text = ""
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
     name: str | None = None

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -44,6 +46,8 @@ class RunStore:
                 f"run.path: {uri} can't be opened ({error}); give a folder or an s3:// or gs:// URI"
             ) from error
         self.local = isinstance(self._fs, pafs.LocalFileSystem)
+        if self.local:
+            self.uri = self.root  # other processes have another working directory
 
     def path(self, *parts: str) -> str:
         """The full path of a file of the run."""
@@ -81,6 +85,14 @@ class RunStore:
             and not info.base_name.startswith(".")
         )
 
+    def sweep(self) -> None:
+        """Remove the temporary files of writers that were killed; only for who holds the run's lock."""
+        if self.local:
+            for folder, _, names in os.walk(self.root):
+                for name in names:
+                    if name.startswith(".") and name.endswith(".tmp"):
+                        os.unlink(os.path.join(folder, name))
+
     def exists(self, *parts: str) -> bool:
         """True when the file is there."""
         return bool(self._fs.get_file_info(self.path(*parts)).type == pafs.FileType.File)
@@ -111,8 +123,12 @@ class RunStore:
         final = self.path(folder, name) if folder else self.path(name)
         with self._explained(final):
             if not self.local:
-                with self._fs.open_output_stream(final) as sink:
-                    put(sink)
+                # First whole, then sent: closing a stream publishes the object, after an error too.
+                with tempfile.TemporaryFile() as whole:
+                    put(whole)
+                    whole.seek(0)
+                    with self._fs.open_output_stream(final) as sink:
+                        shutil.copyfileobj(whole, sink, 1 << 20)
                 return
             temporary = os.path.join(os.path.dirname(final), f".{uuid.uuid4().hex}.tmp")
             try:

@@ -1,9 +1,10 @@
+import asyncio
 import random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.planner import Planner
+from actors.planner import Planner, PlannerActor
 from toolace_ray.run import select
 
 
@@ -66,9 +67,9 @@ def test_a_restored_planner_plays_what_is_missing_and_nothing_twice(seed, crash_
     second = Planner({"a": (6, 60)})
     second.restore(resolved, drafted)
     known = {attempt for _, attempt, _ in resolved} | {attempt for _, attempt in drafted}
-    leased = second.lease("w", 100)
+    leased = second.lease("gone", 100)
     assert not {attempt for _, attempt in leased} & known
-    second.lost("w")
+    second.lost("gone")
     # The stream judges what was drafted; then both end alike.
     for _, attempt in drafted:
         second.quotas["a"].resolve(attempt, f"{attempt}" if verdict("a", attempt) == "pass" else None)
@@ -83,6 +84,27 @@ def test_a_dead_workers_leases_go_out_again():
     taken = planner.lease("dead", 3)
     assert planner.lost("dead") == 3
     assert planner.lease("alive", 3) == taken
+
+
+def test_a_dead_workers_waiting_request_gets_nothing():
+    async def scene():
+        planner = Planner({"a": (2, 40)})
+        actor = PlannerActor(planner)
+        taken = await actor.lease("dead", 10, 1.0)
+        waiting = asyncio.ensure_future(actor.lease("dead", 10, 30.0))
+        await asyncio.sleep(0)
+        assert await actor.lost("dead") == len(taken)
+        assert await waiting is None
+        assert await actor.lease("alive", 10, 1.0) == taken
+
+    asyncio.run(scene())
+
+
+def test_a_release_by_another_worker_is_nothing():
+    planner = Planner({"a": (2, 40)})
+    taken = planner.lease("new", 2)
+    planner.release("old", taken)
+    assert planner.quotas["a"].leased.keys() == {attempt for _, attempt in taken}
 
 
 def test_a_shard_counts_once_and_a_read_task_gets_the_same_again():

@@ -106,6 +106,75 @@ def test_defects_are_caught_by_their_rule(name):
     assert rule in found(dialog)
 
 
+NESTED = WEATHER.model_copy(
+    update={
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "place": {
+                    "type": "object",
+                    "description": "Place",
+                    "properties": {
+                        "city": {"type": "string", "description": "C"},
+                        "zip": {"type": "string", "description": "Z"},
+                    },
+                    "required": ["city", "zip"],
+                }
+            },
+            "required": ["place"],
+        },
+        "example_arguments": {"place": {"city": "Lima", "zip": "15001"}},
+    }
+)
+
+
+def test_a_missing_nested_field_is_found_and_a_missing_argument_told_once():
+    dialog = SINGLE.model_copy(update={"tools": (NESTED,)})
+    half = replaced(dialog, 2, calls(("c1", "get_forecast", {"place": {"city": "Lima"}})))
+    assert "arguments_valid" in found(half)
+    none = replaced(dialog, 2, calls(("c1", "get_forecast", {})))
+    assert {"required_arguments"} == found(none) & {"required_arguments", "arguments_valid"}
+
+
+def test_right_values_that_look_odd_are_let_pass():
+    formats = WEATHER.model_copy(
+        update={
+            "parameters": {
+                "type": "object",
+                "properties": {"format": {"type": "string", "enum": ["text", "none"], "description": "Format"}},
+                "required": ["format"],
+            },
+            "example_arguments": {"format": "text"},
+        }
+    )
+    dialog = SINGLE.model_copy(update={"tools": (formats,)})
+    assert "placeholder_values" not in found(replaced(dialog, 2, calls(("c1", "get_forecast", {"format": "text"}))))
+    for text in ("Take 20 \u00b5g, it will be sunny at 24.", "It will be sunny at 24, as in S\u00e3o Paulo."):
+        assert "mixed_language" not in found(replaced(SINGLE, 4, say(text)))
+    japanese = [
+        user("\u30b3\u30fc\u30d2\u30fc\u306f\u3069\u3053\u3067\u3059\u304b\uff1f"),
+        say("\u7533\u3057\u8a33\u3042\u308a\u307e\u305b\u3093\u304c\u3001\u308f\u304b\u308a\u307e\u305b\u3093\u3002"),
+    ]
+    assert "mixed_language" not in found(GOOD["no_function"].model_copy(update={"messages": tuple(japanese)}))
+
+
+@pytest.mark.parametrize(
+    "dialog",
+    [
+        replaced(SINGLE, 4, say("It is " + "9" * 400 + " degrees and sunny.")),
+        with_arguments(SINGLE, 2, city=2**500),
+        replaced(SINGLE, 3, result("c1", "get_forecast", {"error": {"code": ["404"], "message": 3}})),
+        replaced(
+            SINGLE, 3, Message(role="tool", content="[" * 700 + "]" * 700, tool_call_id="c1", name="get_forecast")
+        ),
+    ],
+)
+def test_hostile_values_are_findings_and_no_failures(dialog):
+    verdicts = rejects(run_rules(dialog, CONFIG))
+    assert verdicts
+    assert not [verdict for verdict in verdicts if "the rule failed" in verdict.evidence]
+
+
 def test_a_disabled_rule_is_silent():
     dialog, rule = DEFECTS["enum"]
     assert rule not in {verdict.rule for verdict in run_rules(dialog, VerifyConfig(disabled_rules=(rule,)))}

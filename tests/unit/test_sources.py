@@ -82,7 +82,7 @@ def test_the_examples_pass_the_gate():
         ("a.json", '{"swagger": "2.0", "paths": {}}', "not an OpenAPI 3.x document"),
         ("a.json", '{"openapi": "3.1.0"}', "no `paths`"),
         ("a.json", "[" * 5000, "not a readable JSON"),
-        ("a.yaml", "a: &x [1]\nb: *x", "anchors"),
+        ("a.yaml", "a: &-x [1]\nb: *-x", "aliases"),
         ("a.yaml", "a: [", "not a readable JSON or YAML"),
     ],
 )
@@ -91,6 +91,60 @@ def test_a_file_that_is_no_spec_is_named(tmp_path, name, text, says):
     with pytest.raises(UserError, match=says) as error:
         list(sources.import_openapi(path))
     assert str(error.value).startswith(path)
+
+
+def test_an_ordinary_yaml_spec_is_read(tmp_path):
+    text = """
+openapi: 3.0.3
+info: {title: Tea & Coffee}
+paths:
+  /tea:
+    get:
+      operationId: find_tea
+      description: Find a tea by its harvest day.
+      parameters:
+        - {name: day, in: query, required: true, description: Day, schema: {type: string, format: date}, example: 2024-05-01}
+      responses:
+        200: {description: ok, content: {application/json: {schema: {type: object, properties: {tea: {type: string, description: Tea}}}}}}
+        default: {description: An error.}
+"""
+    (api,) = sources.import_openapi(write(tmp_path / "a.yaml", text))
+    assert api.domain == ("Tea & Coffee",)
+    assert api.example_arguments == {"day": "2024-05-01"}
+    assert gate.check(api) == []
+
+
+def test_references_that_multiply_are_cut(tmp_path):
+    schemas = {
+        f"S{i}": {
+            "type": "object",
+            "properties": {f"p{k}": {"$ref": f"#/components/schemas/S{i + 1}"} for k in range(30)},
+        }
+        for i in range(8)
+    }
+    response = {"200": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/S0"}}}}}
+    tree = {"openapi": "3.1.0", "paths": {"/x": {"get": {"responses": response}}}, "components": {"schemas": schemas}}
+    (reason,) = sources.import_openapi(write(tmp_path / "a.json", tree))
+    assert "schema nodes" in reason
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"a": True}},
+        {"properties": {"a": {"type": "array", "items": True, "description": "A"}}},
+        {
+            "properties": {
+                "a": {"type": "array", "items": {"type": "string"}, "minItems": 3_000_000, "description": "A"}
+            }
+        },
+        {"properties": {"a": {"type": "string", "minLength": 300_000_000, "description": "A"}}},
+        {"properties": {"a": {"type": "integer", "minimum": 10**30, "description": "A"}}},
+    ],
+)
+def test_schemas_that_nothing_can_be_drawn_from_are_refused(schema):
+    api = WEATHER.model_copy(update={"parameters": {"type": "object", **schema}, "example_arguments": None})
+    assert {verdict.rule for verdict in gate.check(api)} & {"unwieldy", "schema"}
 
 
 def test_a_file_that_is_no_tool_list_is_named(tmp_path):

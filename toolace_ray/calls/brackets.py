@@ -40,7 +40,9 @@ def python_value(source: str) -> Any:
 
 def _json_types(value: Any) -> Any:
     if isinstance(value, dict):
-        if not all(isinstance(key, str) for key in value):
+        if not all(
+            isinstance(key, str) for key in value
+        ):  # keys given twice are one by now: Python's parser keeps the last
             raise ValueError("an object key is no string")
         return {key: _json_types(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

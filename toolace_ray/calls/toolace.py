@@ -15,8 +15,8 @@ from toolace_ray.calls.result import Parsed, ParseFailure, guarded
 from toolace_ray.limits import load_json
 from toolace_ray.schema import ToolCall
 
-_NAME = re.compile(r"([^\s\[\](){}\"'=,][^\[\](){}\"'=,\n]*?)\s*\(")
-_STARTS = re.compile(r"\s*\[\s*(?:[^\s\[\](){}\"'=,][^\[\](){}\"'=,\n]*\(|\])")
+_NAME = re.compile(r"([^\s\[\](){}\"'=,][^\[\](){}\"'=,\n]{0,128}?)\s{0,8}\(")
+_STARTS = re.compile(r"\s*\[\s*(?:[^\s\[\](){}\"'=,][^\[\](){}\"'=,\n]{0,136}\(|\])")
 _PLAIN_KEY = re.compile(r"[^\s\[\](){}\"'=,*][^\s\[\](){}\"'=,]*")
 
 

@@ -11,11 +11,19 @@ from toolace_ray.rows import row_dialog
 from toolace_ray.schema import Dialog
 from toolace_ray.storage import RunStore
 
+MARK = "exported"
+
 
 def export(store: RunStore) -> list[str]:
-    """Write corpus/<format>.jsonl for every format; rows stream, memory stays flat. Returns the files' paths."""
-    for name, convert in FORMATS.items():
-        store.write_lines("corpus", f"{name}.jsonl", _lines(store, convert))
+    """Bring corpus/<format>.jsonl up to date with dialogs/; rows stream, memory stays flat. Returns the files' paths.
+
+    A mark written last names the files of dialogs/ that the export was made from: while they are the same, so is it.
+    """
+    mark = "\n".join(store.files("dialogs")).encode()
+    if not (store.exists("corpus", MARK) and store.read_bytes("corpus", MARK) == mark):
+        for name, convert in FORMATS.items():
+            store.write_lines("corpus", f"{name}.jsonl", _lines(store, convert))
+        store.write_bytes("corpus", MARK, mark)
     return [store.path("corpus", f"{name}.jsonl") for name in FORMATS]
 
 

@@ -14,7 +14,7 @@ from toolace_ray.config import VerifyConfig
 from toolace_ray.dlv.rules import RULES, Finding, Rule, View, rule
 from toolace_ray.dlv.values import find, numbers
 from toolace_ray.errors import UserError
-from toolace_ray.instances import leaves, pointer
+from toolace_ray.instances import leaves, pointer, schema_at
 from toolace_ray.schema import Message
 from toolace_ray.tss import gate
 from toolace_ray.validation import SchemaError, errors
@@ -34,6 +34,7 @@ _DENIED = re.compile(
     r"\b(I|we) (couldn['’]t|could not|can['’]t|cannot|wasn['’]t able|was not able|am unable|don['’]t have)\b|\bunable to\b",
     re.IGNORECASE,
 )
+_MISSING = re.compile(r"the value: .* is a required property$", re.DOTALL)
 _ENDING = ".!?…。！？)\"'”’:]}*"
 
 
@@ -123,7 +124,8 @@ def arguments_valid(view: View) -> Iterator[Finding]:
                 found = errors(api.parameters, call.arguments, key=f"{api.id}/parameters")
             except SchemaError:
                 return  # api_definition tells
-            yield from ((turn, f"{call.name}: {error}") for error in found if "is a required property" not in error)
+            # What is missing at the top level is required_arguments' to tell.
+            yield from ((turn, f"{call.name}: {error}") for error in found if not _MISSING.match(error))
 
 
 # Dialog correctness
@@ -198,8 +200,10 @@ def _scripts(text: str) -> Counter[str]:
     if text.isascii():
         letters = sum(map(str.isalpha, text))
         return Counter({"LATIN": letters}) if letters else Counter()
-    found = Counter(unicodedata.name(character, "?").split()[0] for character in text if character.isalpha())
-    for part in ("HIRAGANA", "KATAKANA"):
+    plain = unicodedata.normalize("NFKC", text)  # the micro sign is a Greek letter, full-width Latin is Latin
+    plain = plain.replace("\u03bc", "")
+    found = Counter(unicodedata.name(character, "?").split()[0] for character in plain if character.isalpha())
+    for part in ("HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "IDEOGRAPHIC"):
         if part in found:
             found["CJK"] += found.pop(part)
     return found
@@ -263,8 +267,12 @@ def leaked_prompt(view: View) -> Iterator[Finding]:
 def placeholder_values(view: View) -> Iterator[Finding]:
     """No argument and no message is a placeholder such as "string", "<city>" or example.com."""
     for turn, call in view.calls:
+        schema = view.apis[call.name].parameters if call.name in view.apis else {}
         for path, value in leaves(call.arguments):
-            if isinstance(value, str) and _PLACEHOLDER.match(value.strip()):
+            if not isinstance(value, str) or not _PLACEHOLDER.match(value.strip()):
+                continue
+            allowed = schema_at(schema, path)
+            if value not in (allowed.get("enum") or ()) and value != allowed.get("const"):
                 yield turn, f"{pointer(path)} is {value!r}"
     for turn, message in view.of("user", "assistant"):
         if found := re.search(
@@ -331,7 +339,7 @@ def results_valid(view: View) -> Iterator[Finding]:
             result = view.results[turn]
             if isinstance(result, dict) and set(result) == {"error"}:
                 code = result["error"].get("code") if isinstance(result["error"], dict) else None
-                if code not in {error.code for error in api.errors}:
+                if str(code) not in {error.code for error in api.errors}:
                     yield turn, f"{api.name} does not document the error {code}"
                 continue
             try:
@@ -434,9 +442,9 @@ def answer_grounded(view: View) -> Iterator[Finding]:
         for number in numbers(message.content):
             if find(int(number) if number.is_integer() else number, known, view.today) is None and number not in (1, 2):
                 yield turn, f"{number:g} stands in no result and no earlier message"
-        for code in re.findall(r"\b(?=[A-Z0-9-]*\d)[A-Z]{1,5}-?\d{2,}\b", message.content):
+        for code in re.findall(r"\b(?=[A-Z0-9-]*\d)[A-Z]{1,5}-?\d{2,}\b|\b\d{20,}\b", message.content):
             if code not in known:
-                yield turn, f"{code} stands in no result and no earlier message"
+                yield turn, f"{code[:40]} stands in no result and no earlier message"
         if before and before[-1].role == "tool":
             yield from _unused_results(view, turn, message)
 

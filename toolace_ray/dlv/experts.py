@@ -20,10 +20,11 @@ async def consistency(dialog: Dialog, config: VerifyConfig, engines: TaskEngines
 
     The judge does not say yes or no to what it sees, it names the function itself: small models agree with anything, or
     with nothing, but choose well enough (docs/benchmarks.md). A vote is against the dialog when it names a function that
-    was not called, or "none" where one was. Votes that can't be read count for neither side.
+    was not called, or "none" where one was. Votes that can't be read count for neither side; where none can, the dialog is not
+    accepted.
 
     Returns:
-        One rejecting verdict where `consistency_against` votes or more are against the dialog, else none.
+        One rejecting verdict where none could be read or `consistency_against` votes or more are against the dialog, else none.
 
     Raises:
         EngineError: the judge could not be asked.
@@ -44,13 +45,19 @@ async def consistency(dialog: Dialog, config: VerifyConfig, engines: TaskEngines
     )
     answer = await engines.generate("judge", request)
     against: list[str] = []
+    readable = 0
     for sample in answer.samples:
         try:
             vote = load_json(sample.text)
         except ValueError:
             continue
-        if isinstance(vote, dict) and isinstance(vote.get("function"), str) and vote["function"] not in expected:
+        if not isinstance(vote, dict) or not isinstance(vote.get("function"), str):
+            continue
+        readable += 1
+        if vote["function"] not in expected:
             against.append(f"{vote['function']} ({str(vote.get('evidence'))[:80]!r})")
+    if not readable:
+        return [Verdict(stage="experts", rule="unreadable", evidence="no vote of the judge could be read")]
     if len(against) < config.consistency_against:
         return []
     shown = f"{len(against)} of {config.consistency_votes} votes: the request asks for {against[0]}"

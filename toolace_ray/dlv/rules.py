@@ -18,7 +18,8 @@ from typing import Any, Literal
 
 from toolace_ray.config import VerifyConfig
 from toolace_ray.dlv.provenance import trace
-from toolace_ray.schema import Api, Dialog, Message, Provenance, ToolCall, Verdict
+from toolace_ray.schema import MAX_DEPTH, Api, Dialog, Message, Provenance, ToolCall, Verdict
+from toolace_ray.validation import schema_depth
 
 Aspect = Literal["definition", "executability", "dialog", "consistency"]
 Finding = tuple[int | None, str]
@@ -65,6 +66,8 @@ class View:
                 parsed[index] = json.loads(message.content)
             except (ValueError, RecursionError):
                 continue
+            if schema_depth(parsed[index]) > MAX_DEPTH:
+                del parsed[index]  # results_valid tells
         return parsed
 
 
@@ -112,12 +115,18 @@ def run_rules(dialog: Dialog, config: VerifyConfig) -> list[Verdict]:
     if reason := too_large(dialog):
         return [Verdict(stage="rules", rule="size", evidence=reason)]
     view = View(dialog, config)
-    return [
-        Verdict(stage="rules", rule=found.id, severity=found.severity, turn=turn, evidence=evidence[:300])
-        for found in checks.registered()
-        if found.id not in config.disabled_rules
-        for turn, evidence in found.check(view)
-    ]
+    verdicts = []
+    for found in checks.registered():
+        if found.id in config.disabled_rules:
+            continue
+        try:
+            verdicts += [
+                Verdict(stage="rules", rule=found.id, severity=found.severity, turn=turn, evidence=evidence[:300])
+                for turn, evidence in found.check(view)
+            ]
+        except Exception as error:  # hostile input that a rule can't bear must not stop the others, nor pass
+            verdicts.append(Verdict(stage="rules", rule=found.id, evidence=f"the rule failed: {error!r}"[:300]))
+    return verdicts
 
 
 def rejects(verdicts: Iterable[Verdict]) -> list[Verdict]:

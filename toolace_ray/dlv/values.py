@@ -53,10 +53,48 @@ def number_words(value: int) -> str | None:
     return f"{_UNITS[hundred]} hundred" + (f" and {number_words(rest)}" if rest else "")
 
 
+_WORD_VALUES = {word: value for value, word in enumerate(_UNITS)} | {word: 10 * (i + 2) for i, word in enumerate(_TENS)}
+
+
+def word_numbers(text: str) -> set[int]:
+    """The numbers 0..999 that stand in a text in English words: "twenty-one" is 21, and neither 20 nor 1."""
+    words = re.findall(r"[a-z]+|[^a-z\s-]", text.lower())
+    found: set[int] = set()
+    index = 0
+
+    def below_hundred() -> int:
+        nonlocal index
+        value = _WORD_VALUES[words[index]]
+        index += 1
+        if value >= 20 and index < len(words) and 1 <= _WORD_VALUES.get(words[index], 0) <= 9:
+            value += _WORD_VALUES[words[index]]
+            index += 1
+        return value
+
+    while index < len(words):
+        if words[index] not in _WORD_VALUES:
+            index += 1
+            continue
+        value = below_hundred()
+        if value <= 9 and words[index : index + 1] == ["hundred"]:
+            value, index = 100 * value, index + 1
+            if (
+                words[index : index + 1] == ["and"]
+                and words[index + 1 : index + 2]
+                and words[index + 1] in _WORD_VALUES
+            ):
+                index += 1
+            if index < len(words) and words[index] in _WORD_VALUES:
+                value += below_hundred()
+        found.add(value)
+    return found
+
+
 def numbers(text: str) -> list[float]:
     """The numbers written in digits in a text; digits inside words, dates and times are not numbers."""
     cleaned = re.sub(r"\d{4}-\d{2}-\d{2}|\d{1,2}:\d{2}(?::\d{2})?|\b[A-Za-z]+-?\d+\b", " ", text)
-    return [float(match.group().replace(",", "")) for match in _NUMBER.finditer(cleaned)]
+    found = [match.group().replace(",", "") for match in _NUMBER.finditer(cleaned)]
+    return [float(number) for number in found if len(number) < 300]  # longer ones are no numbers that people say
 
 
 def find(value: Any, text: str, today: datetime.date, names: tuple[str, ...] = ()) -> Match | None:
@@ -87,17 +125,15 @@ def _holds(text: str, value: str) -> bool:
 
 
 def _find_number(value: float, text: str) -> Match | None:
+    if abs(value) > 1e300:
+        return None
     if any(abs(found - value) < 1e-9 for found in numbers(text)):
         return "literal"
     # Numbers glued to a unit ("30km", "48°") are no words of their own.
     glued = re.findall(r"(?<![\w.])(\d+(?:\.\d+)?)(?=[a-zA-Z°%€$]+\b|[°%€$])|[€$£](\d+(?:\.\d+)?)", text)
     if any(abs(float(part) - value) < 1e-9 for pair in glued for part in pair if part):
         return "normalised"
-    if value == int(value):
-        words = number_words(int(value))
-        if words and (_holds(text.lower(), words) or _holds(text.lower(), words.replace("-", " "))):
-            return "normalised"
-    return None
+    return "normalised" if value in word_numbers(text) else None
 
 
 def _find_boolean(value: bool, text: str, names: tuple[str, ...]) -> Match | None:
@@ -112,6 +148,9 @@ def _find_boolean(value: bool, text: str, names: tuple[str, ...]) -> Match | Non
 
 
 def _find_string(value: str, text: str, today: datetime.date) -> Match | None:
+    if moment := re.fullmatch(r"(\d{4}-\d{2}-\d{2})T(\d{2}:\d{2})(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:\d{2})?", value):
+        both = all(find(part, text, today) for part in moment.groups())
+        return "normalised" if both else None
     folded, wanted = _fold(text), _fold(value)
     if wanted and f" {wanted} " in f" {folded} ":
         return "normalised"
@@ -146,7 +185,7 @@ def _fold(text: str) -> str:
 
 def _date(value: str) -> datetime.date | None:
     try:
-        return datetime.date.fromisoformat(value[:10]) if re.match(r"\d{4}-\d{2}-\d{2}", value) else None
+        return datetime.date.fromisoformat(value) if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value) else None
     except ValueError:
         return None
 

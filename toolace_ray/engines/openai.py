@@ -14,6 +14,7 @@ from toolace_ray.engines.protocol import (
     Capabilities,
     EngineDead,
     EngineError,
+    EngineRefused,
     EngineTimeout,
     GenerateRequest,
     Generation,
@@ -24,6 +25,7 @@ from toolace_ray.engines.protocol import (
 )
 
 RETRIED = {408, 409, 425, 429, 500, 502, 503, 504}
+REFUSED = {401, 402, 403, 404}
 MAX_BODY = 16 << 20
 
 
@@ -88,7 +90,9 @@ class OpenAIEngine:
                         raise EngineError(f"{self._url}: the answer is larger than {MAX_BODY} bytes")
                     if response.status == 200:
                         return json.loads(raw)
-                    text = raw[:300].decode("utf-8", "replace")
+                    text = " ".join(raw[:300].decode("utf-8", "replace").split())
+                    if response.status in REFUSED:
+                        raise EngineRefused(f"{self._url} answered {response.status}: {text}")
                     if response.status not in RETRIED:
                         raise BadRequest(f"{self._url} answered {response.status}: {text}")
                     after = response.headers.get("Retry-After", "")

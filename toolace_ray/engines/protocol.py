@@ -96,6 +96,10 @@ class BadRequest(EngineError):
     """The engine refuses this request (too long, or a schema it can't use); asking again is of no use."""
 
 
+class EngineRefused(EngineError):
+    """The engine refuses us altogether (a wrong key, an unknown model, no credit); no request will fare better."""
+
+
 class EngineTimeout(EngineError):
     """The request's deadline passed."""
 

@@ -16,6 +16,7 @@ from toolace_ray.validation import SchemaError, check_schema, errors
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 MAX_PARAMETERS = 32
+MAX_ITEMS, MAX_LENGTH, MAX_NUMBER = 32, 1000, 1e15
 
 
 _KEPT = 65536  # verdict lists kept; nearly all are empty
@@ -55,6 +56,10 @@ def _findings(api: Api) -> Iterator[tuple[str, str]]:
     if stray:
         yield "required", f"{api.name} requires {sorted(stray)}, which are not among its properties"
         return
+    for part, schema in (("parameters", api.parameters), ("returns", api.returns)):
+        if reason := unwieldy(schema):
+            yield "unwieldy", f"{part} of {api.name}: {reason}"
+            return
     for path in undescribed(api.parameters):
         yield "parameter_description", f"{api.name}: parameter {path} has no description"
     if not api.returns.get("properties") and api.returns.get("type") in (None, "object"):
@@ -72,6 +77,25 @@ def _examples(api: Api) -> Iterator[tuple[str, str]]:
         shown = instance(schema, rng) if example is None else example
         if found := errors(schema, shown, 1):
             yield rule, f"{api.name}: {found[0]}"
+
+
+def unwieldy(schema: Any) -> str | None:
+    """Why a schema can't be drawn from: a property or item that is no schema object, or a size beyond any use."""
+    stack = [schema]
+    while stack:
+        node = stack.pop()
+        if not isinstance(node, dict):
+            return f"a property or item is {node!r}, not a schema"
+        for key, most in (("minItems", MAX_ITEMS), ("minLength", MAX_LENGTH)):
+            if isinstance(node.get(key), int) and node[key] > most:
+                return f"{key} is {node[key]}, the limit is {most}"
+        for key in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"):
+            if isinstance(node.get(key), int | float) and abs(node[key]) > MAX_NUMBER:
+                return f"{key} is beyond {MAX_NUMBER:g}"
+        stack.extend((node.get("properties") or {}).values())
+        if "items" in node:
+            stack.append(node["items"])
+    return None
 
 
 def undescribed(schema: Any, path: str = "") -> Iterator[str]:

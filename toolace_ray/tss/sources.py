@@ -14,13 +14,14 @@ import yaml
 from toolace_ray.config import SourcesConfig
 from toolace_ray.errors import UserError
 from toolace_ray.instances import example_of
-from toolace_ray.limits import LimitExceeded, load_json
+from toolace_ray.limits import DECODER, LimitExceeded, check_text
 from toolace_ray.schema import Api, ApiError, Lineage, Record, digest
 from toolace_ray.validation import schema_depth
 
 MAX_SPEC_CHARS = 32 << 20
 MAX_SPEC_DEPTH = 200
 MAX_REF_DEPTH = 24
+MAX_NODES = 20_000
 METHODS = ("get", "put", "post", "delete", "patch")
 DOCUMENT_SUFFIXES = (".txt", ".md")
 
@@ -81,10 +82,7 @@ def read_spec(path: str) -> Any:
         text = Path(path).read_text(encoding="utf-8")
         if len(text) > MAX_SPEC_CHARS:
             raise UserError(f"{path}: {len(text)} characters, the limit is {MAX_SPEC_CHARS}")
-        # YAML aliases can multiply a small file without end, so they are refused where they are defined.
-        if not path.endswith(".json") and re.search(r"(^|[\s\[{,:-])&\w+", text):
-            raise UserError(f"{path}: YAML anchors are not followed; write the document without them")
-        tree = load_json(text, max_chars=MAX_SPEC_CHARS) if path.endswith(".json") else yaml.safe_load(text)
+        tree = load_spec_json(text) if path.endswith(".json") else _load_yaml(text, path)
     except (LimitExceeded, ValueError, yaml.YAMLError, RecursionError) as error:
         raise UserError(f"{path}: not a readable JSON or YAML document ({str(error).splitlines()[0]})") from error
     except OSError as error:
@@ -92,6 +90,34 @@ def read_spec(path: str) -> Any:
     if schema_depth(tree, MAX_SPEC_DEPTH) > MAX_SPEC_DEPTH:
         raise UserError(f"{path}: nested deeper than {MAX_SPEC_DEPTH}")
     return tree
+
+
+def load_spec_json(text: str) -> Any:
+    """JSON under the limits for whole documents."""
+    check_text(text, max_chars=MAX_SPEC_CHARS, max_depth=MAX_SPEC_DEPTH)
+    return DECODER.decode(text)
+
+
+class _PlainLoader(yaml.CSafeLoader):
+    """YAML with JSON's types alone: dates stay text, keys become text."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  (PyYAML's own way)
+        key: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:timestamp"]
+        for key, pairs in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+def _load_yaml(text: str, path: str) -> Any:
+    # Aliases can multiply a small file without end.
+    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.CSafeLoader)):
+        raise UserError(f"{path}: YAML aliases are not followed; write the document without them")
+    return _text_keys(yaml.load(text, Loader=_PlainLoader))
+
+
+def _text_keys(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {str(key): _text_keys(value) for key, value in node.items()}
+    return [_text_keys(item) for item in node] if isinstance(node, list) else node
 
 
 def import_openapi(path: str) -> Iterator[Api | str]:
@@ -117,12 +143,12 @@ def import_openapi(path: str) -> Iterator[Api | str]:
 
 
 def _operation(tree: Any, route: str, method: str, item: Any, title: str, document: str) -> Api:
-    operation = item[method]
+    operation, budget = item[method], _Budget()
     name = re.sub(r"[^a-zA-Z0-9_-]+", "_", str(operation.get("operationId") or f"{method}{route}")).strip("_")[:64]
     properties: dict[str, Any] = {}
     required: list[str] = []
     for raw in [*(item.get("parameters") or ()), *(operation.get("parameters") or ())]:
-        parameter = _resolve(tree, raw)
+        parameter = _resolve(tree, raw, budget)
         if parameter.get("in") not in ("path", "query"):
             continue
         schema = dict(parameter.get("schema") or {"type": "string"})
@@ -132,7 +158,7 @@ def _operation(tree: Any, route: str, method: str, item: Any, title: str, docume
         properties[parameter["name"]] = _dialect(schema)
         if parameter.get("required") and parameter["name"] not in required:
             required.append(parameter["name"])
-    body = _json_schema_of(_resolve(tree, operation.get("requestBody") or {}))
+    body = _json_schema_of(_resolve(tree, operation.get("requestBody") or {}, budget))
     if body:
         for key, schema in (body.get("properties") or {}).items():
             if key in properties:
@@ -143,7 +169,7 @@ def _operation(tree: Any, route: str, method: str, item: Any, title: str, docume
     returns: dict[str, Any] = {}
     found: list[ApiError] = []
     for status, raw in (operation.get("responses") or {}).items():
-        response = _resolve(tree, raw)
+        response = _resolve(tree, raw, budget)
         if str(status).startswith("2") and not returns:
             returns = _dialect(_json_schema_of(response))
         elif str(status)[:1] in "45":
@@ -174,12 +200,25 @@ def _json_schema_of(part: Any) -> dict[str, Any]:
     return {}
 
 
-def _resolve(tree: Any, node: Any, depth: int = 0) -> Any:
+class _Budget:
+    """How many nodes one operation may have once its references are followed: a small spec can multiply without end."""
+
+    def __init__(self) -> None:
+        self.left = MAX_NODES
+
+    def take(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise ValueError(f"more than {MAX_NODES} schema nodes once its references are followed")
+
+
+def _resolve(tree: Any, node: Any, budget: _Budget, depth: int = 0) -> Any:
     """`node` with its local $refs replaced; a cycle or a remote reference becomes {} (any value)."""
+    budget.take()
     if depth > MAX_REF_DEPTH:
         return {}
     if isinstance(node, list):
-        return [_resolve(tree, item, depth + 1) for item in node]
+        return [_resolve(tree, item, budget, depth + 1) for item in node]
     if not isinstance(node, dict):
         return node
     reference = node.get("$ref")
@@ -189,11 +228,11 @@ def _resolve(tree: Any, node: Any, depth: int = 0) -> Any:
             return {}
         for part in reference[2:].split("/"):
             target = target.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(target, dict) else None
-        resolved = _resolve(tree, target or {}, depth + 2)
+        resolved = _resolve(tree, target or {}, budget, depth + 2)
         if isinstance(resolved, dict):
             return {**resolved, **{key: value for key, value in node.items() if key in ("description", "summary")}}
         return resolved
-    return {key: _resolve(tree, value, depth + 1) for key, value in node.items()}
+    return {key: _resolve(tree, value, budget, depth + 1) for key, value in node.items()}
 
 
 _KEPT = {
