@@ -108,6 +108,20 @@ def test_the_best_candidate_that_passes_is_taken():
     assert "is to be missing" in (wording.request_fault(good, WEATHER, [], TODAY, {"city": "Lima"}) or "")
 
 
+def test_a_refusal_offers_what_there_is():
+    functions = "Find a recipe by its ingredients. Tell the weather forecast."
+    for text, reason in {
+        "I'm sorry, I can't book trains. I can find a recipe for you.": None,
+        "I'm sorry, I can't book trains.": None,
+        "I can't book trains. I can look up words in a dictionary.": "offers what there is not",
+        "I'm sorry, I can't, but I have booked it.": "claims to have done it",
+        "Here is your train.": "does not say that it can't",
+        "I'm sorry, I can't book 7 trains.": "invents 7",
+    }.items():
+        assert (reason or "") in (wording.decline_fault(text, "Book a train", functions, TODAY) or ""), text
+        assert (reason is None) == (wording.decline_fault(text, "Book a train", functions, TODAY) is None), text
+
+
 def test_requests_are_joined_like_speech():
     text = wording.together(["Find a train to Turin", "Could you book 3 seats?"], True, random.Random(1))
     assert text.startswith("Find a train to Turin. ")

@@ -15,7 +15,7 @@ from toolace_ray.dlv.rules import RULES, Finding, Rule, View, rule
 from toolace_ray.dlv.values import find, numbers
 from toolace_ray.errors import UserError
 from toolace_ray.instances import leaves, pointer, schema_at
-from toolace_ray.schema import Message
+from toolace_ray.schema import Api, Message
 from toolace_ray.tss import gate
 from toolace_ray.validation import SchemaError, errors
 
@@ -251,14 +251,19 @@ def echoed_request(view: View) -> Iterator[Finding]:
             yield turn, "repeats the request"
 
 
+def code_names(api: Api) -> set[str]:
+    """Names of an API, its parameters and its results that nobody would say aloud."""
+    return {name for name in (api.name, *api.properties, *(api.returns.get("properties") or {})) if "_" in name}
+
+
 @rule("dialog")
 def leaked_prompt(view: View) -> Iterator[Finding]:
     """No text of our prompts, and no tool or parameter name in code style, stands in what is said."""
-    code_names = {name for api in view.dialog.tools for name in (api.name, *api.properties) if "_" in name}
+    names = set().union(*(code_names(api) for api in view.dialog.tools))
     for turn, message in view.of("user", "assistant"):
         if leak := _LEAK.search(message.content):
             yield turn, f"says {leak.group()!r}"
-        for name in code_names:
+        for name in sorted(names):
             if name in message.content:
                 yield turn, f"names {name}"
 

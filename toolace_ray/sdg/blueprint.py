@@ -127,7 +127,7 @@ def _has_hole(name: str, holes: list[Hole]) -> bool:
 
 
 def _not_copied(found: dict[str, Any], holes: list[Hole]) -> None:
-    """A value must be more than its parameter's name or description repeated."""
+    """A value must be more than its parameter's name or description repeated, and words, not code."""
     for hole in holes:
         text = found[hole.name]
         if isinstance(text, str) and text.strip().lower().replace("_", " ") in (
@@ -135,6 +135,8 @@ def _not_copied(found: dict[str, Any], holes: list[Hole]) -> None:
             hole.description.lower().rstrip("."),
         ):
             raise ValueError(f"{hole.name} is its own name: {text!r}")
+        if isinstance(text, str) and "_" in text and "_" not in str(hole.example or ""):
+            raise ValueError(f"{hole.name} is written like code: {text!r}")
 
 
 def _one_script(found: dict[str, Any], api: Api) -> None:

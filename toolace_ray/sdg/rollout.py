@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from toolace_ray.config import Config, Role
+from toolace_ray.dlv.checks import code_names
 from toolace_ray.dlv.provenance import trace
 from toolace_ray.dlv.rules import rejects, run_rules
 from toolace_ray.engines.protocol import BadRequest, GenerateRequest
@@ -113,7 +114,7 @@ async def _play(plan: Plan, rng: random.Random, config: Config, engines: TaskEng
 async def _request(plan: Plan, gold: list[GoldCall], rng: random.Random, config: Config, engines: TaskEngines) -> str:
     """The user's words: every value said, nothing invented. Each wish is worded by itself, then they are joined:
     a small model says one thing well and two things badly."""
-    names = {name for api in (*plan.tools, *plan.wanted) for name in (api.name, *api.properties) if "_" in name}
+    names = set().union(*(code_names(api) for api in (*plan.tools, *plan.wanted)))
 
     async def words(item: GoldCall) -> str:
         unsaid = item.linked or plan.missing
@@ -142,7 +143,7 @@ async def _decline(
         plan,
         opening,
         prompt("decline").render(request=request, functions=functions),
-        lambda text: wording.decline_fault(text, request + functions, plan.today),
+        lambda text: wording.decline_fault(text, request, functions, plan.today),
         lambda text: -len(text) / 1000,
         rng,
         config,

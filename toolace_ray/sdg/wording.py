@@ -33,6 +33,7 @@ _INABILITY = re.compile(
     r"|not designed|isn't something|outside)\b",
     re.IGNORECASE,
 )
+_OFFER = re.compile(r"\bI can (?!not\b|['’]t)(.+)", re.IGNORECASE)
 _DONE = re.compile(
     r"\bI('ve| have) (set|booked|sent|created|found|added|reserved|updated|scheduled|cancelled)\b", re.IGNORECASE
 )
@@ -168,13 +169,16 @@ def together(parts: Sequence[str], then: bool, rng: random.Random) -> str:
     return text
 
 
-def decline_fault(text: str, request: str, today: datetime.date) -> str | None:
-    """Why a refusal is none: it must say that it can't, claim nothing done and invent no number."""
+def decline_fault(text: str, request: str, functions: str, today: datetime.date) -> str | None:
+    """Why a refusal is none: it must say that it can't, claim nothing done, offer what there is and invent no number."""
     if not _INABILITY.search(text):
         return "does not say that it can't"
     if found := _DONE.search(text):
         return f"claims to have done it: {found.group()!r}"
-    return _invents(text, request, today)
+    offer = _OFFER.search(text)
+    if offer and not (_words(offer.group(1), 5) & _words(functions, 5)) - _words("can help with your what that", 5):
+        return f"offers what there is not: {offer.group()!r}"
+    return _invents(text, f"{request} {functions}", today)
 
 
 def ask_fault(text: str, request: str, name: str, description: str, today: datetime.date) -> str | None:
