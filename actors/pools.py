@@ -65,7 +65,8 @@ class Pools:
         self.stop()
 
     def _start(self, name: str, config: PoolConfig) -> list[Any]:
-        self._say(f"pool {name}: starting {config.replicas} x {config.engine} {config.model}")
+        model = "" if config.engine == "simulated" else f" {config.model}"
+        self._say(f"pool {name}: starting {config.replicas} x {config.engine}{model}")
         actors = []
         for _ in range(config.replicas):
             # One bundle for the actor; with several GPUs one more for each, where vLLM's own Ray workers go.

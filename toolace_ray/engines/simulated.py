@@ -143,7 +143,7 @@ def sentence(prompt: str, rng: random.Random, slip: float) -> str:
         return rng.choice((f"Could you tell me the {about[:80]}?", "I'm sorry, I can't do that with what I have."))
     if rng.random() < slip:
         values.pop(rng.randrange(len(values)))
-    opening = rng.choice(("Please help me", "I need this", "Could you do this for me", "This is what matters"))
+    opening = rng.choice(("Please help me", "I need this", "Could you do this for me", "Can you see to this"))
     return f"{opening} about the {rng.choice(WORDS)} {rng.choice(WORDS)}: {', '.join(values)}."
 
 
@@ -220,7 +220,7 @@ def _string(schema: dict[str, Any], rng: random.Random) -> str:
     low, high = schema.get("minLength", 1), schema.get("maxLength", 40)
     if "pattern" in schema:
         return f"{rng.choice(WORDS)}_{rng.choice(WORDS)}_{rng.randrange(1000)}"
-    text = f"{rng.choice(WORDS)} {rng.choice(WORDS)} {rng.randrange(1000)}"
+    text = f"{rng.choice(WORDS)} {rng.choice(WORDS)} {rng.choice(WORDS)}"  # no digits: numbers are facts
     if len(text) > high:
         text = text[:high].strip() or "a"
     return text + "x" * max(0, low - len(text))
