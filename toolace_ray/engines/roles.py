@@ -42,14 +42,14 @@ class TaskEngines:
             request, affinity=self.affinity, timeout=min(request.timeout, self.config.execution.request_timeout)
         )
         answer = await engine.generate(request)
-        price = self.config.pools[pool]
-        self.models[role] = engine.capabilities.model
+        settings = self.config.pools[pool]
+        self.models[role] = settings.model  # as configured: a folder of this machine's cache tells nobody anything
         self.usage.requests += 1
         self.usage.prompt_tokens += answer.prompt_tokens
         self.usage.cached_tokens += answer.cached_tokens
         self.usage.tokens += answer.tokens
         self.usage.cost += (
-            answer.prompt_tokens * price.price_prompt + answer.tokens * price.price_completion
+            answer.prompt_tokens * settings.price_prompt + answer.tokens * settings.price_completion
         ) / 1_000_000
         return answer
 

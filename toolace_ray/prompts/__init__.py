@@ -47,6 +47,7 @@ def prompt(name: str) -> Prompt:
     return Prompt(name, digest(source, length=12), messages)
 
 
+@cache
 def versions() -> dict[str, str]:
     """Name -> version of every prompt of the package."""
     return {path.stem: prompt(path.stem).version for path in sorted(Path(__file__).parent.glob("*.jinja"))}
