@@ -11,7 +11,7 @@ from toolace_ray.models import REGISTRY, fetched, resolve
 from toolace_ray.storage import RunStore
 from toolace_ray.tss import sources
 
-# Measured on the demo with the 0.5B model (docs/architecture.md); an estimate is all they are good for.
+# Measured on the demo with the 0.5B model (docs/benchmarks.md); an estimate is all they are good for.
 TOKENS_A_DOCUMENT = 160
 TOKENS_AN_API = 700
 TOKENS_A_DIALOG = 900
