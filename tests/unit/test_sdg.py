@@ -16,6 +16,7 @@ from toolace_ray.engines.simulated import SimulatedEngine, instance
 from toolace_ray.instances import draw, fill, hole_schema
 from toolace_ray.schema import KINDS
 from toolace_ray.sdg import wording
+from toolace_ray.sdg.blueprint import _plain_words
 from toolace_ray.sdg.plans import NoPlan, Pool, Task, make_plan
 from toolace_ray.sdg.rollout import rollout
 from toolace_ray.validation import errors
@@ -120,6 +121,26 @@ def test_a_refusal_offers_what_there_is():
     }.items():
         assert (reason or "") in (wording.decline_fault(text, "Book a train", functions, TODAY) or ""), text
         assert (reason is None) == (wording.decline_fault(text, "Book a train", functions, TODAY) is None), text
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"),
+    [
+        ("Lima", True),
+        ('"Blue" Hall', True),
+        ("#4", True),
+        ("Übersee", True),
+        (":[{", False),
+        (",swimming", False),
+        ("中央", False),
+    ],
+)
+def test_invented_values_are_plain_words(value, fits):
+    if fits:
+        _plain_words({"x": value}, WEATHER)
+    else:
+        with pytest.raises(ValueError, match=r"begin like a value|another script"):
+            _plain_words({"x": value}, WEATHER)
 
 
 def test_requests_are_joined_like_speech():

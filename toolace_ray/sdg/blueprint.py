@@ -115,7 +115,7 @@ async def _arguments(
             candidate = fill(json.loads(canonical_json(value)), holes, found)
             _checked(api.parameters, candidate, "arguments")
             _not_copied(found, holes)
-            _one_script(found, api)
+            _plain_words(found, api)
             return dict(candidate)
         except (ValueError, KeyError, TypeError, Unfit) as error:
             reason = str(error)
@@ -139,8 +139,12 @@ def _not_copied(found: dict[str, Any], holes: list[Hole]) -> None:
             raise ValueError(f"{hole.name} is written like code: {text!r}")
 
 
-def _one_script(found: dict[str, Any], api: Api) -> None:
-    """Small multilingual models fall into another script; only APIs about languages may do that on purpose."""
+def _plain_words(found: dict[str, Any], api: Api) -> None:
+    """Words are words: small models leave scraps of JSON, and multilingual ones fall into another script, which only APIs
+    about languages may do on purpose."""
+    for name, value in found.items():
+        if isinstance(value, str) and not re.match(r"""\s*["'(#$]?\w""", value):
+            raise ValueError(f"{name} does not begin like a value: {value!r}")
     text = "".join(value for value in found.values() if isinstance(value, str))
     if (
         not text.isascii()
@@ -196,7 +200,7 @@ async def _invent(
         for sample in answer.samples:
             try:
                 found = load_json(sample.text)
-                _one_script(found, api)
+                _plain_words(found, api)
                 candidate = fill(json.loads(canonical_json(value)), holes, found)
                 if schema is not None:
                     _checked(schema, candidate, "output")
