@@ -10,11 +10,56 @@ from __future__ import annotations
 import datetime
 import random
 import re
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from toolace_ray.validation import errors
+
 MAX_STRING = 40
+WORDS = [
+    "amber",
+    "birch",
+    "cedar",
+    "delta",
+    "ember",
+    "fjord",
+    "grove",
+    "harbor",
+    "island",
+    "juniper",
+    "kelp",
+    "lagoon",
+    "maple",
+    "north",
+    "orchid",
+    "prairie",
+    "quartz",
+    "river",
+    "summit",
+    "tundra",
+    "upland",
+    "valley",
+    "willow",
+    "yarrow",
+    "zenith",
+    "breeze",
+    "canyon",
+    "dune",
+    "echo",
+    "forest",
+    "glacier",
+    "meadow",
+]
+FORMATS: dict[str, Callable[[random.Random], str]] = {
+    "email": lambda rng: f"{rng.choice(WORDS)}.{rng.choice(WORDS)}@mail.example",
+    "uri": lambda rng: f"https://{rng.choice(WORDS)}.example/{rng.choice(WORDS)}",
+    "hostname": lambda rng: f"{rng.choice(WORDS)}.{rng.choice(WORDS)}.example",
+    "ipv4": lambda rng: f"192.0.2.{rng.randint(1, 254)}",
+    "uuid": lambda rng: str(uuid.UUID(int=rng.getrandbits(128), version=4)),
+}
+"""Format (JSON Schema, draft 2020-12) -> a value of it. Hosts and addresses are the ones reserved for documentation."""
 Path = tuple[str | int, ...]
 
 
@@ -69,11 +114,14 @@ def _draw(schema: dict[str, Any], rng: random.Random, drawing: _Drawing, path: P
     if isinstance(kind, list):
         kind = next((item for item in kind if item != "null"), "null")
     if kind == "object":
-        required = set(schema.get("required", ()))
+        properties = schema.get("properties") or {}
+        given = {key for key in properties if key in set(schema.get("required", ())) or rng.random() < drawing.optional}
+        for key, needed in (schema.get("dependentRequired") or {}).items():
+            given |= set(needed) if key in given else set()
         return {
-            key: _draw(below, rng, drawing, (*path, key), key)
-            for key, below in (schema.get("properties") or {}).items()
-            if isinstance(below, dict) and (key in required or rng.random() < drawing.optional)
+            key: _draw(below, rng, drawing, (*path, key), f"{name}_{key}" if name else key)
+            for key, below in properties.items()
+            if isinstance(below, dict) and key in given
         }
     if kind == "array":
         low = int(schema.get("minItems", 1))
@@ -81,12 +129,18 @@ def _draw(schema: dict[str, Any], rng: random.Random, drawing: _Drawing, path: P
         items = schema.get("items") or {}
         if items.get("enum"):
             return rng.sample(items["enum"], min(count, len(items["enum"])))
+        if count == 1:
+            return [_draw(items, rng, drawing, (*path, 0), name)]
         return [_draw(items, rng, drawing, (*path, index), f"{name}_{index + 1}") for index in range(count)]
     if kind == "boolean":
         return rng.random() < 0.75
     if kind in ("integer", "number") and (bounds := _bounds(schema, kind)):
         return _number(schema, kind, bounds, rng)
     if kind == "string" and (text := _timed(schema, rng, drawing.today)) is not None:
+        return text
+    if kind == "string" and schema.get("format") in FORMATS:
+        return FORMATS[schema["format"]](rng)
+    if kind == "string" and "pattern" in schema and (text := _alike(schema, rng)) is not None:
         return text
     if kind == "null":
         return None
@@ -95,6 +149,15 @@ def _draw(schema: dict[str, Any], rng: random.Random, drawing: _Drawing, path: P
         return _renumber(example, rng)
     drawing.holes.append(Hole(path, name, str(schema.get("description") or name), example, bounded(schema, kind)))
     return None
+
+
+def _alike(schema: dict[str, Any], rng: random.Random) -> str | None:
+    """A value that a pattern lets pass, made from the schema's example with other digits; None where there is none."""
+    example = example_of(schema)
+    if not isinstance(example, str):
+        return None
+    tries = [re.sub(r"\d", lambda _: str(rng.randint(0, 9)), example) for _ in range(4)]
+    return next((text for text in (*tries, example) if not errors(schema, text, 1)), None)
 
 
 def is_code(name: str, example: str) -> bool:

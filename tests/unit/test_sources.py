@@ -7,7 +7,7 @@ from tests.samples import WEATHER
 from toolace_ray.config import SourcesConfig
 from toolace_ray.errors import UserError
 from toolace_ray.schema import Api
-from toolace_ray.tss import gate, sources
+from toolace_ray.tss import gate, sources, specs
 
 ROOT = Path(__file__).parents[2]
 SPEC = {
@@ -44,7 +44,7 @@ def write(path, tree):
 
 
 def test_openapi_operations_become_apis(tmp_path):
-    items = list(sources.import_openapi(write(tmp_path / "a.json", SPEC)))
+    items = list(specs.import_openapi(write(tmp_path / "a.json", SPEC)))
     room, loop = [item for item in items if isinstance(item, Api)]
     assert [item for item in items if isinstance(item, str)] == [
         "POST /clash/{a}: 'a' is both a parameter and in the request body"
@@ -67,9 +67,9 @@ def test_the_examples_pass_the_gate():
         mcp=(str(ROOT / "examples/specs/*.mcp.json"),),
     )
     found = sources.files(config)
-    assert len(found["documents"]) == 12
-    apis = [api for path in found["openapi"] for api in sources.import_openapi(path)]
-    apis += [api for path in found["mcp"] for api in sources.import_mcp(path)]
+    assert len(found["document"]) == 12
+    apis = [api for path in found["openapi"] for api in specs.import_openapi(path)]
+    apis += [api for path in found["mcp"] for api in specs.import_mcp(path)]
     assert len(apis) == 15
     assert [verdict for api in apis for verdict in gate.check(api)] == []
 
@@ -78,8 +78,8 @@ def test_the_examples_pass_the_gate():
     ("name", "text", "says"),
     [
         ("a.json", "{", "not a readable JSON"),
-        ("a.json", "[1]", "not an OpenAPI 3.x document"),
-        ("a.json", '{"swagger": "2.0", "paths": {}}', "not an OpenAPI 3.x document"),
+        ("a.json", "[1]", "not an OpenAPI 3.x or Swagger 2 document"),
+        ("a.json", '{"swagger": "1.2", "paths": {}}', "not an OpenAPI 3.x or Swagger 2 document"),
         ("a.json", '{"openapi": "3.1.0"}', "no `paths`"),
         ("a.json", "[" * 5000, "not a readable JSON"),
         ("a.yaml", "a: &-x [1]\nb: *-x", "aliases"),
@@ -89,7 +89,7 @@ def test_the_examples_pass_the_gate():
 def test_a_file_that_is_no_spec_is_named(tmp_path, name, text, says):
     path = write(tmp_path / name, text)
     with pytest.raises(UserError, match=says) as error:
-        list(sources.import_openapi(path))
+        list(specs.import_openapi(path))
     assert str(error.value).startswith(path)
 
 
@@ -108,7 +108,7 @@ paths:
         200: {description: ok, content: {application/json: {schema: {type: object, properties: {tea: {type: string, description: Tea}}}}}}
         default: {description: An error.}
 """
-    (api,) = sources.import_openapi(write(tmp_path / "a.yaml", text))
+    (api,) = specs.import_openapi(write(tmp_path / "a.yaml", text))
     assert api.domain == ("Tea & Coffee",)
     assert api.example_arguments == {"day": "2024-05-01"}
     assert gate.check(api) == []
@@ -124,7 +124,7 @@ def test_references_that_multiply_are_cut(tmp_path):
     }
     response = {"200": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/S0"}}}}}
     tree = {"openapi": "3.1.0", "paths": {"/x": {"get": {"responses": response}}}, "components": {"schemas": schemas}}
-    (reason,) = sources.import_openapi(write(tmp_path / "a.json", tree))
+    (reason,) = specs.import_openapi(write(tmp_path / "a.json", tree))
     assert "schema nodes" in reason
 
 
@@ -149,7 +149,7 @@ def test_schemas_that_nothing_can_be_drawn_from_are_refused(schema):
 
 def test_a_file_that_is_no_tool_list_is_named(tmp_path):
     with pytest.raises(UserError, match="not an MCP tools/list result"):
-        list(sources.import_mcp(write(tmp_path / "a.json", '{"a": 1}')))
+        list(specs.import_mcp(write(tmp_path / "a.json", '{"a": 1}')))
 
 
 def test_mcp_results_may_come_wrapped(tmp_path):
@@ -158,7 +158,7 @@ def test_mcp_results_may_come_wrapped(tmp_path):
         "description": "Do a thing for me.",
         "inputSchema": {"properties": {"x": {"type": "string", "description": "X"}}},
     }
-    (api,) = sources.import_mcp(write(tmp_path / "a.json", {"jsonrpc": "2.0", "result": {"tools": [tool]}}))
+    (api,) = specs.import_mcp(write(tmp_path / "a.json", {"jsonrpc": "2.0", "result": {"tools": [tool]}}))
     assert api.name == "a_b"
     assert gate.check(api) == []
 
@@ -173,16 +173,6 @@ def test_folders_and_globs(tmp_path):
             sources.expand((str(wrong),), (".md",), "sources.documents")
     with pytest.raises(UserError, match="nothing to read"):
         sources.files(SourcesConfig())
-
-
-@pytest.mark.parametrize(("raw", "why"), [(b"\xff\xfe", "not UTF-8"), (b"  ", "empty"), (b"a\x00b", "null bytes")])
-def test_documents_that_cannot_be_read_say_why(raw, why):
-    assert why in sources.read_document("x", raw, 100)
-
-
-def test_a_document_is_known_by_its_text():
-    one, two = sources.read_document("x", b"text", 100), sources.read_document("y", b"\xef\xbb\xbftext\n", 100)
-    assert one.id == two.id
 
 
 @pytest.mark.parametrize(
@@ -213,3 +203,81 @@ def test_deep_schemas_are_refused():
     assert "schema" in {
         v.rule for v in gate.check(Api.model_construct(**{**WEATHER.model_dump(), "returns": deep, "errors": ()}))
     }
+
+
+SWAGGER = {
+    "swagger": "2.0",
+    "info": {"title": "Pets"},
+    "parameters": {"pet": {"name": "pet_id", "in": "path", "required": True, "type": "string", "format": "uuid", "description": "Pet"}},
+    "paths": {
+        "/pets/{pet_id}": {
+            "parameters": [{"$ref": "#/parameters/pet"}],
+            "get": {"summary": "Look a pet up by its id.", "responses": {"200": {"description": "A pet", "schema": {"$ref": "#/definitions/Pet"}}}},
+            "delete": {"summary": "Remove a pet for good.", "responses": {"204": {"description": "The pet is gone."}}},
+        },
+        "/pets": {
+            "post": {"operationId": "add_pet", "description": "Add a pet to the shop.",
+                     "parameters": [{"name": "pet", "in": "body", "schema": {"$ref": "#/definitions/NewPet"}}],
+                     "responses": {"201": {"schema": {"$ref": "#/definitions/Pet"}}, "409": {"description": "It is there."}}},
+            "put": {"operationId": "send_photo", "description": "Send a photo of a pet.",
+                    "parameters": [{"name": "photo", "in": "formData", "type": "file"}], "responses": {"200": {}}},
+        },
+    },
+    "definitions": {
+        "Pet": {"allOf": [{"$ref": "#/definitions/NewPet"}, {"type": "object", "properties": {"id": {"type": "string", "description": "Id"}}, "required": ["id"]}]},
+        "NewPet": {"type": "object", "required": ["name"], "properties": {
+            "name": {"type": "string", "description": "Name", "x-nullable": True},
+            "friends": {"type": "array", "description": "Friends", "items": {"$ref": "#/definitions/Pet"}}}},
+    },
+}  # fmt: skip
+
+
+def test_swagger_2_operations_become_apis(tmp_path):
+    items = list(specs.import_openapi(write(tmp_path / "a.json", SWAGGER)))
+    look, add = [item for item in items if isinstance(item, Api) and item.name != "delete_pets_pet_id"]
+    remove = next(item for item in items if isinstance(item, Api) and item.name == "delete_pets_pet_id")
+    assert [item for item in items if isinstance(item, str)] == ["PUT /pets: 'photo' is an uploaded file"]
+    assert look.properties["pet_id"] == {"type": "string", "format": "uuid", "description": "Pet"}
+    assert set(look.returns["properties"]) == {"name", "friends", "id"}
+    assert look.returns["required"] == ["name", "id"]
+    # A pet's friends are pets: the circle is cut where it closes.
+    assert look.returns["properties"]["friends"]["items"] == {}
+    assert add.required == ("name",)
+    assert add.properties["name"]["type"] == ["string", "null"]
+    assert [error.code for error in add.errors] == ["409"]
+    assert remove.returns == {"type": "null", "description": "The pet is gone."}
+    assert [gate.check(api) for api in (look, add, remove)] == [[], [], []]
+
+
+def test_optional_values_of_generators_are_plain_ones(tmp_path):
+    tool = {
+        "name": "find",
+        "description": "Find a thing somewhere.",
+        "inputSchema": {
+            "properties": {"near": {"anyOf": [{"$ref": "#/$defs/Place"}, {"type": "null"}], "default": None, "description": "Near"}},
+            "$defs": {"Place": {"type": "object", "properties": {"city": {"type": "string", "description": "City"}}}},
+        },
+    }  # fmt: skip
+    (api,) = specs.import_mcp(write(tmp_path / "a.json", {"tools": [tool]}))
+    assert api.properties["near"]["type"] == "object"
+    assert api.properties["near"]["description"] == "Near"
+    assert "default" not in api.properties["near"]
+    assert gate.check(api) == []
+
+
+def test_bounds_beyond_any_use_are_left_out(tmp_path):
+    parameter = {
+        "name": "n",
+        "in": "query",
+        "description": "N",
+        "schema": {"type": "integer", "maximum": 2**63 - 1, "minimum": 0},
+    }
+    operation = {"summary": "Count to some number.", "parameters": [parameter], "responses": {"200": {}}}
+    (api,) = specs.import_openapi(write(tmp_path / "a.json", {"openapi": "3.1.0", "paths": {"/n": {"get": operation}}}))
+    assert api.properties["n"] == {"type": "integer", "minimum": 0, "description": "N"}
+
+
+def test_only_specs_that_are_named_one_by_one_are_the_users_error(tmp_path):
+    write(tmp_path / "a.json", "{}")
+    config = SourcesConfig(openapi=(str(tmp_path / "a.json"), str(tmp_path)), mcp=(str(tmp_path / "*.json"),))
+    assert sources.named(config) == {"openapi": [str(tmp_path / "a.json")], "mcp": []}

@@ -1,0 +1,92 @@
+"""Reading the sources through Ray Data: files in, documents, APIs and reasons out, in the order of the files.
+
+Invariant: what a file holds never stops the run; a row says what became of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+
+from toolace_ray.errors import UserError
+from toolace_ray.rows import verdicts_json
+from toolace_ray.schema import Api
+from toolace_ray.tss import gate, specs
+from toolace_ray.tss.readers import Limits, read
+
+READ = pa.schema(
+    [
+        ("kind", pa.string()),  # document, api, refused (an operation or tool) or unread (a file or a row of it)
+        ("path", pa.string()),
+        ("id", pa.string()),
+        ("part", pa.int32()),
+        ("text", pa.string()),  # a document's text, an API as JSON, or the reason
+        ("verdicts", pa.string()),  # the gate's, of an API
+    ]
+)
+FILES_A_BLOCK, MOST_BLOCKS = 8, 1000
+ROWS = 256  # of one output batch
+READ_CPUS = 0.5
+
+
+def ingest(files: Sequence[tuple[str, str]], limits: Limits) -> Iterator[pa.Table]:
+    """Read (kind, path) pairs; tables of READ, in the order of the files."""
+    import ray
+    from ray.data import DataContext
+
+    from actors.stages import quiet
+
+    quiet()
+    DataContext.get_current().execution_options.preserve_order = True
+    try:
+        blocks = min(max(len(files) // FILES_A_BLOCK, 1), MOST_BLOCKS)
+        table = pa.table({"source": [kind for kind, _ in files], "path": [path for _, path in files]})
+        data = ray.data.from_arrow(table).repartition(blocks, shuffle=False)
+        data = data.map_batches(
+            _read_all, fn_args=(limits,), batch_format="pyarrow", batch_size=None, num_cpus=READ_CPUS
+        )
+        yield from data.iter_batches(batch_format="pyarrow", batch_size=ROWS)
+    finally:
+        DataContext.get_current().execution_options.preserve_order = False
+
+
+def _read_all(table: pa.Table, limits: Limits) -> Iterator[pa.Table]:
+    rows: list[dict[str, object]] = []
+    for file in table.to_pylist():
+        for row in _rows(file["source"], file["path"], limits):
+            rows.append(row)
+            if len(rows) >= ROWS:
+                yield pa.Table.from_pylist(rows, schema=READ)
+                rows = []
+    yield pa.Table.from_pylist(rows, schema=READ)
+
+
+def import_row(path: str, found: Api | str) -> dict[str, object]:
+    """An imported API with the gate's verdicts, or the reason why an operation or tool is none, as a row of READ."""
+    row = {"path": path, "id": "", "part": 0, "verdicts": "", "kind": "refused", "text": found}
+    if isinstance(found, Api):
+        row |= {
+            "kind": "api",
+            "id": found.id,
+            "text": found.model_dump_json(),
+            "verdicts": verdicts_json(gate.check(found)),
+        }
+    return row
+
+
+def _rows(source: str, path: str, limits: Limits) -> Iterator[dict[str, object]]:
+    nothing = {"path": path, "id": "", "part": 0, "verdicts": ""}
+    if source == "document":
+        for item in read(path, limits):
+            if isinstance(item, str):
+                yield {**nothing, "kind": "unread", "text": item}
+            else:
+                yield {**nothing, "kind": "document", "id": item.id, "part": item.part, "text": item.text}
+        return
+    importer = specs.import_openapi if source == "openapi" else specs.import_mcp
+    try:
+        for found in importer(path):
+            yield import_row(path, found)
+    except UserError as error:  # one of many files of a folder: the others go on
+        yield {**nothing, "kind": "unread", "text": str(error).removeprefix(f"{path}: ")}

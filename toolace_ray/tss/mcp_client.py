@@ -1,0 +1,77 @@
+"""The tools of a live MCP server, asked through the official client.
+
+Invariant: a server is given the time of its configuration, and of our environment only what the configuration names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+from toolace_ray.config import McpServerConfig
+from toolace_ray.errors import UserError
+
+MAX_TOOLS, MAX_PAGES = 10_000, 1000
+
+
+def list_tools(name: str, server: McpServerConfig) -> str:
+    """A server's tools/list result as JSON, all pages of it.
+
+    Raises:
+        UserError: the server can't be started or reached, or doesn't answer in time.
+    """
+    key = f"sources.mcp_servers.{name}"
+    for variable in (*server.env, *filter(None, [server.token_env])):
+        if variable not in os.environ:
+            raise UserError(f"{key}: the environment variable {variable} is not set")
+    try:
+        tools = asyncio.run(asyncio.wait_for(_list(server), server.timeout))
+    except TimeoutError as error:
+        raise UserError(f"{key}: no list of tools within {server.timeout:g} s (see its timeout)") from error
+    except Exception as error:  # whatever a server or its transport does wrong, the user chose that server
+        raise UserError(f"{key}: {_innermost(error)}") from error
+    return json.dumps({"tools": tools}, ensure_ascii=False, indent=1)
+
+
+def _innermost(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"can't list its tools ({type(error).__name__}: {str(error)[:200]})"
+
+
+@contextlib.asynccontextmanager
+async def _transport(server: McpServerConfig) -> AsyncIterator[Any]:
+    if server.command:
+        from mcp.client.stdio import StdioServerParameters
+
+        given = {variable: os.environ[variable] for variable in server.env}
+        yield StdioServerParameters(command=server.command[0], args=list(server.command[1:]), env=given)
+        return
+    if not server.token_env:
+        yield server.url
+        return
+    import httpx2
+    from mcp.client.streamable_http import streamable_http_client
+
+    headers = {"Authorization": f"Bearer {os.environ[server.token_env]}"}
+    async with httpx2.AsyncClient(headers=headers, timeout=server.timeout) as client:
+        yield streamable_http_client(server.url, http_client=client)
+
+
+async def _list(server: McpServerConfig) -> list[dict[str, Any]]:
+    from mcp import Client
+
+    tools: list[dict[str, Any]] = []
+    async with _transport(server) as transport, Client(transport) as client:
+        cursor: str | None = None
+        for _ in range(MAX_PAGES):
+            page = await client.list_tools(cursor=cursor)
+            tools += [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in page.tools]
+            cursor = page.next_cursor
+            if cursor is None or len(tools) >= MAX_TOOLS:
+                break
+    return tools[:MAX_TOOLS]
