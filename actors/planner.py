@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from toolace_ray.tss.novelty import Exact, Novelty
+
 Lease = tuple[str, int]  # type and attempt
 
 
@@ -34,7 +36,7 @@ class Quota:
     drafted: set[int] = field(default_factory=set)
     ahead: dict[int, str | None] = field(default_factory=dict)
     ahead_passed: int = 0
-    seen: set[str] = field(default_factory=set)
+    novelty: Novelty = field(default_factory=Exact)
 
     def resolve(self, attempt: int, key: str | None) -> None:
         """Record an attempt's verdict: its duplicate key when it passed (may be empty), None when it failed."""
@@ -49,11 +51,11 @@ class Quota:
             self.ahead_passed -= result is not None
             if result is None:
                 self.failed += 1
-            elif result and result in self.seen:
+            elif self.cut is not None:
+                pass  # surplus
+            elif self.novelty.repeats(result, ""):
                 self.duplicates += 1
             else:
-                if result:
-                    self.seen.add(result)
                 self.passed += 1
                 if self.passed == self.wanted:
                     self.cut = self.frontier
@@ -108,12 +110,20 @@ class Planner:
         max_tokens: generated tokens that may be spent at most; 0 is no limit.
         max_cost: money that may be spent at most; 0 is no limit.
         verify: False where a worker's draft is final and counts as passed.
+        novelty: what tells duplicates, for all types; without one, a type's equal keys are.
     """
 
     def __init__(
-        self, quotas: dict[str, tuple[int, int]], max_tokens: int = 0, max_cost: float = 0.0, verify: bool = True
+        self,
+        quotas: dict[str, tuple[int, int]],
+        max_tokens: int = 0,
+        max_cost: float = 0.0,
+        verify: bool = True,
+        novelty: Novelty | None = None,
     ) -> None:
-        self.quotas = {kind: Quota(wanted, limit) for kind, (wanted, limit) in quotas.items()}
+        self.quotas = {
+            kind: Quota(wanted, limit, novelty=novelty or Exact()) for kind, (wanted, limit) in quotas.items()
+        }
         self.max_tokens = max_tokens
         self.max_cost = max_cost
         self.verify = verify

@@ -5,19 +5,22 @@ Invariant: what a player makes for an attempt depends on the run's content keys,
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from toolace_ray.config import Config
-from toolace_ray.engines.roles import Engines, Usage
-from toolace_ray.rows import api_key, dialog_key, ledger_row, usage_columns
-from toolace_ray.run import attempt_id, load_documents, load_nodes, load_pool
+from toolace_ray.engines.roles import Engines, TaskEngines, Usage
+from toolace_ray.generations import Generation
+from toolace_ray.rows import dialog_key, ledger_row, usage_columns
+from toolace_ray.run import Documents, attempt_id, load_frontier, load_nodes, load_pool
 from toolace_ray.schema import KINDS, Verdict, digest
 from toolace_ray.sdg.plans import Pool, Task
 from toolace_ray.sdg.rollout import rollout
 from toolace_ray.storage import RunStore
-from toolace_ray.tss.evolution import Subtree, define, plan
-from toolace_ray.tss.speciation import speciate
+from toolace_ray.tss.evolution import Writing, evolve
+from toolace_ray.tss.novelty import api_key
+from toolace_ray.tss.speciation import Extraction, Parts, divide, speciate
 
 
 @dataclass(frozen=True)
@@ -72,66 +75,97 @@ class DocumentPlayer:
     def __init__(self, config: Config, store: RunStore, engines: Engines) -> None:
         self._config = config
         self._engines = engines
-        self._documents = load_documents(store)
+        self._documents = Documents(store)
 
     async def play(self, kind: str, attempt: int) -> Played:
         """See Player.play."""
-        document = self._documents[attempt]
+        document = self._documents.at(attempt)
         engines = self._engines.for_task(document.id)
-        base = {
-            "id": attempt_id(self._config, kind, attempt),
-            "type": kind,
-            "kind": kind,
-            "attempt": attempt,
-            "key": "",
-        }
-        try:
-            extraction = await speciate(document, seed_of(self._config, kind, attempt), engines)
-            record = extraction.model_dump_json()
-        except (ValueError, KeyError, TypeError) as error:
-            verdict = Verdict(stage="source", rule="speciation", evidence=f"{document.path}: {error}"[:300])
-            row = ledger_row(base, [verdict], None, usage_columns(engines.usage, 0.0))
-            return Played(kind, attempt, False, row, engines.usage)
-        row = {**base, "record": record, **usage_columns(engines.usage, 0.0)}
-        return Played(kind, attempt, True, row, engines.usage)
+        work = speciate(document, seed_of(self._config, kind, attempt), engines)
+        return await _read(self._config, kind, attempt, work, engines, "speciation", document.path)
 
 
-class ApiPlayer:
-    """Writes APIs; attempt i is the i-th subtree of the plan."""
+class NodePlayer:
+    """Divides functionalities into narrower ones; attempt i is the i-th that the run asks about."""
 
     def __init__(self, config: Config, store: RunStore, engines: Engines) -> None:
         self._config = config
         self._engines = engines
-        self._documents = {document.id: document.text for document in load_documents(store)}
-        self._plan = plan(load_nodes(store), config.run.seed)
-        self._subtrees: list[Subtree] = []
+        self._frontier = load_frontier(store)
 
     async def play(self, kind: str, attempt: int) -> Played:
         """See Player.play."""
-        while len(self._subtrees) <= attempt and (following := next(self._plan, None)) is not None:
-            self._subtrees.append(following)
+        division = self._frontier[attempt]
+        engines = self._engines.for_task(division.node)
+        work = divide(division, seed_of(self._config, kind, attempt), engines)
+        return await _read(self._config, kind, attempt, work, engines, "division", " > ".join(division.path))
+
+
+async def _read(
+    config: Config,
+    kind: str,
+    attempt: int,
+    work: Coroutine[Any, Any, Extraction | Parts],
+    engines: TaskEngines,
+    rule: str,
+    what: str,
+) -> Played:
+    """What a model read, as a row; an answer that can't be read is a row of the ledger."""
+    base = {"id": attempt_id(config, kind, attempt), "type": kind, "kind": kind, "attempt": attempt, "key": ""}
+    try:
+        record = (await work).model_dump_json()
+    except (ValueError, KeyError, TypeError) as error:
+        verdict = Verdict(stage="source", rule=rule, evidence=f"{what}: {error}"[:300])
+        row = ledger_row(base, [verdict], None, usage_columns(engines.usage, 0.0))
+        return Played(kind, attempt, False, row, engines.usage)
+    row = {**base, "record": record, **usage_columns(engines.usage, 0.0)}
+    return Played(kind, attempt, True, row, engines.usage)
+
+
+class ApiPlayer:
+    """Writes APIs; attempt i of a generation is the i-th of its designs."""
+
+    def __init__(self, config: Config, store: RunStore, engines: Engines) -> None:
+        self._config = config
+        self._store = store
+        self._engines = engines
+        self._documents = Documents(store)
+        self._nodes = {node.id: node for node in load_nodes(store)}
+        self._generations: dict[str, Generation] = {}
+
+    async def play(self, kind: str, attempt: int) -> Played:
+        """See Player.play."""
+        if kind not in self._generations:
+            self._generations = {kind: Generation(self._store, kind)}
+        generation = self._generations[kind]
         task_id = attempt_id(self._config, kind, attempt)
         engines = self._engines.for_task(task_id)
-        base = {"id": task_id, "type": kind, "kind": kind, "attempt": attempt, "key": None}
-        if attempt >= len(self._subtrees):
-            made: Any = Verdict(
-                stage="generate", rule="no_subtree", evidence="the tree has no further set of functionalities"
-            )
-        else:
-            settings = self._config.evolve
-            made = await define(
-                self._subtrees[attempt],
-                self._documents,
-                seed_of(self._config, kind, attempt),
-                settings.samples,
-                settings.temperature,
-                engines,
-            )
+        base = {"id": task_id, "type": "api", "kind": kind, "attempt": attempt, "key": None}
+        design = generation.design(attempt)
+        settings = self._config.evolve
+        made = await evolve(
+            design,
+            [self._nodes[node] for node in design.subtree.nodes],
+            self._documents.text,
+            generation.example(design),
+            seed_of(self._config, kind, attempt),
+            Writing(settings.samples, settings.temperature),
+            engines,
+        )
         spent = usage_columns(engines.usage, 0.0)
-        if isinstance(made, Verdict):
-            return Played(kind, attempt, False, ledger_row(base, [made], None, spent), engines.usage)
-        row = {**base, "key": api_key(made), "record": made.model_dump_json(), **spent}
+        if made.api is None:
+            assert made.verdict is not None
+            record = made.failed.model_dump_json() if made.failed else None
+            return Played(kind, attempt, False, ledger_row(base, [made.verdict], record, spent), engines.usage)
+        lineage = made.api.lineage.model_copy(update={"generation": generation.number})
+        api = made.api.model_copy(update={"lineage": lineage})
+        row = {**base, "key": api_key(api), "record": api.model_dump_json(), **spent}
         return Played(kind, attempt, True, row, engines.usage)
 
 
-PLAYERS: dict[str, type[Any]] = {"dialogs": DialogPlayer, "documents": DocumentPlayer, "apis": ApiPlayer}
+PLAYERS: dict[str, type[Any]] = {
+    "dialogs": DialogPlayer,
+    "documents": DocumentPlayer,
+    "nodes": NodePlayer,
+    "apis": ApiPlayer,
+}

@@ -180,7 +180,7 @@ class VerdictSink(Datasink[None]):
         accepted: folder of accepted rows.
         encode: a judged row -> an accepted row.
         schema: the accepted rows' columns.
-        epoch: of this start; part of the file names.
+        prefix: of the files' names: this start's epoch and the flow.
     """
 
     def __init__(
@@ -190,10 +190,10 @@ class VerdictSink(Datasink[None]):
         encode: Callable[[dict[str, Any]], dict[str, Any]],
         schema: pa.Schema,
         planner: Any,
-        epoch: str,
+        prefix: str,
     ) -> None:
         self._uri, self._accepted, self._encode, self._schema = uri, accepted, encode, schema
-        self._planner, self._epoch = planner, epoch
+        self._planner, self._prefix = planner, prefix
 
     @property
     def min_rows_per_write(self) -> int | None:
@@ -209,7 +209,7 @@ class VerdictSink(Datasink[None]):
     def _write(self, rows: list[dict[str, Any]]) -> None:
         store = RunStore(self._uri)
         # The name comes from the rows: a task that Ray runs again meets what its first run wrote.
-        name = f"{self._epoch}-{digest(*sorted(row['id'] for row in rows), length=20)}.parquet"
+        name = f"{self._prefix}-{digest(*sorted(row['id'] for row in rows), length=20)}.parquet"
         known: dict[str, str | None] = {}
         for folder in (self._accepted, "rejected"):
             if store.exists(folder, name):
@@ -261,6 +261,7 @@ def quiet() -> None:
 
 def stream(
     flow: str,
+    player: str,
     uri: str,
     drafts: str,
     accepted: str,
@@ -278,13 +279,13 @@ def stream(
         source = DraftSource(uri, drafts, planner, first, count)
         data = ray.data.read_datasource(source, override_num_blocks=count, num_cpus=WAITING_CPUS, compute=compute)
         # Different reservations keep Ray Data from fusing the stages into the read, which would wait and judge by turns.
-        if flow == "dialogs":
+        if player == "dialogs":
             data = data.map_batches(judge_dialogs, fn_args=(config,), num_cpus=RULE_CPUS, **whole)
             if config.verify.consistency_votes:
                 data = data.map_batches(Experts.judge, fn_args=(config, pools, epoch), num_cpus=EXPERT_CPUS, **whole)
-            sink = VerdictSink(uri, accepted, encode_dialog, DIALOG, planner, epoch)
+            sink = VerdictSink(uri, accepted, encode_dialog, DIALOG, planner, f"{epoch}-{flow}")
         else:
             data = data.map_batches(judge_apis, num_cpus=RULE_CPUS, **whole)
-            sink = VerdictSink(uri, accepted, encode_api, API, planner, epoch)
+            sink = VerdictSink(uri, accepted, encode_api, API, planner, f"{epoch}-{flow}")
         data.write_datasink(sink, ray_remote_args={"num_cpus": SINK_CPUS})
         first, count = first + count, min(2 * count, MOST_TASKS)

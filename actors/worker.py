@@ -33,12 +33,12 @@ class Worker:
 
     Args:
         name: unique among all workers of the run's epoch; part of the shards' names.
-        flow: `documents`, `apis` or `dialogs`.
+        player: `documents`, `nodes`, `apis` or `dialogs`.
         drafts: folder of the shards.
     """
 
     def __init__(
-        self, name: str, flow: str, drafts: str, config: Config, uri: str, pools: dict[str, PoolHandles], planner: Any
+        self, name: str, player: str, drafts: str, config: Config, uri: str, pools: dict[str, PoolHandles], planner: Any
     ) -> None:
         self._name = name
         self._drafts = drafts
@@ -46,7 +46,7 @@ class Worker:
         self._store = RunStore(uri)
         self._planner = planner
         engines = Engines(config, clients(pools, config.execution.affinity_margin))
-        self._player: Player = PLAYERS[flow](config, self._store, engines)
+        self._player: Player = PLAYERS[player](config, self._store, engines)
         self._buffer: list[Played] = []
         self._oldest = 0.0
         self._shards = 0

@@ -9,11 +9,11 @@ from toolace_ray.dlv.checks import check_disabled, registered
 from toolace_ray.errors import UserError
 from toolace_ray.models import REGISTRY, fetched, resolve
 from toolace_ray.storage import RunStore
-from toolace_ray.tss import sources
+from toolace_ray.tss import sources, specs
 
 # Measured on the demo with the 0.5B model (docs/benchmarks.md); an estimate is all they are good for.
 TOKENS_A_DOCUMENT = 160
-TOKENS_AN_API = 700
+TOKENS_AN_API = 800
 TOKENS_A_DIALOG = 900
 
 
@@ -21,8 +21,15 @@ def check(config: Config) -> str:
     """The plan of a run in a few lines. Raises UserError for what would fail."""
     store = RunStore(config.run.path)
     found = sources.files(config.sources)
-    imported = sum(not isinstance(item, str) for path in found["openapi"] for item in sources.import_openapi(path))
-    imported += sum(not isinstance(item, str) for path in found["mcp"] for item in sources.import_mcp(path))
+    imported, wrong = 0, 0
+    for kind, importer in (("openapi", specs.import_openapi), ("mcp", specs.import_mcp)):
+        for path in found[kind]:
+            try:
+                imported += sum(not isinstance(item, str) for item in importer(path))
+            except UserError:
+                if path in sources.named(config.sources)[kind]:
+                    raise
+                wrong += 1
     used = sorted({pool for role in config.roles for pool in config.mix(role)})
     lines = [
         f"run: {store.root} ({'goes on with what is there' if store.exists('run.yaml') else 'new'}), seed {config.run.seed}, "
@@ -40,9 +47,15 @@ def check(config: Config) -> str:
     cpus += config.execution.workers * config.execution.worker_cpus
     lines.append(f"resources: {gpus} GPUs, {cpus:g} CPUs for replicas and workers, some more for verification")
     lines.append(
-        f"sources: {len(found['documents'])} documents, {imported} APIs from {len(found['openapi'])} OpenAPI and {len(found['mcp'])} MCP files"
+        f"sources: {len(found['document'])} files of documents, {imported} APIs from {len(found['openapi'])} OpenAPI and {len(found['mcp'])} MCP files"
+        + (f" ({wrong} of them are none)" if wrong else "")
+        + (f", and {', '.join(config.sources.mcp_servers)} asked live" if config.sources.mcp_servers else "")
     )
-    lines.append(f"evolve: {config.evolve.apis} APIs to synthesise")
+    settings = config.evolve
+    lines.append(
+        f"evolve: {settings.apis} APIs to synthesise in generations of {settings.generation_size}, up to "
+        f"{settings.max_level} functionalities and {settings.max_indicators} indicators each"
+    )
     quotas = config.quotas
     lines.append(
         f"generate: {sum(quotas.values())} dialogs ({', '.join(f'{kind} {number}' for kind, number in quotas.items() if number)}), "
@@ -53,7 +66,7 @@ def check(config: Config) -> str:
     lines.append(f"verify: {active} rules, consistency expert {f'with {votes} votes' if votes else 'off'}")
     check_disabled(config.verify)
     tokens = (
-        len(found["documents"]) * TOKENS_A_DOCUMENT
+        len(found["document"]) * TOKENS_A_DOCUMENT
         + config.evolve.apis * TOKENS_AN_API
         + sum(quotas.values()) * TOKENS_A_DIALOG
     )

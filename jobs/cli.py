@@ -132,8 +132,8 @@ def _generate(current: Any) -> Any:
 
 
 def _with_session(config: Config, work: Callable[[Any], Any], describe: Callable[..., str]) -> None:
-    from jobs.evolve import session
     from jobs.progress import Progress
+    from jobs.session import session
 
     started = time.monotonic()
     with session(config, Progress()) as current:
@@ -176,6 +176,17 @@ def status(run: str) -> None:
     from jobs import summary
 
     click.echo(summary.status(summary.open_run(run)))
+
+
+@main.command()
+@click.argument("run", default="runs/demo")
+@guarded
+def report(run: str) -> None:
+    """Write report/index.html: the pool's statistics as pictures, its tree, and examples."""
+    from jobs import report as reporting
+    from jobs.summary import open_run
+
+    click.echo(reporting.report(open_run(run)))
 
 
 @main.command()

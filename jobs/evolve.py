@@ -1,244 +1,292 @@
 """TSS as a job: documents become a context tree and an API pool.
 
 python -m jobs.evolve --config configs/local.yaml
+
+Invariant: every step is found done or half done at the next start, and goes on from there; what was made stays.
 """
 
 from __future__ import annotations
 
-import contextlib
+import json
 import os
-import secrets
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
-from actors.pools import Pools
+import pyarrow as pa
+
+from actors.ingest import import_row, ingest
 from jobs import flow as flows
-from jobs.cluster import lock_on_cluster, locked, ray_session
 from jobs.flow import Flow
-from jobs.progress import Progress
-from toolace_ray import run
-from toolace_ray.config import Config
-from toolace_ray.dlv.checks import check_disabled
+from jobs.session import Session
+from toolace_ray import generations, run
 from toolace_ray.engines.roles import Usage
 from toolace_ray.errors import UserError
-from toolace_ray.models import resolve
-from toolace_ray.rows import API, DOCUMENT, LEDGER, NODE, api_key, api_row, ledger_row, usage_columns
+from toolace_ray.generations import Evolution
+from toolace_ray.rows import API, DOCUMENT, FILE, FRONTIER, LEDGER, api_row, ledger_row, usage_columns, verdicts_from
 from toolace_ray.schema import Api, Verdict, digest
 from toolace_ray.storage import RunStore
-from toolace_ray.tss import gate, sources, speciation
+from toolace_ray.tss import mcp_client, sources, speciation, specs
+from toolace_ray.tss.novelty import NearDuplicates, api_key
+from toolace_ray.tss.readers import Limits
+from toolace_ray.tss.speciation import Node
 
 IMPORTED = "imported"
-
-
-def new_epoch() -> str:
-    """Names one start of a job: its time (sortable) and a random part."""
-    return f"{int(time.time()):09x}{secrets.token_hex(2)}"
-
-
-@dataclass
-class Session:
-    """What the flows of one command share: Ray and the pools are started when the first flow needs them."""
-
-    config: Config
-    store: RunStore
-    progress: Progress
-    epoch: str = field(default_factory=new_epoch)
-    _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
-    _pools: Pools | None = None
-    _ray: bool = False
-
-    def ray(self) -> None:
-        """Meet Ray, once."""
-        if not self._ray:
-            # Before Ray: what is missing is fetched by child processes, and said before anything starts.
-            check_models(self.config, self.progress)
-            self._stack.enter_context(ray_session(self.config, self.progress.say))
-            self._ray = True
-            self._lock = lock_on_cluster(self.store)
-
-    def pools(self) -> Pools:
-        """The pools, started once."""
-        if self._pools is None:
-            self.ray()
-            self._pools = self._stack.enter_context(Pools(self.config, self.progress.say))
-        return self._pools
-
-    def play(self, flow: Flow, what: str) -> dict[str, Any]:
-        """Bring a flow to its end; a flow that is done starts nothing. Returns its last status."""
-        planner = flows.survey(flow, self.store)
-        if planner.done:
-            return planner.status()
-        pools = self.pools()
-        self.progress.begin()
-        status = flows.play(
-            flow,
-            planner,
-            self.config,
-            self.store,
-            pools.handles,
-            self.epoch,
-            lambda status, seconds: self.progress.show(what, status, seconds),
-        )
-        self.progress.end()
-        return status
-
-
-@contextlib.contextmanager
-def session(config: Config, progress: Progress) -> Iterator[Session]:
-    """A session that holds the run's lock and stops everything at its end. Raises UserError."""
-    check_disabled(config.verify)
-    store = RunStore(config.run.path)
-    try:
-        with locked(store):
-            current = Session(config, store, progress)
-            store.sweep()
-            with current._stack:
-                if not store.local:
-                    current.ray()  # there is no file to lock there: the cluster's lock comes first
-                yield current
-    except (PermissionError, NotADirectoryError, FileExistsError) as error:
-        raise UserError(f"run.path: {config.run.path}: cannot write there ({error.strerror})") from error
-
-
-def check_models(config: Config, progress: Progress) -> None:
-    """Make sure before anything starts that the models of all vLLM pools can be had. Raises UserError."""
-    for name in sorted({pool for role in config.roles for pool in config.mix(role)}):
-        pool = config.pools[name]
-        if pool.engine == "vllm":
-            resolve(pool.model, progress=progress.say)
-        elif pool.engine == "openai" and pool.api_key_env and not os.environ.get(pool.api_key_env):
-            raise UserError(f"pools.{name}.api_key_env: the environment variable {pool.api_key_env} is not set")
+PART = f"-{IMPORTED}-"
+SOURCE = "source"
+NOTHING = usage_columns(Usage(), 0.0)
 
 
 def evolve(current: Session) -> None:
     """Grow the tree and the pool of a run; what is there already is left alone. Raises UserError."""
     config, store = current.config, current.store
     found = sources.files(config.sources)
-    specs = _read_specs(found)  # before anything is written: a wrong spec must leave no half run
+    for kind, paths in sources.named(config.sources).items():  # before anything is written: a wrong spec leaves no run
+        for path in paths:
+            next(specs.import_openapi(path) if kind == "openapi" else specs.import_mcp(path), None)
+    asked = _ask_servers(current)
     run.begin(store, config, "evolve")
-    _freeze_documents(current, found["documents"])
-    documents = run.load_documents(store)
-    imported = _import(current, specs)
-    if documents:
-        flow = Flow("documents", "tree/extractions", "tree/extractions", {"document": (len(documents), len(documents))})
-        current.play(flow, "documents read")
-    if not store.exists("tree", "nodes.parquet"):
-        nodes = speciation.grow(run.load_extractions(store), imported)
-        rows = [
-            {"id": n.id, "parent": n.parent, "kind": n.kind, "name": n.name, "record": n.model_dump_json()}
-            for n in nodes
-        ]
-        store.write("tree", "nodes.parquet", rows, NODE)
-    nodes = run.load_nodes(store)
-    if config.evolve.apis and any(node.kind == "functionality" and not node.apis for node in nodes):
-        limit = config.evolve.max_attempts or 3 * config.evolve.apis
-        flow = Flow("apis", "drafts/apis", "apis", {"api": (config.evolve.apis, limit)})
-        status = current.play(flow, "APIs")
-        flows.settle(flow, store, API, current.epoch)
-        kind = status["types"]["api"]
-        if not kind["reached"]:
-            current.progress.say(
-                f"APIs: {kind['passing']} of {kind['wanted']} after {limit} attempts (evolve.max_attempts); going on with them"
-            )
+    for name, text in asked.items():
+        store.write_bytes("sources/mcp", f"{name}.json", text.encode())
+    evolution = Evolution(NearDuplicates(config.evolve.near_duplicate))
+    for row in store.rows("apis", part=PART):
+        evolution.take(row)
+    number, attempts = _replay(store, evolution)
+    _read_sources(current, found, evolution)
+    nodes = _grow_tree(current)
+    made = _grow_pool(current, nodes, evolution, number, attempts)
     if not store.files("apis"):
         raise UserError(
             f"{store.uri}: the pool is empty: no API passed the gate; see the ledger with `toolace show {store.uri} --rejected`"
         )
+    if made < config.evolve.apis:
+        current.progress.say(f"APIs: {made} of {config.evolve.apis} wanted were made; going on with them")
 
 
-def _read_specs(found: dict[str, list[str]]) -> list[tuple[str, Api | str]]:
-    """(path, API or reason) of all specs. Raises UserError for a file that is no spec."""
-    read = {"openapi": sources.import_openapi, "mcp": sources.import_mcp}
-    return [(path, item) for kind, importer in read.items() for path in found[kind] for item in importer(path)]
+# Sources -------------------------------------------------------------------------------------------------------------
 
 
-def _freeze_documents(current: Session, paths: list[str]) -> None:
-    """Read the documents through Ray Data once; their order and text stay the run's."""
-    store = current.store
-    if store.exists("tree", "documents.parquet") or not paths:
+def _ask_servers(current: Session) -> dict[str, str]:
+    """The lists of the servers that were not asked in an earlier start, by name. Raises UserError."""
+    asked = {}
+    for name, server in current.config.sources.mcp_servers.items():
+        if not current.store.exists("sources/mcp", f"{name}.json"):
+            asked[name] = mcp_client.list_tools(name, server)
+    return asked
+
+
+def _read_sources(current: Session, found: dict[str, list[str]], evolution: Evolution) -> None:
+    """Read what is new or changed: documents are numbered on, APIs pass the gate, the rest is in the ledger."""
+    store, settings = current.store, current.config.sources
+    imports = _Imports(store, evolution)
+    for name in sorted(settings.mcp_servers):
+        key = f"sources.mcp_servers.{name}"
+        for item in specs.import_tools(json.loads(store.read_bytes("sources/mcp", f"{name}.json")), name):
+            imports.take(import_row(key, item))
+    files = _stamped(found)
+    known = {(row["path"], row["size"], row["modified"]) for row in store.rows("sources/files")}
+    fresh = [(kind, path) for kind, path, *stamp in files if (path, *stamp) not in known]
+    if not fresh:
+        imports.write(current)
         return
     current.ray()
-    import ray
+    documents = run.Documents(store)
+    unread: list[dict[str, Any]] = []
+    limits = Limits(settings.chunk_chars, settings.max_file_mb << 20, settings.text_column)
 
-    from actors.stages import quiet
+    def tables() -> Iterator[pa.Table]:
+        number, seen = len(documents), set()
+        for table in ingest(fresh, limits):
+            rows = []
+            for row in table.to_pylist():
+                if row["kind"] in ("api", "refused"):
+                    imports.take(row)
+                elif row["kind"] == "unread":
+                    unread.append(_unread(row["path"], row["text"]))
+                elif row["id"] not in documents and row["id"] not in seen:
+                    seen.add(row["id"])
+                    rows.append({"attempt": number, **{name: row[name] for name in ("id", "path", "part", "text")}})
+                    number += 1
+            yield pa.Table.from_pylist(rows, schema=DOCUMENT)
 
-    quiet()
-    limit = current.config.sources.max_document_chars
-
-    def read(row: dict[str, Any]) -> dict[str, Any]:
-        result = sources.read_document(row["path"], row["bytes"], limit)
-        if isinstance(result, str):
-            return {"path": row["path"], "id": "", "text": "", "reason": result}
-        return {"path": row["path"], "id": result.id, "text": result.text, "reason": ""}
-
-    data = ray.data.read_binary_files(paths, include_paths=True, num_cpus=0.1)
-    rows = sorted(data.map(read, num_cpus=0.1).take_all(), key=lambda row: row["path"])
-    unread = [row for row in rows if row["reason"]]
-    if unread:
-        ledger = [
-            ledger_row(
-                {"id": f"source-{digest(row['path'], length=12)}", "type": "source", "kind": "source", "attempt": 0},
-                [Verdict(stage="source", rule="unreadable", evidence=f"{row['path']}: {row['reason']}")],
-                None,
-                usage_columns(Usage(), 0.0),
-            )
-            for row in unread
-        ]
-        store.write("rejected", "sources.parquet", ledger, LEDGER)
-        current.progress.say(
-            f"{len(unread)} documents could not be read (in the ledger); first: {unread[0]['path']}: {unread[0]['reason']}"
-        )
-    unique = {row["id"]: row for row in reversed(rows) if row["id"]}
-    kept = sorted(unique.values(), key=lambda row: row["path"])
-    if not kept and not (current.config.sources.openapi or current.config.sources.mcp):
-        raise UserError(
-            f"sources.documents: none of {len(rows)} documents could be read; first: {unread[0]['path']}: {unread[0]['reason']}"
-        )
-    frozen = [{"attempt": i, "id": row["id"], "path": row["path"], "text": row["text"]} for i, row in enumerate(kept)]
-    store.write("tree", "documents.parquet", frozen, DOCUMENT)
+    name = f"{len(documents):08d}.parquet"
+    store.write_tables("sources/documents", name, tables(), DOCUMENT)
+    if not store.table("sources/documents", name, ["attempt"]).num_rows:
+        store.delete("sources/documents", name)
+    imports.write(current)
+    if unread:  # a start that was killed after this finds the same rows and writes the same file
+        store.write("rejected", f"{SOURCE}-{digest(*sorted(row['id'] for row in unread))}.parquet", unread, LEDGER)
+        first = unread[0]["evidence"]
+        current.progress.say(f"{len(unread)} sources could not be read (in the ledger); first: {first}")
+    stamps = [{"path": path, "size": size, "modified": modified} for _, path, size, modified in files]
+    store.write("sources/files", f"{current.epoch}.parquet", stamps, FILE)
+    if unread and not len(run.Documents(store)) and not store.files("apis"):
+        raise UserError(f"sources: none of {len(fresh)} files could be read; first: {unread[0]['evidence']}")
 
 
-def _import(current: Session, specs: list[tuple[str, Api | str]]) -> list[Api]:
-    """Gate the imported APIs into the pool, once."""
-    store = current.store
-    accepted: dict[str, Api] = {}
-    ledger = []
-    spent = usage_columns(Usage(), 0.0)
-    for index, (path, item) in enumerate(specs):
-        base = {"id": f"{IMPORTED}-{index:06d}", "type": IMPORTED, "kind": IMPORTED, "attempt": index}
-        if isinstance(item, str):
-            ledger.append(
-                ledger_row(
-                    base, [Verdict(stage="source", rule="import", evidence=f"{path}: {item}"[:300])], None, spent
-                )
-            )
-            continue
-        found = gate.check(item)
-        if not found and api_key(item) in accepted:
-            found = [Verdict(stage="gate", rule="duplicate", evidence=f"{path}: {item.name} is there already")]
+def _stamped(found: dict[str, list[str]]) -> list[tuple[str, str, int, int]]:
+    """(kind, path, size, modification time) of every file."""
+    stamped = []
+    for kind, paths in found.items():
+        for path in paths:
+            status = os.stat(path)
+            stamped.append((kind, path, status.st_size, status.st_mtime_ns))
+    return stamped
+
+
+def _unread(path: str, reason: str) -> dict[str, Any]:
+    base = {"id": f"{SOURCE}-{digest(path, reason, length=12)}", "type": SOURCE, "kind": SOURCE, "attempt": 0}
+    verdict = Verdict(stage="source", rule="unreadable", evidence=f"{path}: {reason}"[:300])
+    return ledger_row(base, [verdict], None, NOTHING)
+
+
+class _Imports:
+    """APIs of specs and MCP lists on their way into the pool: numbered on, none twice."""
+
+    def __init__(self, store: RunStore, evolution: Evolution) -> None:
+        self._evolution = evolution
+        # What a start that was killed imported or refused is not taken twice.
+        self._known = {row["id"] for folder in ("apis", "rejected") for row in store.rows(folder, ["id"], PART)}
+        self._first = len(self._known)
+        self._accepted: list[dict[str, Any]] = []
+        self._rejected: list[dict[str, Any]] = []
+
+    def take(self, row: dict[str, Any]) -> None:
+        """Take one row of actors.ingest: an API with the gate's verdicts, or why there is none."""
+        if row["kind"] == "refused":
+            self._refuse(row["path"], row["text"])
+            return
+        api = Api.model_validate_json(row["text"])
+        row_id = f"{IMPORTED}-{digest(api.id, *api.lineage.documents, length=12)}"
+        if row_id in self._known:
+            return
+        self._known.add(row_id)
+        base = {"id": row_id, "type": IMPORTED, "kind": IMPORTED, "attempt": self._number()}
+        found, key = verdicts_from(row["verdicts"]), api_key(api)
+        if not found and (twin := self._evolution.novelty.repeats(key, f"{api.name} ({row['path']})")):
+            found = [Verdict(stage="gate", rule="duplicate", evidence=f"{row['path']}: {api.name} is {twin}")]
         if found:
-            ledger.append(ledger_row(base, found, item.model_dump_json(), spent))
-        else:
-            accepted[api_key(item)] = item
-    if not store.exists("apis", "imported.parquet"):
-        if ledger:
-            store.write("rejected", "imported.parquet", ledger, LEDGER)
-            first = ledger[0]
+            self._rejected.append(ledger_row({**base, "key": key}, found, row["text"], NOTHING))
+            return
+        made = api_row(api, {**base, "key": key, **NOTHING})
+        self._accepted.append(made)
+        self._evolution.take(made, known=True)
+
+    def _refuse(self, path: str, reason: str) -> None:
+        row_id = f"{IMPORTED}-{digest(path, reason, length=12)}"
+        if row_id not in self._known:
+            self._known.add(row_id)
+            base = {"id": row_id, "type": IMPORTED, "kind": IMPORTED, "attempt": self._number()}
+            verdict = Verdict(stage="source", rule="import", evidence=f"{path}: {reason}"[:300])
+            self._rejected.append(ledger_row(base, [verdict], None, NOTHING))
+
+    def _number(self) -> int:
+        return self._first + len(self._accepted) + len(self._rejected)
+
+    def write(self, current: Session) -> None:
+        """Commit what was taken."""
+        name = f"{current.epoch}{PART}apis.parquet"
+        if self._rejected:
+            current.store.write("rejected", name, self._rejected, LEDGER)
+            first = self._rejected[0]
             current.progress.say(
-                f"{len(ledger)} operations were not imported (in the ledger); first: {first['rule']}: {first['evidence']}"
+                f"{len(self._rejected)} operations were not imported (in the ledger); first: {first['rule']}: {first['evidence']}"
             )
-        rows = [
-            api_row(api, {"id": f"{IMPORTED}-{i:06d}", "type": IMPORTED, "kind": IMPORTED, "attempt": i, **spent})
-            for i, api in enumerate(accepted.values())
-        ]
-        if rows:
-            store.write("apis", "imported.parquet", rows, API)
-    return list(accepted.values())
+        if self._accepted:
+            current.store.write("apis", name, self._accepted, API)
 
 
-__all__ = ["Session", "check_models", "evolve", "new_epoch", "session"]
+# Tree ----------------------------------------------------------------------------------------------------------------
+
+
+def _grow_tree(current: Session) -> list[Node]:
+    """Read the documents that were not read, then divide functionalities until all are atomic or a budget is met."""
+    config, store = current.config, current.store
+    count = len(run.Documents(store))
+    if count:
+        name = "tree/extractions"
+        current.play(Flow("documents", "documents", name, name, {"document": (count, count)}), "documents read")
+    while True:
+        before = run.load_nodes(store)
+        nodes = speciation.grow(before, run.load_extractions(store), run.load_divisions(store), run.imported(store))
+        if nodes != before:
+            run.save_nodes(store, nodes)
+        frontier = run.load_frontier(store)
+        resolved = {attempt for _, attempt, _ in run.resolved(store, "tree/divisions", ["node"], "-nodes-")}
+        if resolved >= set(frontier):
+            asked = {division.node for division in frontier.values()}
+            fresh = speciation.to_divide(nodes, asked, config.evolve.depth, config.evolve.leaves)
+            if not fresh:
+                return nodes
+            first = len(frontier)
+            rows = [
+                {"attempt": first + index, "node": division.node, "record": division.model_dump_json()}
+                for index, division in enumerate(fresh)
+            ]
+            store.write("tree/frontiers", f"{first:08d}.parquet", rows, FRONTIER)
+            frontier = run.load_frontier(store)
+        total = len(frontier)
+        name = "tree/divisions"
+        current.play(Flow("nodes", "nodes", name, name, {"node": (total, total)}), "functionalities divided")
+
+
+# Pool ----------------------------------------------------------------------------------------------------------------
+
+
+def _replay(store: RunStore, evolution: Evolution) -> tuple[int, int]:
+    """Take over the closed generations; returns the number of the first open one, and the attempts used so far."""
+    number, attempts = 0, 0
+    while done := generations.finished(store, number):
+        for row in _accepted(store, _part(number)):
+            evolution.take(row)
+        attempts += done["attempts"]
+        number += 1
+    return number, attempts
+
+
+def _part(number: int) -> str:
+    return f"-apis-{generations.name_of(number)}-"
+
+
+def _grow_pool(current: Session, nodes: list[Node], evolution: Evolution, number: int, attempts: int) -> int:
+    """Generation after generation, until there are as many synthesised APIs as wanted; returns how many there are."""
+    config, store = current.config, current.store
+    settings = config.evolve
+    while True:
+        kind, part = generations.name_of(number), _part(number)
+        wanted = min(settings.generation_size, settings.apis - evolution.count)
+        limit = settings.max_attempts * settings.apis - attempts
+        if wanted <= 0 or limit <= 0:
+            break
+        stale = generations.outgrown(store, number, nodes)
+        if stale:
+            # The tree has grown since this generation was planned: it ends with what it has, the next one sees all.
+            wanted = min(wanted, len(_accepted(store, part)))
+        designs = generations.prepare(store, number, evolution, nodes, settings, config.run.seed)
+        limit = min(limit, designs, settings.max_attempts * max(wanted, 1))
+        if not limit:
+            current.progress.say("the tree has no further set of functionalities for an API; add documents or depth")
+            break
+        flow = Flow(f"apis-{kind}", "apis", "drafts/apis", "apis", {kind: (wanted, limit)}, evolution.novelty)
+        status = current.play(flow, f"APIs (generation {number}, {evolution.count} before)")
+        flows.settle(flow, store, API, current.epoch)
+        rows = _accepted(store, part)
+        for row in rows:
+            evolution.take(row, known=True)
+        full = len(rows) >= settings.generation_size
+        exhausted = not status["types"][kind]["reached"] and limit == min(
+            designs, settings.max_attempts * settings.generation_size
+        )
+        if not (full or exhausted or stale):
+            break
+        used = limit if exhausted else max((row["attempt"] + 1 for row in rows), default=0)
+        generations.finish(store, number, len(rows), used)
+        attempts += used
+        number += 1
+    return evolution.count
+
+
+def _accepted(store: RunStore, part: str) -> list[dict[str, Any]]:
+    return sorted(store.rows("apis", part=part), key=lambda row: row["attempt"])
 
 
 if __name__ == "__main__":

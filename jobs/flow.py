@@ -23,6 +23,7 @@ from toolace_ray.errors import UserError
 from toolace_ray.rows import LEDGER, USAGE_COLUMNS, api_row, dialog_row, ledger_row, row_dialog
 from toolace_ray.schema import Api, Dialog, Verdict, digest
 from toolace_ray.storage import RunStore
+from toolace_ray.tss.novelty import NearDuplicates
 
 POLL = 0.5  # seconds between two looks at the planner
 RESTARTS = 10  # workers that may die in a flow before it gives up
@@ -32,14 +33,25 @@ Report = Callable[[dict[str, Any], float], None]
 
 @dataclass(frozen=True)
 class Flow:
-    """What sets a flow apart. `drafts` equals `accepted` where no verification follows."""
+    """What sets a flow apart. `drafts` equals `accepted` where no verification follows.
+
+    `name` is part of the names of the flow's files, `player` says what plays it; `novelty` knows what was accepted
+    before the flow and tells its duplicates.
+    """
 
     name: str
+    player: str
     drafts: str
     accepted: str
     quotas: dict[str, tuple[int, int]]
+    novelty: NearDuplicates | None = None
     max_tokens: int = 0
     max_cost: float = 0.0
+
+    @property
+    def part(self) -> str:
+        """What the names of this flow's files hold."""
+        return f"-{self.name}-"
 
     @property
     def verify(self) -> bool:
@@ -49,10 +61,11 @@ class Flow:
 
 def survey(flow: Flow, store: RunStore) -> Planner:
     """The planner with all that earlier starts left in the run's folder."""
-    planner = Planner(flow.quotas, flow.max_tokens, flow.max_cost, flow.verify)
-    resolved = list(run.resolved(store, flow.accepted, flow.quotas))
+    novelty = flow.novelty.copy() if flow.novelty else None  # what is accepted is known when the flow is settled
+    planner = Planner(flow.quotas, flow.max_tokens, flow.max_cost, flow.verify, novelty)
+    resolved = list(run.resolved(store, flow.accepted, flow.quotas, flow.part))
     judged = {(kind, attempt) for kind, attempt, _ in resolved}
-    shards = run.drafted(store, flow.drafts, flow.quotas) if flow.verify else {}
+    shards = run.drafted(store, flow.drafts, flow.quotas, flow.part) if flow.verify else {}
     waiting: list[tuple[str, int]] = []
     taken: set[str] = set()
     for name, rows in shards.items():
@@ -64,7 +77,7 @@ def survey(flow: Flow, store: RunStore) -> Planner:
     planner.restore(resolved, waiting)
     if flow.max_tokens or flow.max_cost:
         for folder in (flow.accepted, "rejected"):
-            for row in store.rows(folder, ["kind", "tokens", "prompt_tokens", "cost"]):
+            for row in store.rows(folder, ["kind", "tokens", "prompt_tokens", "cost"], flow.part):
                 if row["kind"] in flow.quotas:
                     planner.spend(row["tokens"] or 0, row["prompt_tokens"] or 0, row["cost"] or 0.0)
     return planner
@@ -96,7 +109,7 @@ def play(
 
     def judge() -> None:
         try:
-            stream(flow.name, store.uri, flow.drafts, flow.accepted, config, pools, handle, epoch)
+            stream(flow.name, flow.player, store.uri, flow.drafts, flow.accepted, config, pools, handle, epoch)
         except BaseException as error:
             failure.append(error)
 
@@ -158,7 +171,9 @@ class _Crew:
         worker = (
             ray.remote(Worker)
             .options(num_cpus=self._config.execution.worker_cpus, max_concurrency=16)
-            .remote(name, self._flow.name, self._flow.drafts, self._config, self._store.uri, self._pools, self._planner)
+            .remote(
+                name, self._flow.player, self._flow.drafts, self._config, self._store.uri, self._pools, self._planner
+            )
         )
         self._at_work[worker.run.remote()] = (name, worker)
 
@@ -196,12 +211,11 @@ class _Crew:
         import ray
 
         for folder in dict.fromkeys(("rejected", self._flow.drafts)):
-            for file in self._store.files(folder):
-                if file.startswith(f"{name}-"):
-                    rows = self._store.table(folder, file, ["kind", "attempt", "key"]).to_pylist()
-                    failed = [(row["kind"], row["attempt"]) for row in rows] if folder == "rejected" else []
-                    drafts = [] if failed else [(row["kind"], row["attempt"], row["key"]) for row in rows]
-                    ray.get(self._planner.committed.remote(file if drafts else "", drafts, failed, (0, 0, 0.0)))
+            for file in self._store.files(folder, f"{name}-"):
+                rows = self._store.table(folder, file, ["kind", "attempt", "key"]).to_pylist()
+                failed = [(row["kind"], row["attempt"]) for row in rows] if folder == "rejected" else []
+                drafts = [] if failed else [(row["kind"], row["attempt"], row["key"]) for row in rows]
+                ray.get(self._planner.committed.remote(file if drafts else "", drafts, failed, (0, 0, 0.0)))
         ray.get(self._planner.lost.remote(name))
 
     def dismiss(self) -> None:
@@ -229,47 +243,50 @@ def settle(flow: Flow, store: RunStore, schema: pa.Schema, epoch: str) -> bool:
     quotas = {kind: wanted for kind, (wanted, _) in flow.quotas.items()}
     passing = {
         (row["kind"], row["attempt"]): row["key"] or ""
-        for row in store.rows(flow.accepted, ["kind", "attempt", "key"])
+        for row in store.rows(flow.accepted, ["kind", "attempt", "key"], flow.part)
         if row["kind"] in quotas
     }
     shelved = {
         (row["kind"], row["attempt"]): row["key"] or ""
-        for row in store.rows("rejected", ["kind", "attempt", "key", "stage"])
+        for row in store.rows("rejected", ["kind", "attempt", "key", "stage"], flow.part)
         if row["kind"] in quotas and row["stage"] == "surplus"
     }
     everything = {**shelved, **passing}
-    accepted, duplicates = run.select(((kind, attempt, key) for (kind, attempt), key in everything.items()), quotas)
+    accepted, duplicates = run.select(
+        ((kind, attempt, key) for (kind, attempt), key in everything.items()), quotas, flow.novelty
+    )
     back = accepted & set(shelved)
     seen: set[str] = set()
     if back:
         rows = []
-        for row in store.rows("rejected"):
+        for row in store.rows("rejected", part=flow.part):
             if (row["kind"], row["attempt"]) in back and row["stage"] == "surplus" and row["id"] not in seen:
                 seen.add(row["id"])
                 if (row["kind"], row["attempt"]) not in passing:
                     rows.append(_accepted_row(flow, row))
         if rows:
-            store.write(flow.accepted, f"{epoch}-{run.SETTLED}.parquet", rows, schema)
+            store.write(flow.accepted, f"{epoch}{flow.part}{run.SETTLED}.parquet", rows, schema)
         _rewrite(
             store,
             "rejected",
             LEDGER,
-            epoch,
+            f"{epoch}{flow.part}",
             lambda row: (row["kind"], row["attempt"]) in back and row["stage"] == "surplus",
+            flow.part,
         )
     leaving = set(passing) - accepted
     if leaving:
         rows = []
-        for row in store.rows(flow.accepted):
+        for row in store.rows(flow.accepted, part=flow.part):
             if (row["kind"], row["attempt"]) in leaving:
-                duplicate = (row["kind"], row["attempt"]) in duplicates
+                twin = duplicates.get((row["kind"], row["attempt"]))
                 verdict = Verdict(
-                    stage=("gate" if flow.name == "apis" else "rules") if duplicate else "surplus",
-                    rule="duplicate" if duplicate else "surplus",
-                    evidence="the same as an accepted one" if duplicate else "passed beyond the quota",
+                    stage=("gate" if flow.player == "apis" else "rules") if twin else "surplus",
+                    rule="duplicate" if twin else "surplus",
+                    evidence=twin or "passed beyond the quota",
                 )
                 rows.append(ledger_row(row, [verdict], _record(flow, row), {name: row[name] for name in USAGE_COLUMNS}))
-        store.write("rejected", f"{epoch}-{run.SETTLED}-{flow.name}.parquet", rows, LEDGER)
+        store.write("rejected", f"{epoch}{flow.part}{run.SETTLED}.parquet", rows, LEDGER)
     twice: set[str] = set()
 
     def goes(row: dict[str, Any]) -> bool:
@@ -280,33 +297,36 @@ def settle(flow: Flow, store: RunStore, schema: pa.Schema, epoch: str) -> bool:
         twice.add(row["id"])
         return False
 
-    doubles = _rewrite(store, flow.accepted, schema, epoch, goes)
+    doubles = _rewrite(store, flow.accepted, schema, f"{epoch}{flow.part}", goes, flow.part)
     return bool(back or leaving or doubles)
 
 
 def _rewrite(
-    store: RunStore, folder: str, schema: pa.Schema, epoch: str, goes: Callable[[dict[str, Any]], bool]
+    store: RunStore, folder: str, schema: pa.Schema, prefix: str, goes: Callable[[dict[str, Any]], bool], part: str = ""
 ) -> int:
-    """Write the files of a folder without the rows that go, and count these; files that keep all rows stay as they are."""
+    """Write a folder's files (with `part` in their names) without the rows that go, and count these.
+
+    Files that keep all rows stay as they are; the names of the new ones begin with `prefix`.
+    """
     gone = 0
-    for name in store.files(folder):
+    for name in store.files(folder, part):
         rows = store.table(folder, name).to_pylist()
         kept = [row for row in rows if not goes(row)]
         if len(kept) < len(rows):
             gone += len(rows) - len(kept)
             if kept:
-                store.write(folder, f"{epoch}-kept-{digest(epoch, name)}.parquet", kept, schema)
+                store.write(folder, f"{prefix}kept-{digest(prefix, name)}.parquet", kept, schema)
             store.delete(folder, name)
     return gone
 
 
 def _record(flow: Flow, row: dict[str, Any]) -> str:
-    if flow.name == "dialogs":
+    if flow.player == "dialogs":
         return row_dialog(row).model_dump_json()
     return str(row["record"])
 
 
 def _accepted_row(flow: Flow, row: dict[str, Any]) -> dict[str, Any]:
-    if flow.name == "dialogs":
+    if flow.player == "dialogs":
         return dialog_row(Dialog.model_validate_json(row["record"]), row)
     return api_row(Api.model_validate_json(row["record"]), row)

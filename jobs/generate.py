@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from jobs import flow as flows
-from jobs.evolve import Session, evolve
+from jobs.evolve import evolve
 from jobs.flow import Flow
+from jobs.session import Session
 from toolace_ray import run
 from toolace_ray.corpus.export import export
 from toolace_ray.rows import DIALOG
@@ -31,7 +32,15 @@ def generate(current: Session) -> dict[str, Any]:
     limit = config.generate.max_attempts
     quotas: dict[str, tuple[int, int]] = {kind: (wanted, wanted * limit) for kind, wanted in config.quotas.items()}
     settings = config.generate
-    flow = Flow("dialogs", "drafts/dialogs", "dialogs", quotas, settings.max_tokens, settings.max_cost)
+    flow = Flow(
+        "dialogs",
+        "dialogs",
+        "drafts/dialogs",
+        "dialogs",
+        quotas,
+        max_tokens=settings.max_tokens,
+        max_cost=settings.max_cost,
+    )
     finished = flows.survey(flow, store).done
     status = current.play(flow, "dialogs")
     moved = flows.settle(flow, store, DIALOG, current.epoch)

@@ -17,6 +17,7 @@ from toolace_ray.rows import row_dialog
 from toolace_ray.schema import DIALOG_TYPES, KINDS, Dialog
 from toolace_ray.storage import RunStore
 
+MOST_NAMES = 500
 NAMES = {"system": "system", "user": "USER", "assistant": "ASSISTANT", "tool": "  result"}
 
 
@@ -34,16 +35,20 @@ def _counts(store: RunStore) -> Counter[str]:
 
 def _spent(store: RunStore) -> Counter[str]:
     spent: Counter[str] = Counter()
-    for folder in ("tree/extractions", "apis", "dialogs", "rejected"):
+    for folder in ("tree/extractions", "tree/divisions", "apis", "dialogs", "rejected"):
         for row in store.rows(folder, ["tokens", "prompt_tokens", "cached_tokens", "requests", "cost"]):
             spent.update({name: value or 0 for name, value in row.items()})
     return spent
 
 
 def _reasons(store: RunStore) -> Counter[tuple[str, str, str]]:
-    return Counter(
-        (row["kind"], row["stage"], row["rule"]) for row in store.rows("rejected", ["kind", "stage", "rule"])
-    )
+    rows = store.rows("rejected", ["type", "kind", "stage", "rule"])
+    return Counter((_label(row), row["stage"], row["rule"]) for row in rows)
+
+
+def _label(row: dict[str, Any]) -> str:
+    """What a row of the ledger counts as: dialogs by kind; APIs together, whatever their generation."""
+    return str(row["type"] if row["type"] == "api" else row["kind"])
 
 
 def describe_pool(store: RunStore, _: Any, seconds: float) -> str:
@@ -176,13 +181,23 @@ def show_tree(store: RunStore) -> str:
 
 
 def show_apis(store: RunStore, limit: int) -> str:
-    """Some APIs in full, and the names of all."""
-    pool = sorted(runs.load_pool(store), key=lambda api: (api.lineage.source != "synthesised", api.name))
-    shown = [
-        json.dumps(api.model_dump(exclude={"schema_version"}), indent=1, ensure_ascii=False) for api in pool[:limit]
-    ]
-    names = "\n".join(f"  {api.name:32} {api.lineage.source:12} {' > '.join(api.domain)}" for api in pool)
-    return "\n".join([*shown, f"{len(pool)} APIs:", names])
+    """Some APIs in full, synthesised ones first, and the names of the first of all; the pool streams by."""
+    shown: list[str] = []
+    names: list[str] = []
+    count = 0
+    for wanted in ("api", "imported"):
+        for row in store.rows("apis", ["type", "name", "domain", "record"]):
+            if row["type"] != wanted:
+                continue
+            count += 1
+            if len(shown) < limit:
+                record = {key: value for key, value in json.loads(row["record"]).items() if key != "schema_version"}
+                shown.append(json.dumps(record, indent=1, ensure_ascii=False))
+            if len(names) < MOST_NAMES:
+                origin = "synthesised" if wanted == "api" else wanted
+                names.append(printable(f"  {row['name']:32} {origin:12} {row['domain']}"))
+    more = [f"  ... and {count - len(names):,} more"] if count > len(names) else []
+    return "\n".join([*map(printable, shown), f"{count:,} APIs:", *names, *more])
 
 
 def show_rejected(store: RunStore, kind: str | None, limit: int) -> str:
@@ -191,7 +206,7 @@ def show_rejected(store: RunStore, kind: str | None, limit: int) -> str:
     counts: Counter[tuple[str, str, str]] = Counter()
     for row in store.rows("rejected", ["id", "type", "kind", "stage", "rule", "evidence"]):
         if kind is None or kind in (row["type"], row["kind"]):
-            key = (row["kind"], row["stage"], row["rule"])
+            key = (_label(row), row["stage"], row["rule"])
             counts[key] += 1
             if len(examples.setdefault(key, [])) < limit:
                 examples[key].append(printable(f"{row['id']}: {row['evidence']}"))

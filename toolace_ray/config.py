@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from toolace_ray.errors import UserError
@@ -97,21 +97,69 @@ class PoolConfig(Section):
         return self
 
 
-class SourcesConfig(Section):
-    """What the run reads: globs or folders."""
+ServerName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]  # it names a file of the run
 
-    documents: tuple[str, ...] = content((), "Text and Markdown files (*.txt, *.md): folders or globs.")
-    openapi: tuple[str, ...] = content((), "OpenAPI 3.x documents (*.json, *.yaml) to import as real APIs.")
-    mcp: tuple[str, ...] = content((), "Saved MCP tools/list results (*.json) to import as real APIs.")
-    max_document_chars: int = content(6000, "A document's characters that the model reads.", ge=200)
+
+class McpServerConfig(Section):
+    """A live MCP server whose tools are imported: a command to start (stdio), or a URL (streamable HTTP)."""
+
+    command: tuple[str, ...] = execution((), "Program and arguments of a server that talks over stdin and stdout.")
+    url: str = execution("", "URL of a server that talks over HTTP, such as http://host:8000/mcp.")
+    env: tuple[str, ...] = execution((), "Names of environment variables that the command is given.")
+    token_env: str = execution("", "Name of the environment variable with the bearer token for `url`.")
+    timeout: float = execution(60.0, "Seconds that starting the server and listing its tools may take.", gt=0)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> McpServerConfig:
+        if bool(self.command) == bool(self.url):
+            raise ValueError("give either command or url")
+        if self.url and not self.url.startswith(("http://", "https://")):
+            raise ValueError("url must begin with http:// or https://")
+        return self
+
+
+class SourcesConfig(Section):
+    """What the run reads: globs or folders. A run grows when more is there at its next start; what it read stays."""
+
+    documents: tuple[str, ...] = execution(
+        (),
+        "Folders or globs of documents: text (*.txt, *.md, *.rst), *.html, *.pdf, and tables with a text column "
+        "(*.jsonl, *.parquet).",
+    )
+    openapi: tuple[str, ...] = execution(
+        (), "OpenAPI 3.x or Swagger 2 documents (*.json, *.yaml) to import as real APIs."
+    )
+    mcp: tuple[str, ...] = execution((), "Saved MCP tools/list results (*.json) to import as real APIs.")
+    mcp_servers: dict[ServerName, McpServerConfig] = Field(
+        {}, description="Live MCP servers by name; a server is asked once and its list kept in the run."
+    )
+    text_column: str = content("text", "Column of the text in JSONL and Parquet files.")
+    chunk_chars: int = content(
+        6000, "Longer documents are cut by their structure into pieces of this many characters.", ge=200
+    )
+    max_file_mb: int = execution(64, "Larger files are not read (tables are: they are read row by row).", ge=1)
 
 
 class EvolveConfig(Section):
     """TSS: from documents to the API pool."""
 
     apis: int = execution(16, "APIs to synthesise beside the imported ones; 0 imports only.", ge=0)
-    max_attempts: int = execution(0, "Attempts at most; 0 means three for each API.", ge=0)
-    samples: int = content(2, "Candidate definitions a request; the first that passes the gate is kept.", ge=1)
+    generation_size: int = content(
+        1000, "APIs of one generation; the next one's examples and indicators come from what was made before.", ge=1
+    )
+    max_attempts: int = execution(3, "Attempts at most, as a multiple of the APIs wanted.", ge=1)
+    depth: int = content(
+        4,
+        "Levels of the tree: domain, topic, functionality, and the levels that functionalities are divided into.",
+        ge=3,
+    )
+    leaves: int = content(100_000, "Functionalities of the tree after which none is divided any more.", ge=1)
+    max_level: int = content(3, "Functionalities of one API at most (its diversity level).", ge=1, le=4)
+    max_indicators: int = content(3, "Diversity indicators applied to one API at most.", ge=0, le=10)
+    near_duplicate: float = content(
+        0.8, "Similarity (Jaccard, of words and fields) from which two APIs are the same one.", gt=0, le=1
+    )
+    samples: int = content(2, "Candidates a request; the first that passes the checks is kept.", ge=1)
     temperature: float = content(0.8, "Sampling temperature of the writer.", ge=0)
 
 
@@ -243,6 +291,11 @@ def _is_execution(info: FieldInfo) -> bool:
     return isinstance(extra, dict) and bool(extra.get("execution"))
 
 
+def _is_sections(info: FieldInfo) -> bool:
+    entry = get_args(info.annotation)[1] if get_origin(info.annotation) is dict else None
+    return isinstance(entry, type) and issubclass(entry, Section)
+
+
 def _flatten(section: BaseModel, prefix: str = "", inherited: bool = False) -> list[tuple[str, Any, bool]]:
     rows: list[tuple[str, Any, bool]] = []
     for name, info in type(section).model_fields.items():
@@ -250,6 +303,8 @@ def _flatten(section: BaseModel, prefix: str = "", inherited: bool = False) -> l
         is_execution = inherited or _is_execution(info)
         if isinstance(value, BaseModel):
             rows += _flatten(value, f"{key}.", is_execution)
+        elif value == {} and _is_sections(info):
+            continue
         elif isinstance(value, dict) and value and all(isinstance(item, BaseModel) for item in value.values()):
             for entry in sorted(value):
                 rows += _flatten(value[entry], f"{key}.{entry}.", is_execution)
@@ -348,8 +403,9 @@ def document() -> str:
         for name, info in model.model_fields.items():
             annotation, key = info.annotation, f"{prefix}{name}"
             nested = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
-            if get_origin(annotation) is dict and get_args(annotation)[1] is PoolConfig:
-                nested, key = PoolConfig, f"{key}.<name>"
+            entry = get_args(annotation)[1] if get_origin(annotation) is dict else None
+            if isinstance(entry, type) and issubclass(entry, Section):
+                nested, key = entry, f"{key}.<name>"
             if nested is not None:
                 below.append((nested, f"{key}.", inherited or _is_execution(info)))
                 continue

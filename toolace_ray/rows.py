@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from toolace_ray.engines.roles import Usage
 from toolace_ray.schema import Api, Dialog, Verdict, digest
+from toolace_ray.tss.novelty import api_key
 
 _USAGE = [
     ("requests", pa.int32()),
@@ -63,7 +64,7 @@ DIALOG = pa.schema(
 """An accepted dialog."""
 
 API = pa.schema([*_TASK, ("name", pa.string()), ("domain", pa.string()), ("record", pa.string()), *_USAGE])
-"""An API of the pool; `id` is the task's; `key` is equal for APIs of one domain that share a name."""
+"""An API of the pool; `id` is the task's; `key` tells what it repeats (toolace_ray/tss/novelty.py)."""
 
 NODE = pa.schema(
     [
@@ -71,10 +72,48 @@ NODE = pa.schema(
         ("parent", pa.string()),
         ("kind", pa.string()),
         ("name", pa.string()),
+        ("gloss", pa.string()),
+        ("documents", pa.list_(pa.string())),
+        ("apis", pa.list_(pa.string())),
+    ]
+)
+"""A node of the context tree."""
+
+DOCUMENT = pa.schema(
+    [("attempt", pa.int64()), ("id", pa.string()), ("path", pa.string()), ("part", pa.int32()), ("text", pa.string())]
+)
+"""A document as the model reads it; `attempt` numbers the documents of a run in the order in which they were met."""
+
+FILE = pa.schema([("path", pa.string()), ("size", pa.int64()), ("modified", pa.int64())])
+"""A source file that was read: its size in bytes and its modification time in nanoseconds."""
+
+FRONTIER = pa.schema([("attempt", pa.int64()), ("node", pa.string()), ("record", pa.string())])
+"""A functionality that the model was asked to divide."""
+
+DESIGN = pa.schema(
+    [
+        ("attempt", pa.int64()),
+        ("domain", pa.list_(pa.string())),
+        ("nodes", pa.list_(pa.string())),
+        ("added", pa.string()),
+        ("indicators", pa.list_(pa.string())),
+        ("steps", pa.int32()),
+        ("example", pa.int32()),
+        ("taken", pa.list_(pa.string())),
+    ]
+)
+"""An attempt at an API; `example` is a row of the generation's snapshot."""
+
+ELITE = pa.schema(
+    [
+        ("domain", pa.string()),
+        ("bin", pa.int32()),
+        ("quality", pa.float64()),
+        ("id", pa.string()),
         ("record", pa.string()),
     ]
 )
-DOCUMENT = pa.schema([("attempt", pa.int64()), ("id", pa.string()), ("path", pa.string()), ("text", pa.string())])
+"""An example of the buffer, as a generation sees it."""
 
 
 def usage_columns(usage: Usage, seconds: float) -> dict[str, Any]:
@@ -93,11 +132,6 @@ def dialog_key(dialog: Dialog) -> str:
     """Equal for dialogs in which the same is said and called."""
     said = [message.content.lower() for message in dialog.messages if message.role in ("user", "assistant")]
     return digest(*said, *(call.key() for message in dialog.messages for call in message.tool_calls))
-
-
-def api_key(api: Api) -> str:
-    """Equal for APIs of one domain that share a name."""
-    return digest(api.domain[0].lower() if api.domain else "", api.name.lower())
 
 
 def ledger_row(
@@ -173,7 +207,7 @@ def api_row(api: Api, draft: dict[str, Any]) -> dict[str, Any]:
     """An API's row; `draft` gives the task and its usage."""
     return {
         **{name: draft.get(name) for name, _ in _TASK},
-        "key": api_key(api),
+        "key": draft.get("key") or api_key(api),
         "name": api.name,
         "domain": " > ".join(api.domain),
         "record": api.model_dump_json(),

@@ -7,17 +7,24 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import pyarrow as pa
 import yaml
 
 from toolace_ray.config import Config
 from toolace_ray.errors import UserError
 from toolace_ray.prompts import versions
+from toolace_ray.rows import DOCUMENT, NODE
 from toolace_ray.schema import KINDS, Api, digest
 from toolace_ray.storage import RunStore
-from toolace_ray.tss.sources import Document
-from toolace_ray.tss.speciation import Extraction, Node
+from toolace_ray.tss.novelty import Exact, Novelty
+from toolace_ray.tss.readers import Document
+from toolace_ray.tss.speciation import Division, Extraction, Node, Parts
 
-FOLDERS = ("tree", "tree/extractions", "apis", "drafts/apis", "drafts/dialogs", "dialogs", "rejected", "corpus")
+FOLDERS = (
+    "sources/files", "sources/documents", "sources/mcp",
+    "tree", "tree/extractions", "tree/frontiers", "tree/divisions",
+    "apis", "evolution", "drafts/apis", "drafts/dialogs", "dialogs", "rejected", "corpus", "report",
+)  # fmt: skip
 SETTLED = "settled"  # suffix of files that settling wrote
 STAGES: dict[str, tuple[str, ...]] = {
     "evolve": ("run.", "pools.", "roles", "sources.", "evolve."),
@@ -42,76 +49,126 @@ def load_pool(store: RunStore) -> list[Api]:
     return [Api.model_validate_json(record) for record in found.values()]
 
 
-def load_documents(store: RunStore) -> list[Document]:
-    """The documents of the run in their frozen order."""
-    if not store.exists("tree", "documents.parquet"):
-        return []
-    rows = store.table("tree", "documents.parquet").to_pylist()
-    return [
-        Document(id=row["id"], path=row["path"], text=row["text"]) for row in sorted(rows, key=lambda r: r["attempt"])
-    ]
+class Documents:
+    """The documents of a run in the order in which they were met, as Arrow tables: texts become objects when asked for."""
+
+    def __init__(self, store: RunStore) -> None:
+        names = store.files("sources/documents")
+        tables = [store.table("sources/documents", name) for name in names] or [DOCUMENT.empty_table()]
+        self._table = pa.concat_tables(tables).sort_by("attempt")
+        ids = self._table["id"].to_pylist()
+        self._rows = {document: index for index, document in enumerate(ids)}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __contains__(self, document: object) -> bool:
+        return document in self._rows
+
+    def at(self, attempt: int) -> Document:
+        """The document of an attempt."""
+        row = self._table.slice(attempt, 1).to_pylist()[0]
+        return Document(id=row["id"], path=row["path"], text=row["text"], part=row["part"])
+
+    def text(self, document: str) -> str:
+        """The text of a document by its id; "" for one that is not among them (a spec)."""
+        row = self._rows.get(document)
+        return "" if row is None else str(self._table["text"][row].as_py())
+
+
+def imported(store: RunStore) -> list[Api]:
+    """The imported APIs, in the order in which they were met."""
+    rows = {row["attempt"]: row["record"] for row in store.rows("apis", ["attempt", "record"], "-imported-")}
+    return [Api.model_validate_json(rows[attempt]) for attempt in sorted(rows)]
 
 
 def load_nodes(store: RunStore) -> list[Node]:
     """The context tree; [] before it was grown."""
     if not store.exists("tree", "nodes.parquet"):
         return []
-    return [
-        Node.model_validate_json(row["record"]) for row in store.table("tree", "nodes.parquet", ["record"]).to_pylist()
-    ]
+    return [Node.model_validate(row) for row in store.table("tree", "nodes.parquet").to_pylist()]
+
+
+def save_nodes(store: RunStore, nodes: Iterable[Node]) -> None:
+    """Replace the context tree by one that holds all of its nodes and more."""
+    store.write("tree", "nodes.parquet", [node.model_dump() for node in nodes], NODE)
 
 
 def load_extractions(store: RunStore) -> list[Extraction]:
-    """What was read out of the documents, one record a document."""
-    found = {row["id"]: row["record"] for row in store.rows("tree/extractions", ["id", "record"])}
-    return [Extraction.model_validate_json(record) for record in found.values()]
+    """What was read out of the documents, in their order."""
+    return [Extraction.model_validate_json(record) for record in _in_order(store, "tree/extractions")]
+
+
+def load_divisions(store: RunStore) -> list[Parts]:
+    """What functionalities were divided into, in the order in which they were asked about."""
+    return [Parts.model_validate_json(record) for record in _in_order(store, "tree/divisions")]
+
+
+def load_frontier(store: RunStore) -> dict[int, Division]:
+    """Attempt -> the functionality that it is to divide."""
+    return {row["attempt"]: Division.model_validate_json(row["record"]) for row in store.rows("tree/frontiers")}
+
+
+def _in_order(store: RunStore, folder: str) -> list[str]:
+    found = {row["attempt"]: row["record"] for row in store.rows(folder, ["attempt", "record"])}
+    return [found[attempt] for attempt in sorted(found)]
 
 
 def select(
-    rows: Iterable[tuple[str, int, str]], quotas: dict[str, int]
-) -> tuple[set[tuple[str, int]], set[tuple[str, int]]]:
-    """Which passing attempts are accepted and which are duplicates; all others are surplus.
+    rows: Iterable[tuple[str, int, str]], quotas: dict[str, int], novelty: Novelty | None = None
+) -> tuple[set[tuple[str, int]], dict[tuple[str, int], str]]:
+    """Which passing attempts are accepted and which repeat one that is; all others are surplus.
 
     Args:
         rows: (type, attempt, key) of every passing attempt; an empty key has no duplicates.
         quotas: type -> accepted wanted.
+        novelty: tells duplicates and remembers the accepted; without one, equal keys of a type are.
 
     Returns:
-        Accepted and duplicate (type, attempt) pairs: by type the N lowest-numbered without duplicates.
+        Accepted (type, attempt) pairs, by type the N lowest-numbered without duplicates; and duplicates with what they
+        repeat.
     """
     accepted: set[tuple[str, int]] = set()
-    duplicates: set[tuple[str, int]] = set()
-    seen: dict[str, set[str]] = {}
+    duplicates: dict[tuple[str, int], str] = {}
+    by_kind: dict[str, Novelty] = {}
     counts: dict[str, int] = {}
     for kind, attempt, key in sorted(set(rows)):
-        known = seen.setdefault(kind, set())
-        if key and key in known:
-            duplicates.add((kind, attempt))
+        if counts.get(kind, 0) >= quotas.get(kind, 0):
             continue
-        known.add(key)
-        if counts.get(kind, 0) < quotas.get(kind, 0):
-            counts[kind] = counts.get(kind, 0) + 1
-            accepted.add((kind, attempt))
+        judge = novelty or by_kind.setdefault(kind, Exact())
+        if twin := judge.repeats(key, f"{kind}-{attempt:06d}"):
+            duplicates[kind, attempt] = twin
+            continue
+        counts[kind] = counts.get(kind, 0) + 1
+        accepted.add((kind, attempt))
     return accepted, duplicates
 
 
-def resolved(store: RunStore, accepted: str, kinds: Iterable[str]) -> Iterator[tuple[str, int, str | None]]:
-    """(type, attempt, key or None) of every attempt that has a verdict. Surplus and duplicates passed once."""
+def resolved(
+    store: RunStore, accepted: str, kinds: Iterable[str], flow: str = ""
+) -> Iterator[tuple[str, int, str | None]]:
+    """(type, attempt, key or None) of every attempt that has a verdict. Surplus and duplicates passed once.
+
+    Args:
+        flow: part of the names of the files to read; all files when empty.
+    """
     wanted = set(kinds)
-    for row in store.rows(accepted, ["kind", "attempt", "key"]):
+    for row in store.rows(accepted, ["kind", "attempt", "key"], flow):
         if row["kind"] in wanted:
             yield row["kind"], row["attempt"], row["key"] or ""
-    for row in store.rows("rejected", ["kind", "attempt", "key", "stage", "rule"]):
+    for row in store.rows("rejected", ["kind", "attempt", "key", "stage", "rule"], flow):
         if row["kind"] in wanted:
             passed = row["stage"] == "surplus"
             yield row["kind"], row["attempt"], (row["key"] or "") if passed else None
 
 
-def drafted(store: RunStore, folder: str, kinds: Iterable[str]) -> dict[str, list[tuple[str, int, str]]]:
+def drafted(
+    store: RunStore, folder: str, kinds: Iterable[str], flow: str = ""
+) -> dict[str, list[tuple[str, int, str]]]:
     """Shard name -> (type, attempt, id) of its drafts."""
     wanted = set(kinds)
     found = {}
-    for name in store.files(folder):
+    for name in store.files(folder, flow):
         rows = store.table(folder, name, ["id", "kind", "attempt"]).to_pylist()
         found[name] = [(row["kind"], row["attempt"], row["id"]) for row in rows if row["kind"] in wanted]
     return found

@@ -57,7 +57,7 @@ def check_json(value: Any, depth: int = 0) -> Any:
         for item in value:
             check_json(item, depth + 1)
     elif isinstance(value, str):
-        if any("\ud800" <= character <= "\udfff" for character in value):
+        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
             raise ValueError("a string holds a lone surrogate")
     elif isinstance(value, float):
         if not math.isfinite(value):
@@ -89,10 +89,16 @@ class ApiError(Record):
 
 
 class Lineage(Record):
-    """Where an API comes from: parent API, indicators applied, source documents (ids)."""
+    """Where an API comes from.
+
+    `parent` is the id of the example that its writer was shown; `indicators` were applied in this order; `dropped` are
+    those that were tried and failed, with their reasons; `documents` are ids.
+    """
 
     parent: str | None = None
+    generation: int = 0
     indicators: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
     documents: tuple[str, ...] = ()
     source: Literal["synthesised", "openapi", "mcp"] = "synthesised"
 

@@ -74,14 +74,15 @@ class RunStore:
             with self._explained(self.path(folder)):
                 self._fs.create_dir(self.path(folder), recursive=True)
 
-    def files(self, folder: str, suffix: str = ".parquet") -> list[str]:
-        """Names of the finished files directly in a folder, sorted; [] when there is none."""
+    def files(self, folder: str, part: str = "") -> list[str]:
+        """Names of the finished Parquet files directly in a folder, with `part` in their names, sorted."""
         selector = pafs.FileSelector(self.path(folder), allow_not_found=True)
         return sorted(
             info.base_name
             for info in self._fs.get_file_info(selector)
             if info.type == pafs.FileType.File
-            and info.base_name.endswith(suffix)
+            and info.base_name.endswith(".parquet")
+            and part in info.base_name
             and not info.base_name.startswith(".")
         )
 
@@ -105,6 +106,16 @@ class RunStore:
         """Write rows as one Parquet file; it appears whole or not at all. Raises UserError on a full disk."""
         table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows), schema=schema)
         self._commit(folder, name, lambda sink: pq.write_table(table, sink, compression="zstd"))
+
+    def write_tables(self, folder: str, name: str, tables: Iterator[pa.Table], schema: pa.Schema) -> None:
+        """Write tables as they come as one Parquet file; it appears whole or not at all. Raises UserError on a full disk."""
+
+        def put(sink: Any) -> None:
+            with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+                for table in tables:
+                    writer.write_table(table)
+
+        self._commit(folder, name, put)
 
     def write_bytes(self, folder: str, name: str, data: bytes) -> None:
         """Write a file; it appears whole or not at all. Raises UserError on a full disk."""
@@ -150,9 +161,9 @@ class RunStore:
         """One Parquet file."""
         return pq.read_table(self.path(folder, name), columns=columns, filesystem=self._fs, partitioning=None)
 
-    def rows(self, folder: str, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
-        """The rows of all files of a folder, one after another; memory does not grow with their number."""
-        for name in self.files(folder):
+    def rows(self, folder: str, columns: list[str] | None = None, part: str = "") -> Iterator[dict[str, Any]]:
+        """The rows of a folder's files, or of those with `part` in their names; memory does not grow with their number."""
+        for name in self.files(folder, part):
             with self._fs.open_input_file(self.path(folder, name)) as file:
                 for batch in pq.ParquetFile(file).iter_batches(BATCH_ROWS, columns=columns):
                     yield from batch.to_pylist()

@@ -56,8 +56,8 @@ def no_folder(tmp_path):
 CASES = {
     "missing source": (lambda p: {"sources": {"documents": [str(p / "none")]}}, "sources.documents"),
     "no source": (lambda p: {"sources": {}}, "sources: nothing to read"),
-    "empty folder": (empty_documents, "this folder holds no file ending in .txt, .md"),
-    "not OpenAPI": (no_openapi, "not an OpenAPI 3.x document"),
+    "empty folder": (empty_documents, "this folder holds no file ending in .txt, .text, .rst, .md"),
+    "not OpenAPI": (no_openapi, "not an OpenAPI 3.x or Swagger 2 document"),
     "model without weights": (model_without_weights, "holds no weights"),
     "model that is nowhere": (lambda p: {"pools": {"small": {"model": "no-such"}}}, "neither a folder nor a name of the registry"),
     "key not set": (

@@ -27,7 +27,7 @@ def accepted(attempt, kind="single"):
 
 
 def flow(wanted):
-    return Flow("dialogs", "drafts/dialogs", "dialogs", {"single": (wanted, 1000)})
+    return Flow("dialogs", "dialogs", "drafts/dialogs", "dialogs", {"single": (wanted, 1000)})
 
 
 def held(store, folder="dialogs"):
@@ -43,7 +43,7 @@ def store(tmp_path):
 
 def test_quotas_may_shrink_and_grow_any_number_of_times(store):
     for part in range(3):
-        store.write("dialogs", f"{part}.parquet", [accepted(10 * part + i) for i in range(10)], DIALOG)
+        store.write("dialogs", f"e-dialogs-{part}.parquet", [accepted(10 * part + i) for i in range(10)], DIALOG)
     for epoch, wanted in enumerate([*range(29, 5, -1), 30, 0, 17, 30]):
         settle(flow(wanted), store, DIALOG, f"e{epoch}")
         assert held(store) == list(range(wanted))
@@ -52,10 +52,10 @@ def test_quotas_may_shrink_and_grow_any_number_of_times(store):
 
 
 def test_settling_that_was_cut_off_is_mended(store):
-    store.write("dialogs", "a.parquet", [accepted(i) for i in range(5)], DIALOG)
+    store.write("dialogs", "e-dialogs-a.parquet", [accepted(i) for i in range(5)], DIALOG)
     settle(flow(3), store, DIALOG, "e1")
     # Killed after the new place was written and before the old one was left: rows stand twice.
-    store.write("dialogs", "again.parquet", [accepted(i) for i in (0, 1, 3, 4)], DIALOG)
+    store.write("dialogs", "e-dialogs-again.parquet", [accepted(i) for i in (0, 1, 3, 4)], DIALOG)
     settle(flow(3), store, DIALOG, "e2")
     assert held(store) == [0, 1, 2]
     settle(flow(5), store, DIALOG, "e3")
@@ -63,17 +63,17 @@ def test_settling_that_was_cut_off_is_mended(store):
 
 
 def test_what_is_on_disk_is_not_played_again(store):
-    store.write("dialogs", "a.parquet", [accepted(i) for i in (0, 2)], DIALOG)
+    store.write("dialogs", "e-dialogs-a.parquet", [accepted(i) for i in (0, 2)], DIALOG)
     verdict = Verdict(stage="rules", rule="x")
     base = {"id": "single-1", "type": "single", "kind": "single", "attempt": 1, "key": None}
-    store.write("rejected", "a.parquet", [ledger_row(base, [verdict], None, SPENT)], LEDGER)
+    store.write("rejected", "e-dialogs-a.parquet", [ledger_row(base, [verdict], None, SPENT)], LEDGER)
     drafts = [
         {"id": f"single-{i}", "type": "single", "kind": "single", "attempt": i, "key": "", "record": "{}", **SPENT}
         for i in (1, 3)
     ]
-    store.write("drafts/dialogs", "a.parquet", drafts, DRAFT)
+    store.write("drafts/dialogs", "e-dialogs-a.parquet", drafts, DRAFT)
     planner = survey(flow(8), store)
-    assert planner.shards == [("a.parquet", ["single-3"])]
+    assert planner.shards == [("e-dialogs-a.parquet", ["single-3"])]
     assert planner.lease("w", 2) == [("single", 4), ("single", 5)]
 
 

@@ -148,4 +148,4 @@ def test_select_takes_the_lowest_and_sorts_out_duplicates():
     rows = [("a", 3, "z"), ("a", 0, "x"), ("a", 1, "x"), ("a", 2, "y"), ("b", 0, ""), ("b", 1, "")]
     accepted, duplicates = select(rows, {"a": 2, "b": 2})
     assert accepted == {("a", 0), ("a", 2), ("b", 0), ("b", 1)}
-    assert duplicates == {("a", 1)}
+    assert duplicates == {("a", 1): "the same as a-000000"}

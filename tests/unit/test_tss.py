@@ -1,5 +1,4 @@
 import asyncio
-import itertools
 import json
 
 import pytest
@@ -9,11 +8,24 @@ from hypothesis import strategies as st
 from tests.samples import WEATHER, ScriptedEngine
 from toolace_ray.config import Config
 from toolace_ray.engines.roles import Engines
-from toolace_ray.schema import Verdict
 from toolace_ray.tss import gate
-from toolace_ray.tss.evolution import build, define, excerpt, plan
-from toolace_ray.tss.sources import Document
-from toolace_ray.tss.speciation import MAX_GLOSS, Extraction, Functionality, grow, paths, speciate
+from toolace_ray.tss.adaptation import Design, Subtree
+from toolace_ray.tss.evolution import Writing, build, define, evolve, excerpt, outline
+from toolace_ray.tss.readers import Document
+from toolace_ray.tss.speciation import (
+    MAX_GLOSS,
+    Division,
+    Extraction,
+    Functionality,
+    Node,
+    Parts,
+    canonical,
+    divide,
+    grow,
+    paths,
+    speciate,
+    to_divide,
+)
 
 DOCUMENT = Document(id="d1", path="a.md", text="A manual.")
 
@@ -60,37 +72,110 @@ def extraction(document, domain, topic, *names):
 
 EXTRACTIONS = [
     extraction("d1", "Travel", "Train tickets", "find train", "book seats"),
-    extraction("d2", "Travels", "Train ticket", "find train", "cancel seats"),
+    extraction("d2", "Travels", "Train ticket", "find trains", "cancel seats"),
     extraction("d3", "Food", "Recipes", "find recipe"),
     extraction("d4", "Poems", "Roses"),
 ]
 
 
-@given(st.permutations(EXTRACTIONS))
-def test_the_tree_merges_near_duplicates_whatever_the_order(order):
-    nodes = grow(order, [WEATHER])
-    assert nodes == grow(EXTRACTIONS, [WEATHER])
-    names = sorted(" > ".join(path) for path in paths(nodes).values())
-    assert names == [
+def names(nodes):
+    return sorted(" > ".join(path) for path in paths(nodes).values())
+
+
+def tree(*more):
+    return grow([], [*EXTRACTIONS, *more], [], [])
+
+
+def test_the_tree_merges_near_duplicates():
+    nodes = grow([], EXTRACTIONS, [], [WEATHER])
+    assert names(nodes) == [
         "Food", "Food > Recipes", "Food > Recipes > find recipe", "Travel", "Travel > Train tickets",
         "Travel > Train tickets > book seats", "Travel > Train tickets > cancel seats",
         "Travel > Train tickets > find train", "Weather", "Weather > get forecast",
     ]  # fmt: skip
     assert next(node.documents for node in nodes if node.name == "find train") == ("d1", "d2")
+    assert next(node.documents for node in nodes if node.name == "Travel") == ("d1", "d2")
 
 
-def test_planned_functionality_sets_are_unique_and_seeded():
-    nodes = grow(EXTRACTIONS, [WEATHER])
-    sets = [frozenset(node.id for node in subtree.nodes) for subtree in plan(nodes, 1)]
-    assert len(sets) == len(set(sets)) == 4 + 3 + 1
-    assert sets == [frozenset(node.id for node in subtree.nodes) for subtree in plan(nodes, 1)]
-    assert all(not node.apis for subtree in plan(nodes, 1) for node in subtree.nodes)
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [("Cinema bookings", "the cinema booking service", True), ("Finance", "Finances", True), ("Gas", "Gases", False),
+     ("News", "New", True), ("Management", "management", True), ("Film", "Firm", False)],
+)  # fmt: skip
+def test_names_are_compared_without_what_says_nothing(one, other, same):
+    assert (canonical(one) == canonical(other)) is same
+
+
+@given(st.integers(0, 4), st.permutations(range(4)))
+def test_a_tree_that_grows_keeps_every_node(cut, order):
+    shuffled = [EXTRACTIONS[i] for i in order]
+    before = grow([], shuffled[:cut], [], [WEATHER])
+    after = grow(before, shuffled, [], [WEATHER])
+    known = {node.id: node for node in after}
+    for node in before:
+        assert (known[node.id].name, known[node.id].parent) == (node.name, node.parent)
+        assert set(node.documents) <= set(known[node.id].documents)
+    assert grow(after, shuffled, [], [WEATHER]) == after
+    functionalities = {path[-1] for path in paths(after).values()}
+    assert {"find recipe", "book seats", "cancel seats"} <= functionalities
+
+
+def test_functionalities_are_divided_until_the_depth_or_the_leaves_are_reached():
+    nodes = grow([], EXTRACTIONS, [], [WEATHER])
+    todo = to_divide(nodes, set(), 4, 100)
+    assert [item.path[-1] for item in todo] == ["find train", "book seats", "cancel seats", "find recipe"]
+    assert todo[1].siblings == ("find train", "cancel seats")
+    assert to_divide(nodes, set(), 3, 100) == []
+    assert len(to_divide(nodes, set(), 4, 7)) == 2  # five leaves are there: each division adds one at least
+    parts = Parts(
+        node=todo[0].node,
+        parts=(
+            Functionality(name="find night train", gloss="by night"),
+            Functionality(name="find fast train", gloss="fast"),
+        ),
+    )
+    grown = grow(nodes, EXTRACTIONS, [parts], [WEATHER])
+    assert {"Travel > Train tickets > find train > find night train", "Travel > Train tickets > find train"} <= set(
+        names(grown)
+    )
+    asked = {item.node for item in todo}
+    assert to_divide(grown, asked, 4, 100) == []
+    assert [item.path[-1] for item in to_divide(grown, asked, 5, 100)] == ["find night train", "find fast train"]
+    assert next(node.documents for node in grown if node.name == "find night train") == ("d1", "d2")
+
+
+WORK = Division(node="n", path=("Travel", "Trains", "find train"), gloss="finds a train", siblings=("book seats",))
+
+
+@pytest.mark.parametrize(
+    ("parts", "kept"),
+    [
+        (["find night train", "find fast train"], ["find night train", "find fast train"]),
+        (["find night train"], []),
+        (["find trains", "book seat", "Travel", "find night train"], []),
+        (["find night train", "find night trains", "find fast train"], ["find night train", "find fast train"]),
+        ([], []),
+    ],
+)
+def test_what_repeats_its_parent_or_a_sibling_is_no_part(parts, kept):
+    answer = json.dumps({"parts": [{"name": name, "gloss": "does it"} for name in parts]})
+    made = asyncio.run(divide(WORK, 1, engines([answer])))
+    assert [part.name for part in made.parts] == kept
+
+
+def design(*nodes, **more):
+    return Design(
+        Subtree(("Travel", "Train tickets"), tuple(node.id for node in nodes)), **{"indicators": (), "steps": 0, **more}
+    )
+
+
+def functionality(name):
+    return next(node for node in tree() if node.name == name)
 
 
 def test_the_excerpt_is_about_the_functionality():
-    subtree = next(s for s in plan(grow(EXTRACTIONS, []), 1) if s.nodes[0].name == "cancel seats")
     text = "# Trains\n\nFind a train by city.\n\nCancel your seats with the booking code.\n\n" + "Other matters. " * 100
-    assert excerpt(text, subtree) == "Cancel your seats with the booking code."
+    assert excerpt(text, [functionality("cancel seats")]) == "Cancel your seats with the booking code."
 
 
 GOOD = {
@@ -129,21 +214,51 @@ GOOD = {
 
 
 def test_a_definition_becomes_an_api_that_passes_the_gate():
-    subtree = next(iter(plan(grow(EXTRACTIONS, []), 1)))
-    api = build(GOOD, subtree, ("d1",))
+    node = functionality("cancel seats")
+    api = build(GOOD, design(node), [node], ("d1",))
     assert gate.check(api) == []
     assert api.required == ("booking", "seats")
     assert api.properties["reason"]["enum"] == ["ill", "late"]
     assert api.example_arguments == {"booking": "BK-1", "reason": "ill", "seats": 2}
     assert (api.properties["seats"]["minimum"], api.properties["seats"]["maximum"]) == (1, 9)
     assert api.lineage.documents == ("d1",)
+    assert api.functionalities == (node.id,)
+    assert '- booking (string, required): Booking code. Example: "BK-1"' in outline(api)
 
 
-def test_the_first_candidate_that_passes_is_kept_else_the_reason():
-    subtree = next(iter(plan(grow(EXTRACTIONS, []), 1)))
+def test_the_first_candidate_that_passes_is_kept_else_the_last_with_its_reason():
+    node = functionality("cancel seats")
     bad = {**GOOD, "description": "x"}
-    made = asyncio.run(define(subtree, {"d1": "T"}, 1, 2, 0.5, engines([[json.dumps(bad), json.dumps(GOOD)]])))
-    assert made.name == "cancel_seats"
-    failed = asyncio.run(define(subtree, {}, 1, 2, 0.5, engines([[json.dumps(bad), "no json"]])))
-    assert isinstance(failed, Verdict)
-    assert list(itertools.islice(plan([], 1), 3)) == []
+
+    def defined(*answers):
+        asked = engines([list(answers)])
+        return asyncio.run(define(design(node), [node], {"d1": "T"}.get, None, 1, Writing(2, 0.5), asked))
+
+    assert defined(json.dumps(bad), json.dumps(GOOD)).api.name == "cancel_seats"
+    failed = defined("no json", json.dumps(bad))
+    assert (failed.api, failed.verdict.rule, failed.failed.name) == (None, "description", "cancel_seats")
+    assert defined("no json", "{}").failed is None
+
+
+def test_lineage_tells_the_example_and_what_was_applied():
+    node = functionality("cancel seats")
+    more = {"name": "fee", "description": "Fee that is kept", "type": "number", "example": 3.5}
+    asked = engines([json.dumps(GOOD), json.dumps(more), "{}", "{}"])
+    plan = design(node, indicators=("return_field_added", "type_to_object"), steps=2)
+    example = build(GOOD, design(node), [node], ()).model_copy(update={"domain": ("Weather",)})
+    api = asyncio.run(evolve(plan, [node], lambda _: "", example, 1, Writing(1, 0.5), asked)).api
+    assert api.lineage.parent == example.id
+    assert api.lineage.indicators[0] == "return_field_added"
+    assert api.lineage.dropped[0].startswith("type_to_object: ")
+    assert "fee" in api.returns["properties"]
+    shown = asked.chosen["writer"][1].requests[0].messages
+    assert "Domain: Weather" in shown[-3]["content"]  # one more example of the writer's form, before the question
+    assert json.loads(shown[-2]["content"]) == {
+        **GOOD,
+        "parameters": [GOOD["parameters"][0], {**GOOD["parameters"][1], "example": "ill"}, GOOD["parameters"][2]],
+    }
+
+
+def test_nodes_are_strict():
+    with pytest.raises(ValueError, match="kind"):
+        Node(id="a", parent=None, kind="leaf", name="x")

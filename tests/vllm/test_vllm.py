@@ -95,3 +95,25 @@ def test_a_model_that_cannot_be_loaded_is_one_sentence(tmp_path, ray_local):
     ):
         pytest.fail("the pool started")
     assert "\n" not in str(error.value)
+
+
+def test_the_document_of_vllms_own_server_is_imported(vllm_server, tmp_path):
+    """A large real OpenAPI document: nothing raises, references are followed, and what is refused has a reason."""
+    from urllib.request import urlopen
+
+    from toolace_ray.schema import Api
+    from toolace_ray.tss import gate, specs
+
+    path = tmp_path / "vllm.openapi.json"
+    with urlopen(f"{vllm_server.removesuffix('/v1')}/openapi.json", timeout=30) as answer:
+        path.write_bytes(answer.read())
+    items = list(specs.import_openapi(str(path)))
+    apis = {item.name: item for item in items if isinstance(item, Api)}
+    assert len(apis) >= 15
+    chat = next(api for name, api in apis.items() if name.startswith("create_chat_completion"))
+    assert chat.side_effects
+    assert chat.properties["temperature"]["type"] == "number"  # "number or null" of the generator
+    assert "$ref" not in chat.model_dump_json()
+    verdicts = {name: gate.check(api) for name, api in apis.items()}
+    assert any(not found for found in verdicts.values())
+    assert all(verdict.evidence for found in verdicts.values() for verdict in found)

@@ -11,6 +11,7 @@ import datetime
 import json
 import random
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from toolace_ray.engines.protocol import (
@@ -23,44 +24,13 @@ from toolace_ray.engines.protocol import (
     ScoreRequest,
     check_spans,
 )
+from toolace_ray.instances import FORMATS, WORDS
 from toolace_ray.limits import DECODER
 from toolace_ray.schema import canonical_json, digest
 
-WORDS = [
-    "amber",
-    "birch",
-    "cedar",
-    "delta",
-    "ember",
-    "fjord",
-    "grove",
-    "harbor",
-    "island",
-    "juniper",
-    "kelp",
-    "lagoon",
-    "maple",
-    "north",
-    "orchid",
-    "prairie",
-    "quartz",
-    "river",
-    "summit",
-    "tundra",
-    "upland",
-    "valley",
-    "willow",
-    "yarrow",
-    "zenith",
-    "breeze",
-    "canyon",
-    "dune",
-    "echo",
-    "forest",
-    "glacier",
-    "meadow",
-]
 CHARS_PER_TOKEN = 4
+DESCRIPTIVE = 8  # a string of this least length is a description: it begins with a word of what it is about
+TOPIC = 300  # first characters of a prompt's last message: what it is about
 
 
 class SimulatedEngine:
@@ -100,7 +70,8 @@ class SimulatedEngine:
         for index in range(request.n):
             rng = random.Random(f"{seed}{index}")
             if request.json_schema is not None:
-                text = json.dumps(instance(request.json_schema, rng, self._first_choice), ensure_ascii=False)
+                words = re.findall(r"[a-z]{4,}", request.messages[-1]["content"][:TOPIC].lower())
+                text = json.dumps(instance(request.json_schema, rng, self._first_choice, words), ensure_ascii=False)
             else:
                 text = sentence(request.messages[-1]["content"], rng, self._slip)
             tokens = max(1, len(text) // CHARS_PER_TOKEN)
@@ -166,10 +137,13 @@ def _leaves(value: Any, name: str = "it") -> list[str]:
     return [] if value is None else [str(value)]
 
 
-def instance(schema: Any, rng: random.Random, first_choice: float = 0.5, depth: int = 0) -> Any:
+def instance(
+    schema: Any, rng: random.Random, first_choice: float = 0.5, words: Sequence[str] = (), depth: int = 0
+) -> Any:
     """A random value that is valid under a schema of the common keywords (no $ref or conditionals).
 
-    A pattern is answered by an identifier such as amber_birch_12, which suits the patterns that our own schemas use.
+    A pattern is answered by an identifier such as amber_birch_12, which suits the patterns that our own schemas use; its
+    first word is one of `words` where there are any.
     """
     if not isinstance(schema, dict) or depth > 16:
         return None
@@ -179,21 +153,21 @@ def instance(schema: Any, rng: random.Random, first_choice: float = 0.5, depth: 
         return schema["enum"][0] if rng.random() < first_choice else rng.choice(schema["enum"])
     for key in ("anyOf", "oneOf"):
         if schema.get(key):
-            return instance(rng.choice(schema[key]), rng, first_choice, depth + 1)
+            return instance(rng.choice(schema[key]), rng, first_choice, words, depth + 1)
     kind = schema.get("type", "object" if "properties" in schema else "string")
     if isinstance(kind, list):
         kind = next((item for item in kind if item != "null"), "null")
     if kind == "object":
         required = set(schema.get("required", ()))
         return {
-            name: instance(below, rng, first_choice, depth + 1)
+            name: instance(below, rng, first_choice, words, depth + 1)
             for name, below in (schema.get("properties") or {}).items()
             if name in required or rng.random() < 0.5
         }
     if kind == "array":
         low = schema.get("minItems", 1)
         count = rng.randint(low, max(low, min(schema.get("maxItems", low + 2), low + 2)))
-        return [instance(schema.get("items", {}), rng, first_choice, depth + 1) for _ in range(count)]
+        return [instance(schema.get("items", {}), rng, first_choice, words, depth + 1) for _ in range(count)]
     if kind in ("integer", "number"):
         low = schema.get("minimum", schema.get("exclusiveMinimum", 0) + (1 if "exclusiveMinimum" in schema else 0))
         high = schema.get("maximum", low + 100)
@@ -202,10 +176,10 @@ def instance(schema: Any, rng: random.Random, first_choice: float = 0.5, depth: 
         return round(min(max(rng.uniform(low, high), low), high), 1) if high - low >= 1 else low
     if kind == "boolean":
         return rng.random() < first_choice
-    return None if kind == "null" else _string(schema, rng)
+    return None if kind == "null" else _string(schema, rng, words)
 
 
-def _string(schema: dict[str, Any], rng: random.Random) -> str:
+def _string(schema: dict[str, Any], rng: random.Random, words: Sequence[str]) -> str:
     match schema.get("format"):
         case "date":
             return str(datetime.date(2026, 1, 1) + datetime.timedelta(days=rng.randrange(700)))
@@ -213,14 +187,13 @@ def _string(schema: dict[str, Any], rng: random.Random) -> str:
             return f"{rng.randrange(24):02d}:{rng.randrange(60):02d}:00Z"
         case "date-time":
             return f"{datetime.date(2026, 1, 1) + datetime.timedelta(days=rng.randrange(700))}T{rng.randrange(24):02d}:00:00Z"
-        case "email":
-            return f"{rng.choice(WORDS)}.{rng.choice(WORDS)}@mail.example"
-        case "uri":
-            return f"https://{rng.choice(WORDS)}.example/{rng.choice(WORDS)}"
+        case form if form in FORMATS:
+            return FORMATS[form](rng)
     low, high = schema.get("minLength", 1), schema.get("maxLength", 40)
     if "pattern" in schema:
-        return f"{rng.choice(WORDS)}_{rng.choice(WORDS)}_{rng.randrange(1000)}"
-    text = f"{rng.choice(WORDS)} {rng.choice(WORDS)} {rng.choice(WORDS)}"  # no digits: numbers are facts
+        return f"{rng.choice(words or WORDS)[:16]}_{rng.choice(WORDS)}_{rng.randrange(1000)}"
+    first = rng.choice(words if words and low >= DESCRIPTIVE else WORDS)
+    text = f"{first} {rng.choice(WORDS)} {rng.choice(WORDS)}"  # no digits: numbers are facts
     if len(text) > high:
         text = text[:high].strip() or "a"
     return text + "x" * max(0, low - len(text))

@@ -18,6 +18,7 @@ import jinja2
 
 from toolace_ray.schema import digest
 
+LEAK = 6  # words in a row that nobody writes twice by chance
 _HEADER = re.compile(r"^### (system|user|assistant)\n", re.MULTILINE)
 _ENVIRONMENT = jinja2.Environment(
     undefined=jinja2.StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
@@ -32,10 +33,20 @@ class Prompt:
     name: str
     version: str
     messages: tuple[tuple[str, jinja2.Template], ...]
+    said: frozenset[str] = frozenset()
+
+    def shares(self, text: str) -> str | None:
+        """The first LEAK words in a row that a text shares with the answers this prompt shows as examples; else None."""
+        return next((found for found in _runs(text) if found in self.said), None)
 
     def render(self, **values: Any) -> list[dict[str, str]]:
         """The chat messages; raises jinja2.UndefinedError for a value that is not given."""
         return [{"role": role, "content": template.render(values).strip()} for role, template in self.messages]
+
+
+def _runs(text: str) -> list[str]:
+    words = re.findall(r"[^\W_]+", text.lower())
+    return [" ".join(words[at : at + LEAK]) for at in range(len(words) - LEAK + 1)]
 
 
 @cache
@@ -44,7 +55,9 @@ def prompt(name: str) -> Prompt:
     source = Path(__file__).with_name(f"{name}.jinja").read_text(encoding="utf-8")
     parts = _HEADER.split(source)[1:]
     messages = tuple((role, _ENVIRONMENT.from_string(text)) for role, text in zip(parts[::2], parts[1::2], strict=True))
-    return Prompt(name, digest(source, length=12), messages)
+    answers = [text for role, text in zip(parts[::2], parts[1::2], strict=True) if role == "assistant"]
+    said = frozenset(found for text in answers for found in _runs(text))
+    return Prompt(name, digest(source, length=12), messages, said)
 
 
 @cache

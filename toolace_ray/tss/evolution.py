@@ -1,15 +1,15 @@
-"""Adaptation and evolution: which functionalities an API is to have, and its definition written by a model.
+"""Evolution: an API's definition is written by a model from its subtree, then enriched by diversity indicators.
 
-Invariants: the plan depends on the tree and the seed alone; no two planned APIs have the same set of functionalities;
-a definition that is returned passed the gate.
+Invariants: an API that is returned passed the gate; an indicator is in its lineage only if its post-condition held; one
+that did not hold is in `dropped` with its reason, and left no trace in the API.
 """
 
 from __future__ import annotations
 
-import itertools
+import json
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,41 +19,45 @@ from toolace_ray.limits import load_json
 from toolace_ray.prompts import prompt
 from toolace_ray.schema import Api, Lineage, Verdict
 from toolace_ray.tss import gate
-from toolace_ray.tss.speciation import Node, paths
+from toolace_ray.tss.adaptation import Design
+from toolace_ray.tss.features import kind_of
+from toolace_ray.tss.fields import (
+    DESCRIPTION,
+    IDENTIFIER,
+    MAX_DESCRIPTION,
+    MAX_FIELDS,
+    field_schema,
+    flat,
+    object_schema,
+    property_of,
+)
+from toolace_ray.tss.indicators import INDICATORS, post_condition, target_of
+from toolace_ray.tss.sense import off_topic, whole
+from toolace_ray.tss.speciation import Node
 
 MAX_EXCERPT = 700
-_IDENTIFIER = {"type": "string", "pattern": "^[a-z][a-z0-9_]{2,30}$"}
-_SENTENCE = {"type": "string", "minLength": 8, "maxLength": 90}
-_EXAMPLE = {"type": "string", "minLength": 1, "maxLength": 30}
-_ANY_NUMBER = {"type": "integer", "minimum": 0, "maximum": 99999}
-
-
-def _variant(kind: str, example: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """One parameter or result of a type: the type decides what its example looks like."""
-    fields = {"name": _IDENTIFIER, "description": _SENTENCE, "type": {"const": kind}, **more, "example": example}
-    return {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
-
-
-def _variants(**more: Any) -> dict[str, Any]:
-    bounds = {"minimum": _ANY_NUMBER, "maximum": _ANY_NUMBER} if more else {}
-    options = {"options": {"type": "array", "maxItems": 6, "items": _EXAMPLE}} if more else {}
-    return {
-        "anyOf": [
-            _variant("string", _EXAMPLE, **more, **options),
-            _variant("integer", _ANY_NUMBER, **more, **bounds),
-            _variant("number", {"type": "number"}, **more, **bounds),
-            _variant("boolean", {"type": "boolean"}, **more),
-        ]
-    }
-
+MAX_LINES = 8  # parameters of an API that a prompt tells of
+MUTATION_TRIES = 2  # of one indicator, each of `samples` candidates; then it is dropped
+RULES = {
+    "enum_added": "the values to choose from",
+    "range_added": "smallest and largest value",
+    "pattern_added": "a regular expression for the whole value",
+    "format_added": "a format",
+    "length_added": "shortest and longest length in characters",
+}
 
 DEFINITION_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
-        "name": _IDENTIFIER,
-        "description": {"type": "string", "minLength": 12, "maxLength": 140},
-        "parameters": {"type": "array", "minItems": 1, "maxItems": 5, "items": _variants(required={"type": "boolean"})},
-        "returns": {"type": "array", "minItems": 1, "maxItems": 4, "items": _variants()},
+        "name": IDENTIFIER,
+        "description": DESCRIPTION,
+        "parameters": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": MAX_FIELDS,
+            "items": field_schema(required={"type": "boolean"}),
+        },
+        "returns": {"type": "array", "minItems": 1, "maxItems": MAX_FIELDS - 1, "items": field_schema()},
         "changes_state": {"type": "boolean"},
     },
     "required": ["name", "description", "parameters", "returns", "changes_state"],
@@ -62,35 +66,25 @@ DEFINITION_SCHEMA: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Subtree:
-    """What one API is to be made of: functionality nodes of one topic. Their number is the diversity level."""
+class Writing:
+    """How the writer is asked: candidates a request, and their temperature."""
 
-    domain: tuple[str, ...]
-    nodes: tuple[Node, ...]
-
-
-def plan(nodes: Sequence[Node], seed: int) -> Iterator[Subtree]:
-    """Subtrees in the order they are tried: every functionality alone once, then pairs, then triples of a topic."""
-    names = paths(nodes)
-    topics: dict[str | None, list[Node]] = {}
-    for node in nodes:
-        if node.kind == "functionality" and not node.apis:
-            topics.setdefault(node.parent, []).append(node)
-    for level in (1, 2, 3):
-        sets = [
-            Subtree(names[group[0].id][:-1], group)
-            for members in topics.values()
-            for group in itertools.combinations(members, level)
-        ]
-        random.Random(f"{seed}/subtrees/{level}").shuffle(sets)
-        yield from sets
+    samples: int
+    temperature: float
 
 
-def excerpt(text: str, subtree: Subtree) -> str:
-    """The paragraphs of a document that share most words with the subtree, in their order, up to MAX_EXCERPT characters."""
-    wanted = {
-        word[:5] for node in subtree.nodes for word in re.findall(r"[a-z]{4,}", f"{node.name} {node.gloss}".lower())
-    }
+@dataclass(frozen=True)
+class Evolved:
+    """What an attempt gave: an API that passed the gate, or the last candidate that did not, with the gate's verdict."""
+
+    api: Api | None
+    verdict: Verdict | None = None
+    failed: Api | None = None
+
+
+def excerpt(text: str, nodes: Sequence[Node]) -> str:
+    """The paragraphs of a document that share most words with the nodes, in their order, up to MAX_EXCERPT characters."""
+    wanted = {word[:5] for node in nodes for word in re.findall(r"[a-z]{4,}", f"{node.name} {node.gloss}".lower())}
     parts = [part.strip() for part in re.split(r"\n\s*\n", text) if part.strip()]
     scores = [len(wanted & {word[:5] for word in re.findall(r"[a-z]{4,}", part.lower())}) for part in parts]
     kept: list[int] = []
@@ -102,80 +96,207 @@ def excerpt(text: str, subtree: Subtree) -> str:
     return "\n".join(parts[index] for index in sorted(kept)) or text[:MAX_EXCERPT]
 
 
-async def define(
-    subtree: Subtree, documents: Mapping[str, str], seed: int, samples: int, temperature: float, engines: TaskEngines
-) -> Api | Verdict:
-    """Write an API for a subtree: the first candidate that passes the gate, else the gate's verdict on the last one.
+async def evolve(
+    design: Design,
+    nodes: Sequence[Node],
+    texts: Callable[[str], str],
+    example: Api | None,
+    seed: int,
+    writing: Writing,
+    engines: TaskEngines,
+) -> Evolved:
+    """Write the API of a design and enrich it.
 
     Args:
-        documents: document id -> text.
+        nodes: the nodes of the design's subtree, in its order.
+        texts: gives a document's text by its id, "" for an unknown one.
+        example: an API of the example buffer that the writer is shown.
+        seed: of the attempt; the requests' seeds derive from it.
 
     Raises:
         EngineError: the writer could not be asked.
     """
-    sources = sorted({document for node in subtree.nodes for document in node.documents})
+    base = [node for node in nodes if node.id != design.subtree.added]
+    written = await define(design, base, texts, example, seed, writing, engines)
+    if written.api is None:
+        return written
+    api = written.api
+    applied: list[str] = []
+    dropped: list[str] = []
+    rng = random.Random(f"indicators/{seed}")
+    added = next((node for node in nodes if node.id == design.subtree.added), None)
+    for index, name in enumerate(design.indicators):
+        if len(applied) >= design.steps or len(dropped) >= 2 * design.steps:
+            break
+        if name == "functionality_added" and added is None:
+            continue
+        touched = [key for key, schema in api.properties.items() if written.api.properties.get(key) != schema]
+        target = target_of(INDICATORS[name], api, rng, touched)
+        if target is None:
+            continue  # it does not apply to this API: no failure of anybody's
+        step = seed + 1 + MUTATION_TRIES * index
+        changed = await _mutate(name, api, target, added, topic(design, nodes), step, writing, engines)
+        if isinstance(changed, Api):
+            api = changed
+            applied.append(name)
+        else:
+            dropped.append(f"{name}: {changed}"[:200])
+    lineage = api.lineage.model_copy(
+        update={
+            "parent": example.id if example else None,
+            "indicators": tuple(applied),
+            "dropped": tuple(dropped),
+        }
+    )
+    return Evolved(api.model_copy(update={"lineage": lineage}))
+
+
+async def define(
+    design: Design,
+    nodes: Sequence[Node],
+    texts: Callable[[str], str],
+    example: Api | None,
+    seed: int,
+    writing: Writing,
+    engines: TaskEngines,
+) -> Evolved:
+    """Write the plain definition: the first candidate that passes the gate. Raises EngineError."""
+    sources = tuple(sorted({document for node in nodes for document in node.documents}))
+    messages = prompt("define").render(
+        domain=" > ".join(design.subtree.domain),
+        functionalities=nodes,
+        text=excerpt("\n\n".join(filter(None, map(texts, sources))), nodes),
+        taken=design.taken,
+    )
+    if example is not None and (shown := flat(example)) is not None:
+        # One more turn of the kind that the prompt begins with: shown so it is a form, told of it would be copied.
+        messages[-1:-1] = prompt("define_example").render(domain=" > ".join(example.domain), example=shown)
     request = GenerateRequest(
-        messages=prompt("define").render(
-            domain=" > ".join(subtree.domain),
-            functionalities=subtree.nodes,
-            text=excerpt("\n\n".join(documents[source] for source in sources if source in documents), subtree),
-        ),
-        n=samples,
+        messages=messages,
+        n=writing.samples,
         max_tokens=700,
-        temperature=temperature,
+        temperature=writing.temperature,
         seed=seed,
         json_schema=DEFINITION_SCHEMA,
     )
     answer = await engines.generate("writer", request)
-    verdict = Verdict(stage="gate", rule="definition", evidence="no candidate")
+    verdict, failed = Verdict(stage="gate", rule="definition", evidence="no candidate"), None
     for sample in answer.samples:
         try:
-            api = build(load_json(sample.text), subtree, tuple(sources))
+            api = build(load_json(sample.text), design, nodes, sources)
         except (ValueError, KeyError, TypeError) as error:
             verdict = Verdict(stage="gate", rule="definition", evidence=f"{error}"[:300])
             continue
-        found = gate.check(api)
-        if not found:
-            return api
-        verdict = found[0]
-    return verdict
+        found = next(iter(gate.check(api)), None) or off_topic(
+            api, topic(design, nodes), [node.name for node in nodes], ("define",)
+        )
+        if found is None and api.name in design.taken:
+            found = Verdict(stage="gate", rule="duplicate", evidence=f"{api.name} is there already, and was said to be")
+        if found is None:
+            return Evolved(api)
+        verdict, failed = found, api
+    return Evolved(None, verdict, failed)
 
 
-def build(definition: dict[str, Any], subtree: Subtree, documents: tuple[str, ...]) -> Api:
+async def _mutate(
+    name: str,
+    api: Api,
+    target: str,
+    added: Node | None,
+    subject: Sequence[str],
+    seed: int,
+    writing: Writing,
+    engines: TaskEngines,
+) -> Api | str:
+    """The API after one indicator, or why the last candidate was none."""
+    indicator = INDICATORS[name]
+    messages = prompt(indicator.prompt).render(
+        api=api,
+        outline=outline(api),
+        parameter=_line(target, api) if target else "",
+        returns=_results(api),
+        rule=RULES.get(name, ""),
+        added=added,
+    )
+    reason = "no candidate"
+    for attempt in range(MUTATION_TRIES):
+        request = GenerateRequest(
+            messages=messages,
+            n=writing.samples,
+            max_tokens=300,
+            temperature=writing.temperature,
+            seed=(seed + attempt) % 2**31,
+            json_schema=indicator.ask(api, target),
+        )
+        for sample in (await engines.generate("writer", request)).samples:
+            try:
+                changed = indicator.apply(api, target, load_json(sample.text))
+            except (ValueError, KeyError, TypeError) as error:
+                reason = f"{error}"[:150]
+                continue
+            if name == "functionality_added" and added is not None:
+                changed = _joined(changed, added)
+            if problem := post_condition(name, api, changed):
+                reason = problem
+            elif found := next(iter(gate.check(changed)), None) or off_topic(
+                changed, subject, [api.description], (indicator.prompt,)
+            ):
+                reason = f"{found.rule}: {found.evidence}"[:150]
+            else:
+                return changed
+    return reason
+
+
+def topic(design: Design, nodes: Sequence[Node]) -> list[str]:
+    """The words that an API is to be made from."""
+    return [*design.subtree.domain, *(f"{node.name} {node.gloss}" for node in nodes)]
+
+
+def _joined(api: Api, node: Node) -> Api:
+    documents = tuple(sorted({*api.lineage.documents, *node.documents}))
+    return api.model_copy(
+        update={
+            "functionalities": (*api.functionalities, node.id),
+            "lineage": api.lineage.model_copy(update={"documents": documents}),
+        }
+    )
+
+
+def outline(api: Api) -> str:
+    """An API as a few lines: name, description, a line for each of its first parameters."""
+    lines = [f"- {_line(name, api)}" for name in list(api.properties)[:MAX_LINES]]
+    return "\n".join([f"{api.name}: {api.description[:200]}", *lines])
+
+
+def _line(name: str, api: Api) -> str:
+    schema = api.properties[name]
+    kind = kind_of(schema) + (", required" if name in api.required else "")
+    example = (schema.get("examples") or schema.get("enum") or [None])[0]
+    shown = f" Example: {json.dumps(example, ensure_ascii=False)}" if example is not None else ""
+    return f"{name} ({kind}): {schema.get('description', '')}.{shown}".replace("..", ".")[:300]
+
+
+def _results(api: Api) -> str:
+    fields = (api.returns.get("properties") or {}).items()
+    return ", ".join(f"{name} ({kind_of(schema)})" for name, schema in fields if isinstance(schema, dict)) or "a value"
+
+
+def build(definition: dict[str, Any], design: Design, nodes: Sequence[Node], documents: tuple[str, ...]) -> Api:
     """An Api from a writer's flat definition. Raises ValueError where an example is empty."""
     parameters: dict[str, Any] = {}
     for item in definition["parameters"]:
-        parameters[item["name"]] = _property(item)
-    returns = {item["name"]: _property(item) for item in definition["returns"]}
+        parameters[item["name"]] = property_of(item)
+    returns = {item["name"]: property_of(item) for item in definition["returns"]}
     required = [item["name"] for item in definition["parameters"] if item["required"]] or list(parameters)[:1]
     return Api(
         name=definition["name"],
-        description=definition["description"].strip(),
-        parameters=_object(parameters, list(dict.fromkeys(required))),
-        returns=_object(returns, list(returns)),
+        description=whole(definition["description"], MAX_DESCRIPTION),
+        parameters=object_schema(parameters, list(dict.fromkeys(required))),
+        returns=object_schema(returns, list(returns)),
         side_effects=definition["changes_state"],
-        domain=subtree.domain,
-        functionalities=tuple(node.id for node in subtree.nodes),
+        domain=design.subtree.domain,
+        functionalities=tuple(node.id for node in nodes),
         lineage=Lineage(documents=documents),
         example_arguments={name: schema["examples"][0] for name, schema in parameters.items()},
         example_return={name: schema["examples"][0] for name, schema in returns.items()},
     )
-
-
-def _object(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
-
-
-def _property(item: dict[str, Any]) -> dict[str, Any]:
-    kind, value = item["type"], item["example"]
-    if isinstance(value, str) and not (value := value.strip()):
-        raise ValueError(f"the example of {item['name']} is empty")
-    schema: dict[str, Any] = {"type": kind, "description": item["description"].strip()}
-    low, high = item.get("minimum", 0), item.get("maximum", 0)
-    if low < high and low <= value <= high:  # writers that have no bounds to give write two equal ones
-        schema |= {"minimum": low, "maximum": high}
-    options = list(dict.fromkeys(option.strip() for option in item.get("options", ()) if option.strip()))
-    if len(options) > 1:
-        schema["enum"] = options
-        value = value if value in options else options[0]
-    return {**schema, "examples": [value]}

@@ -1,24 +1,32 @@
-"""Speciation: a document becomes a domain and its functionalities; all together become the API context tree.
+"""Speciation: a document becomes a domain and its functionalities, these are divided until they are atomic, and all
+together become the API context tree (paper section 2.1, speciation).
 
-Invariant: the tree depends on the set of extractions alone, not on their order.
+Invariants: the tree depends on what was read, in the order of the attempts, alone; a node that is there never goes or
+changes its id, so the tree grows with its documents.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
+from typing import Any, Literal
+
+from rapidfuzz import fuzz, process
 
 from toolace_ray.engines.protocol import GenerateRequest
 from toolace_ray.engines.roles import TaskEngines
 from toolace_ray.limits import load_json
 from toolace_ray.prompts import prompt
 from toolace_ray.schema import Api, Record, digest
-from toolace_ray.tss.sources import Document
+from toolace_ray.tss.readers import Document
 
 MAX_FUNCTIONALITIES = 6
-SAME_DOMAIN = 0.88  # difflib ratio from which two domain names are one ("Parcel tracking", "Parcels tracking")
+MAX_PARTS, MAX_SIBLINGS = 4, 8
+SAME_NAME = (
+    88  # similarity in percent (rapidfuzz ratio) from which two names are one ("Cinema booking", "Cinemas boking")
+)
+_EMPTY_WORDS = {"and", "the", "of", "for", "a", "an", "service", "services", "system", "systems", "management", "app"}
 MAX_GLOSS = 100
 _NOTHING = {"", "none", "other", "unknown", "n/a"}
 _FIELDS = {
@@ -52,6 +60,17 @@ EXTRACTION_SCHEMA: dict[str, Any] = {
 }
 
 
+DIVISION_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "parts": {**EXTRACTION_SCHEMA["properties"]["functionalities"], "maxItems": MAX_PARTS},
+    },
+    "required": ["parts"],
+    "additionalProperties": False,
+}
+NodeKind = Literal["domain", "topic", "functionality"]
+
+
 class Functionality(Record):
     """One thing a program could ask for: a verb phrase and a one-line gloss."""
 
@@ -69,12 +88,28 @@ class Extraction(Record):
     functionalities: tuple[Functionality, ...]
 
 
+class Division(Record):
+    """A functionality that is to be divided: `path` leads to it from its domain."""
+
+    node: str
+    path: tuple[str, ...]
+    gloss: str
+    siblings: tuple[str, ...]
+
+
+class Parts(Record):
+    """What a functionality was divided into; no parts for an atomic one."""
+
+    node: str
+    parts: tuple[Functionality, ...]
+
+
 class Node(Record):
-    """A node of the context tree. `kind` is domain, topic or functionality; `documents` are the ids it stems from."""
+    """A node of the context tree; `documents` are the ids of the documents it stems from."""
 
     id: str
     parent: str | None
-    kind: str
+    kind: NodeKind
     name: str
     gloss: str = ""
     documents: tuple[str, ...] = ()
@@ -111,47 +146,141 @@ async def speciate(document: Document, seed: int, engines: TaskEngines) -> Extra
     )
 
 
+async def divide(work: Division, seed: int, engines: TaskEngines) -> Parts:
+    """The narrower functionalities of one; none when it is atomic. Raises EngineError, or ValueError for a bad answer."""
+    request = GenerateRequest(
+        messages=prompt("divide").render(
+            path=" > ".join(work.path), gloss=work.gloss, siblings=", ".join(work.siblings) or "none"
+        ),
+        max_tokens=250,
+        temperature=0.4,
+        seed=seed,
+        json_schema=DIVISION_SCHEMA,
+    )
+    answer = await engines.generate("writer", request)
+    found = load_json(answer.samples[0].text)
+    known = [canonical(name) for name in (*work.path, *work.siblings)]
+    parts: list[Functionality] = []
+    for item in found["parts"]:
+        name, gloss = _tidy(item["name"]).replace("_", " "), _tidy(item["gloss"])
+        word = canonical(name)
+        if not gloss or len(name.split()) < 2 or prompt("divide").shares(gloss) or _nearest(word, known) is not None:
+            continue  # what repeats its parent, a sibling or another part is no part
+        known.append(word)
+        parts.append(Functionality(name=name, gloss=gloss))
+    return Parts(node=work.node, parts=tuple(parts) if len(parts) > 1 else ())  # one part is the whole
+
+
 def _tidy(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip(" .,;:\"'")
 
 
-def grow(extractions: Iterable[Extraction], apis: Iterable[Api]) -> list[Node]:
-    """The context tree of all extractions and imported APIs, near-duplicate domains and topics merged."""
-    nodes: dict[str, Node] = {}
-    canonical: dict[str | None, list[tuple[str, str]]] = {}
+@lru_cache(maxsize=1 << 16)
+def canonical(name: str) -> str:
+    """A name as it is compared: lower case, singular, without words that say nothing about what it is."""
+    words = re.findall(r"[^\W_]+", name.lower())
+    kept = [word for word in words if word not in _EMPTY_WORDS] or words
+    return " ".join(
+        word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")) else word
+        for word in kept
+    )
 
-    def node(kind: str, name: str, parent: str | None, gloss: str, document: str, api: str | None = None) -> str:
-        node_id = ""
-        if kind != "functionality":
-            siblings = canonical.setdefault(parent, [])
-            for key, known in siblings:
-                if difflib.SequenceMatcher(None, name.lower(), key).ratio() >= SAME_DOMAIN:
-                    node_id = known
-                    break
-            else:
-                node_id = digest(parent or "", name.lower(), length=12)
-                siblings.append((name.lower(), node_id))
-        else:
-            node_id = digest(parent or "", name.lower(), length=12)
-        old = nodes.get(node_id) or Node(id=node_id, parent=parent, kind=kind, name=name, gloss=gloss)
-        documents = tuple(sorted({*old.documents, document}))
+
+def _nearest(word: str, known: Sequence[str]) -> int | None:
+    """Index of the known name that is (nearly) the same; None when there is none."""
+    found = process.extractOne(word, known, scorer=fuzz.ratio, score_cutoff=SAME_NAME)
+    return None if found is None else int(found[2])
+
+
+class _Names:
+    """The canonical names below each parent: a name that is nearly one of them is that one."""
+
+    def __init__(self) -> None:
+        self._known: dict[str | None, dict[str, str]] = {}
+
+    def find(self, parent: str | None, name: str, fuzzy: bool) -> str | None:
+        """The node that a name stands for."""
+        known = self._known.get(parent, {})
+        word = canonical(name)
+        if word in known or not fuzzy:
+            return known.get(word)
+        index = _nearest(word, list(known))
+        found = None if index is None else list(known.values())[index]
+        if found is not None:
+            known[word] = found  # the next one of this spelling is found at once
+        return found
+
+    def add(self, parent: str | None, name: str, node: str) -> None:
+        """Make a name known."""
+        self._known.setdefault(parent, {})[canonical(name)] = node
+
+
+def grow(
+    before: Iterable[Node], extractions: Iterable[Extraction], divisions: Iterable[Parts], apis: Iterable[Api]
+) -> list[Node]:
+    """The context tree with what was read since: near-duplicate domains and topics are merged into the ones there are.
+
+    Nodes of `before` stay what they are (they may gain documents and APIs), so whatever refers to them stays right.
+    What comes first names a domain: extractions and divisions are to be given in the order of their attempts.
+    """
+    nodes = {node.id: node for node in before}
+    names = _Names()
+    for node in nodes.values():
+        names.add(node.parent, node.name, node.id)
+
+    def put(kind: NodeKind, name: str, parent: str | None, gloss: str, documents: Iterable[str], api: str = "") -> str:
+        node_id = names.find(parent, name, kind != "functionality") or digest(parent or "", canonical(name), length=12)
+        old = nodes.get(node_id)
+        if old is None:
+            old = Node(id=node_id, parent=parent, kind=kind, name=name, gloss=gloss)
+            names.add(parent, name, node_id)
+        sources = tuple(sorted({*old.documents, *documents} - {""}))
         linked = tuple(sorted({*old.apis, api})) if api else old.apis
-        nodes[node_id] = old.model_copy(update={"documents": documents, "apis": linked})
+        nodes[node_id] = old.model_copy(update={"documents": sources, "apis": linked})
         return node_id
 
-    for item in sorted(extractions, key=lambda item: item.document):
+    for item in extractions:
         if item.functionalities:
-            domain = node("domain", item.domain, None, "", item.document)
-            topic = node("topic", item.topic, domain, "", item.document)
+            domain = put("domain", item.domain, None, "", (item.document,))
+            topic = put("topic", item.topic, domain, "", (item.document,))
             for functionality in item.functionalities:
-                node("functionality", functionality.name, topic, functionality.gloss, item.document)
-    for api in sorted(apis, key=lambda api: api.id):
+                put("functionality", functionality.name, topic, functionality.gloss, (item.document,))
+    for division in divisions:
+        for part in division.parts:
+            put("functionality", part.name, division.node, part.gloss, nodes[division.node].documents)
+    for api in apis:
         parent: str | None = None
-        document = api.lineage.documents[0] if api.lineage.documents else ""
         for depth, name in enumerate(api.domain[:2]):
-            parent = node("topic" if depth else "domain", name, parent, "", document)
-        node("functionality", api.name.replace("_", " "), parent, api.description[:100], document, api.id)
-    return sorted(nodes.values(), key=lambda node: (node.kind, node.id))
+            parent = put("topic" if depth else "domain", name, parent, "", api.lineage.documents[:1])
+        gloss = _tidy(api.description[:MAX_GLOSS])
+        put("functionality", api.name.replace("_", " "), parent, gloss, api.lineage.documents[:1], api.id)
+    return list(nodes.values())
+
+
+def to_divide(nodes: Sequence[Node], divided: Collection[str], depth: int, leaves: int) -> list[Division]:
+    """The functionalities that may be divided next: unasked leaves above the depth limit, as many as leaves are left.
+
+    Args:
+        divided: ids of the nodes that were asked about before.
+        depth: levels of the tree at most; domain, topic and functionality are the first three.
+        leaves: functionalities without parts that the tree may have at most.
+    """
+    names = paths(nodes)
+    children: dict[str | None, list[Node]] = {}
+    for node in nodes:
+        children.setdefault(node.parent, []).append(node)
+    bare = [node for node in nodes if node.kind == "functionality" and node.id not in children]
+    room = leaves - len(bare)
+    chosen = [node for node in bare if not node.apis and node.id not in divided and len(names[node.id]) < depth]
+    return [
+        Division(
+            node=node.id,
+            path=names[node.id],
+            gloss=node.gloss,
+            siblings=tuple(other.name for other in children[node.parent] if other.id != node.id)[:MAX_SIBLINGS],
+        )
+        for node in chosen[: max(room, 0)]
+    ]
 
 
 def paths(nodes: Iterable[Node]) -> dict[str, tuple[str, ...]]:

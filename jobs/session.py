@@ -1,0 +1,104 @@
+"""What the flows of one command share: the run's lock, Ray, the pools, the progress line."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from actors.pools import Pools
+from jobs import flow as flows
+from jobs.cluster import lock_on_cluster, locked, ray_session
+from jobs.flow import Flow
+from jobs.progress import Progress
+from toolace_ray.config import Config
+from toolace_ray.dlv.checks import check_disabled
+from toolace_ray.errors import UserError
+from toolace_ray.models import resolve
+from toolace_ray.storage import RunStore
+
+
+def new_epoch() -> str:
+    """Names one start of a job: its time (sortable) and a random part."""
+    return f"{int(time.time()):09x}{secrets.token_hex(2)}"
+
+
+@dataclass
+class Session:
+    """What the flows of one command share: Ray and the pools are started when the first flow needs them."""
+
+    config: Config
+    store: RunStore
+    progress: Progress
+    epoch: str = field(default_factory=new_epoch)
+    _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    _pools: Pools | None = None
+    _ray: bool = False
+    _plays: int = 0
+
+    def ray(self) -> None:
+        """Meet Ray, once."""
+        if not self._ray:
+            # Before Ray: what is missing is fetched by child processes, and said before anything starts.
+            check_models(self.config, self.progress)
+            self._stack.enter_context(ray_session(self.config, self.progress.say))
+            self._ray = True
+            self._lock = lock_on_cluster(self.store)
+
+    def pools(self) -> Pools:
+        """The pools, started once."""
+        if self._pools is None:
+            self.ray()
+            self._pools = self._stack.enter_context(Pools(self.config, self.progress.say))
+        return self._pools
+
+    def play(self, flow: Flow, what: str) -> dict[str, Any]:
+        """Bring a flow to its end; a flow that is done starts nothing. Returns its last status."""
+        planner = flows.survey(flow, self.store)
+        if planner.done:
+            return planner.status()
+        pools = self.pools()
+        self.progress.begin()
+        self._plays += 1
+        status = flows.play(
+            flow,
+            planner,
+            self.config,
+            self.store,
+            pools.handles,
+            f"{self.epoch}{self._plays:04x}",  # a flow that is played twice must not write the same files twice
+            lambda status, seconds: self.progress.show(what, status, seconds),
+        )
+        self.progress.end()
+        return status
+
+
+@contextlib.contextmanager
+def session(config: Config, progress: Progress) -> Iterator[Session]:
+    """A session that holds the run's lock and stops everything at its end. Raises UserError."""
+    check_disabled(config.verify)
+    store = RunStore(config.run.path)
+    try:
+        with locked(store):
+            current = Session(config, store, progress)
+            store.sweep()
+            with current._stack:
+                if not store.local:
+                    current.ray()  # there is no file to lock there: the cluster's lock comes first
+                yield current
+    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+        raise UserError(f"run.path: {config.run.path}: cannot write there ({error.strerror})") from error
+
+
+def check_models(config: Config, progress: Progress) -> None:
+    """Make sure before anything starts that the models of all vLLM pools can be had. Raises UserError."""
+    for name in sorted({pool for role in config.roles for pool in config.mix(role)}):
+        pool = config.pools[name]
+        if pool.engine == "vllm":
+            resolve(pool.model, progress=progress.say)
+        elif pool.engine == "openai" and pool.api_key_env and not os.environ.get(pool.api_key_env):
+            raise UserError(f"pools.{name}.api_key_env: the environment variable {pool.api_key_env} is not set")

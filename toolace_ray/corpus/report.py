@@ -1,0 +1,118 @@
+"""The report of a run: one self-contained HTML page, without scripts; all that models and documents wrote is escaped."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from toolace_ray.corpus import figures
+from toolace_ray.schema import Api
+from toolace_ray.tss.speciation import Node
+from toolace_ray.tss.statistics import PoolStatistics, tree_counts
+
+MOST_DOMAINS = 300  # of the tree that the page unfolds
+EXAMPLES = 12
+
+
+def render(
+    title: str,
+    run: str,
+    simulated: bool,
+    pool: PoolStatistics,
+    distances: Sequence[float],
+    nodes: Sequence[Node],
+    examples: Sequence[Api],
+) -> str:
+    """The page. `distances` are those of `tss.statistics.distances`."""
+    counts = tree_counts(nodes)
+    tried = pool.apis + pool.rejected.total()
+    median = sorted(distances)[len(distances) // 2] if distances else None
+    facts = [
+        ("APIs", f"{pool.apis:,}"),
+        *((f"of them {source}", f"{count:,}") for source, count in pool.sources.most_common()),
+        ("domains", f"{len(pool.domains):,}"),
+        ("with nested parameters", _share(pool.nested, pool.apis)),
+        ("with constrained parameters", _share(pool.constrained, pool.apis)),
+        ("passed of all tried", _share(pool.apis, tried)),
+        ("duplicates of those that passed the gate", f"{100 * pool.duplicate_rate:.1f} %"),
+        ("indicators applied / dropped", f"{pool.applied.total():,} / {pool.dropped.total():,}"),
+    ]
+    if median is not None:
+        facts.append(("median distance to the nearest API (Jaccard)", f"{median:.2f}"))
+    drawn = [
+        figures.bars("APIs by domain", pool.domains),
+        figures.bars("Parameters of an API", pool.parameters, ordered=True),
+        figures.bars("Types of parameters", pool.types),
+        figures.bars("APIs with a constraint of a kind", pool.constraints),
+        figures.bars("Complexity (bin of the example buffer)", pool.bins, ordered=True),
+    ]
+    if pool.levels:
+        drawn.append(figures.bars("Functionalities of an API (diversity level)", pool.levels, ordered=True))
+        drawn.append(figures.bars("Indicators", pool.applied, other=pool.dropped, name="applied|dropped"))
+    if len(pool.generations) > 1:
+        drawn.append(figures.bars("APIs by generation", pool.generations, ordered=True))
+    if distances:
+        drawn.append(figures.histogram("Distance to the nearest API", distances, "estimated Jaccard distance"))
+    if nodes:
+        drawn.append(figures.bars("Nodes by level of the tree", figures.depth_of(nodes), ordered=True))
+    tree = _branches(nodes)
+    rejected = [(rule, f"{count:,}", f"{100 * count / tried:.1f} %") for rule, count in pool.rejected.most_common()]
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=True, trim_blocks=True)
+    page = environment.from_string(Path(__file__).with_name("report.html.jinja").read_text(encoding="utf-8"))
+    return page.render(
+        title=title,
+        run=run,
+        simulated=simulated,
+        facts=facts,
+        figures=drawn,
+        rejected=rejected,
+        tree_facts=f"{counts['nodes']:,} nodes: {counts['domain']:,} domains, {counts['topic']:,} topics, "
+        f"{counts['functionality']:,} functionalities, of which {counts['leaves']:,} have no parts",
+        tree_figure=figures.tree(nodes) if nodes else "",
+        tree=tree[:MOST_DOMAINS],
+        left_out=max(len(tree) - MOST_DOMAINS, 0),
+        examples=[
+            (f"{api.name} ({' > '.join(api.domain)})", json.dumps(api.model_dump(), indent=1, ensure_ascii=False))
+            for api in examples
+        ],
+    )
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part:,} ({100 * part / whole:.1f} %)" if whole else "0"
+
+
+def _branches(nodes: Sequence[Node]) -> list[dict[str, Any]]:
+    """The tree as nested branches, each with its number of leaves, sorted by name."""
+    children: dict[str | None, list[Node]] = {}
+    for node in sorted(nodes, key=lambda node: node.name.lower()):
+        children.setdefault(node.parent, []).append(node)
+
+    def branch(node: Node) -> dict[str, Any]:
+        below = [branch(item) for item in children.get(node.id, ())]
+        leaves = sum(item["leaves"] for item in below) or 1
+        return {"name": node.name, "gloss": node.gloss, "apis": node.apis, "below": below, "leaves": leaves}
+
+    return [branch(node) for node in children.get(None, ())]
+
+
+class Sample:
+    """A uniform sample of a stream, deterministic under a seed (reservoir sampling)."""
+
+    def __init__(self, seed: int, size: int = EXAMPLES) -> None:
+        self._rng = random.Random(f"{seed}/examples")
+        self._size, self._met = size, 0
+        self.kept: list[Api] = []
+
+    def take(self, api: Api) -> None:
+        """Meet one API."""
+        self._met += 1
+        if len(self.kept) < self._size:
+            self.kept.append(api)
+        elif (index := self._rng.randrange(self._met)) < self._size:
+            self.kept[index] = api

@@ -1,0 +1,106 @@
+"""What a pool is made of, counted while its rows stream by.
+
+Invariant: the figures depend on the rows alone, not on their order or on how they are split (two counts merge into one).
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from toolace_ray.schema import Api
+from toolace_ray.tss.features import CONSTRAINTS, complexity_bin, shape
+from toolace_ray.tss.novelty import nearest
+from toolace_ray.tss.speciation import Node
+
+SAMPLE = 1000  # APIs whose nearest neighbours are looked for
+
+
+@dataclass
+class PoolStatistics:
+    """Counts over a pool. Shares are over `apis`; every Counter is over APIs unless its name says otherwise."""
+
+    apis: int = 0
+    sources: Counter[str] = field(default_factory=Counter)
+    generations: Counter[int] = field(default_factory=Counter)
+    domains: Counter[str] = field(default_factory=Counter)
+    levels: Counter[int] = field(default_factory=Counter)
+    parameters: Counter[int] = field(default_factory=Counter)
+    types: Counter[str] = field(default_factory=Counter)
+    constraints: Counter[str] = field(default_factory=Counter)
+    bins: Counter[int] = field(default_factory=Counter)
+    nested: int = 0
+    constrained: int = 0
+    applied: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)
+
+    def take(self, api: Api) -> None:
+        """Count one API of the pool."""
+        found = shape(api.parameters)
+        self.apis += 1
+        self.sources[api.lineage.source] += 1
+        self.domains[api.domain[0] if api.domain else ""] += 1
+        self.parameters[len(api.properties)] += 1
+        self.types.update(found.types)
+        self.constraints.update(dict.fromkeys(found.constraints, 1))
+        self.bins[complexity_bin(api)] += 1
+        self.nested += found.depth > 1
+        self.constrained += any(kind in found.constraints for kind in CONSTRAINTS)
+        if api.lineage.source == "synthesised":
+            self.generations[api.lineage.generation] += 1
+            self.levels[len(api.functionalities)] += 1
+        self.applied.update(api.lineage.indicators)
+        self.dropped.update(reason.partition(":")[0] for reason in api.lineage.dropped)
+
+    def reject(self, stage: str, rule: str) -> None:
+        """Count one attempt at an API, or one imported operation, that is not in the pool; surplus is no rejection."""
+        if stage != "surplus":
+            self.rejected[f"{stage}/{rule}"] += 1
+
+    def merge(self, other: PoolStatistics) -> PoolStatistics:
+        """The counts of both."""
+        return PoolStatistics(**{name: value + getattr(other, name) for name, value in vars(self).items()})
+
+    @property
+    def duplicate_rate(self) -> float:
+        """Share of the APIs that passed all other checks and repeat one that is there."""
+        found = self.rejected["gate/duplicate"]
+        return found / (self.apis + found) if self.apis + found else 0.0
+
+    @property
+    def pass_rate(self) -> float:
+        """Share of attempts and operations that are in the pool."""
+        tried = self.apis + self.rejected.total()
+        return self.apis / tried if tried else 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """The figures as plain JSON."""
+        plain = {
+            name: {str(key): number for key, number in value.most_common()} if isinstance(value, Counter) else value
+            for name, value in vars(self).items()
+        }
+        return {**plain, "duplicate_rate": round(self.duplicate_rate, 4), "pass_rate": round(self.pass_rate, 4)}
+
+
+def tree_counts(nodes: Iterable[Node]) -> dict[str, int]:
+    """Nodes by kind, and `leaves`: the functionalities without parts."""
+    found = list(nodes)
+    inner = {node.parent for node in found}
+    counts = Counter(node.kind for node in found)
+    leaves = sum(node.kind == "functionality" and node.id not in inner for node in found)
+    return {
+        "nodes": len(found),
+        **{kind: counts[kind] for kind in ("domain", "topic", "functionality")},
+        "leaves": leaves,
+    }
+
+
+def distances(keys: Iterable[str], seed: int) -> list[float]:
+    """Jaccard distances of up to SAMPLE APIs, drawn under the seed, to their nearest neighbours in the whole pool."""
+    listed = sorted(keys)
+    sample = random.Random(f"{seed}/distances").sample(range(len(listed)), min(SAMPLE, len(listed)))
+    return nearest(listed, sorted(sample))
