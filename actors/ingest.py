@@ -13,7 +13,7 @@ from toolace_ray.errors import UserError
 from toolace_ray.rows import verdicts_json
 from toolace_ray.schema import Api
 from toolace_ray.tss import gate, specs
-from toolace_ray.tss.readers import Limits, read
+from toolace_ray.tss.readers import Limits, read, readable
 
 READ = pa.schema(
     [
@@ -64,15 +64,14 @@ def _read_all(table: pa.Table, limits: Limits) -> Iterator[pa.Table]:
 
 def import_row(path: str, found: Api | str) -> dict[str, object]:
     """An imported API with the gate's verdicts, or the reason why an operation or tool is none, as a row of READ."""
-    row = {"path": path, "id": "", "part": 0, "verdicts": "", "kind": "refused", "text": found}
-    if isinstance(found, Api):
-        row |= {
-            "kind": "api",
-            "id": found.id,
-            "text": found.model_dump_json(),
-            "verdicts": verdicts_json(gate.check(found)),
-        }
-    return row
+    row: dict[str, object] = {"path": path, "id": "", "part": 0, "verdicts": "", "kind": "refused"}
+    if not isinstance(found, Api):
+        return {**row, "text": readable(found)}
+    try:
+        judged = {"id": found.id, "text": found.model_dump_json(), "verdicts": verdicts_json(gate.check(found))}
+        return {**row, **judged, "kind": "api"}
+    except Exception as error:  # schemas of strangers: what can't be judged is refused, and the others go on
+        return {**row, "text": readable(f"{found.name}: {type(error).__name__}: {str(error)[:200]}")}
 
 
 def _rows(source: str, path: str, limits: Limits) -> Iterator[dict[str, object]]:
@@ -88,5 +87,5 @@ def _rows(source: str, path: str, limits: Limits) -> Iterator[dict[str, object]]
     try:
         for found in importer(path):
             yield import_row(path, found)
-    except UserError as error:  # one of many files of a folder: the others go on
-        yield {**nothing, "kind": "unread", "text": str(error).removeprefix(f"{path}: ")}
+    except (UserError, RecursionError) as error:  # one of many files of a folder: the others go on
+        yield {**nothing, "kind": "unread", "text": readable(str(error).removeprefix(f"{path}: "))}

@@ -87,7 +87,10 @@ def main() -> None:
 @main.command()
 @configured
 def evolve(config: Config) -> None:
-    """Grow the API pool: documents -> context tree -> APIs that pass the gate."""
+    """Grow the API pool: documents -> context tree -> APIs that pass the gate.
+
+    Exit code 0: as many APIs as wanted are there; 3: attempts or the tree ran out first, what there is is kept.
+    """
     from jobs.summary import describe_pool
 
     _with_session(config, lambda current: _evolve(current), describe_pool)
@@ -119,10 +122,10 @@ def run_all(config: Config) -> None:
     _with_session(config, both, describe_dialogs)
 
 
-def _evolve(current: Any) -> None:
+def _evolve(current: Any) -> Any:
     from jobs.evolve import evolve as job
 
-    job(current)
+    return job(current)
 
 
 def _generate(current: Any) -> Any:

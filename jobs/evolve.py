@@ -36,8 +36,15 @@ SOURCE = "source"
 NOTHING = usage_columns(Usage(), 0.0)
 
 
-def evolve(current: Session) -> None:
-    """Grow the tree and the pool of a run; what is there already is left alone. Raises UserError."""
+def evolve(current: Session) -> dict[str, Any]:
+    """Grow the tree and the pool of a run; what is there already is left alone.
+
+    Returns:
+        Whether as many APIs as wanted are there, in the form of a flow's status.
+
+    Raises:
+        UserError: wrong sources, or nothing to make APIs from.
+    """
     config, store = current.config, current.store
     found = sources.files(config.sources)
     for kind, paths in sources.named(config.sources).items():  # before anything is written: a wrong spec leaves no run
@@ -48,8 +55,7 @@ def evolve(current: Session) -> None:
     for name, text in asked.items():
         store.write_bytes("sources/mcp", f"{name}.json", text.encode())
     evolution = Evolution(NearDuplicates(config.evolve.near_duplicate))
-    for row in store.rows("apis", part=PART):
-        evolution.take(row)
+    evolution.take(store.rows("apis", part=PART))
     number, attempts = _replay(store, evolution)
     _read_sources(current, found, evolution)
     nodes = _grow_tree(current)
@@ -60,6 +66,7 @@ def evolve(current: Session) -> None:
         )
     if made < config.evolve.apis:
         current.progress.say(f"APIs: {made} of {config.evolve.apis} wanted were made; going on with them")
+    return {"types": {"api": {"reached": made >= config.evolve.apis}}}
 
 
 # Sources -------------------------------------------------------------------------------------------------------------
@@ -89,8 +96,9 @@ def _read_sources(current: Session, found: dict[str, list[str]], evolution: Evol
         imports.write(current)
         return
     current.ray()
-    documents = run.Documents(store)
+    documents = run.document_ids(store)
     unread: list[dict[str, Any]] = []
+    outcome: dict[str, bool] = {}  # path -> whether it gave anything
     limits = Limits(settings.chunk_chars, settings.max_file_mb << 20, settings.text_column)
 
     def tables() -> Iterator[pa.Table]:
@@ -98,6 +106,7 @@ def _read_sources(current: Session, found: dict[str, list[str]], evolution: Evol
         for table in ingest(fresh, limits):
             rows = []
             for row in table.to_pylist():
+                outcome[row["path"]] = outcome.get(row["path"], False) or row["kind"] != "unread"
                 if row["kind"] in ("api", "refused"):
                     imports.take(row)
                 elif row["kind"] == "unread":
@@ -113,14 +122,19 @@ def _read_sources(current: Session, found: dict[str, list[str]], evolution: Evol
     if not store.table("sources/documents", name, ["attempt"]).num_rows:
         store.delete("sources/documents", name)
     imports.write(current)
-    if unread:  # a start that was killed after this finds the same rows and writes the same file
-        store.write("rejected", f"{SOURCE}-{digest(*sorted(row['id'] for row in unread))}.parquet", unread, LEDGER)
+    if unread:
+        told = {row["id"] for row in store.rows("rejected", ["id"], f"-{SOURCE}-")}
+        rows = [row for row in unread if row["id"] not in told]
+        if rows:
+            store.write("rejected", f"{current.epoch}-{SOURCE}-unread.parquet", rows, LEDGER)
         first = unread[0]["evidence"]
         current.progress.say(f"{len(unread)} sources could not be read (in the ledger); first: {first}")
-    stamps = [{"path": path, "size": size, "modified": modified} for _, path, size, modified in files]
+        if not run.document_ids(store) and not store.files("apis"):
+            raise UserError(f"sources: none of {len(fresh)} files could be read; first: {first}")
+    # A file that gave nothing but a reason is tried again at the next start: a limit may be raised, a right be given.
+    useless = {path for path, gave in outcome.items() if not gave}
+    stamps = [{"path": p, "size": s, "modified": m} for _, p, s, m in files if p not in useless]
     store.write("sources/files", f"{current.epoch}.parquet", stamps, FILE)
-    if unread and not len(run.Documents(store)) and not store.files("apis"):
-        raise UserError(f"sources: none of {len(fresh)} files could be read; first: {unread[0]['evidence']}")
 
 
 def _stamped(found: dict[str, list[str]]) -> list[tuple[str, str, int, int]]:
@@ -144,6 +158,10 @@ class _Imports:
 
     def __init__(self, store: RunStore, evolution: Evolution) -> None:
         self._evolution = evolution
+        # All of the pool, that of a generation that is still open as well: what was made stays, newcomers give way.
+        self._index = evolution.novelty.copy()
+        for row in store.rows("apis", ["kind", "attempt", "key"]):
+            self._index.repeats(row["key"], f"{row['kind']}-{row['attempt']:06d}")
         # What a start that was killed imported or refused is not taken twice.
         self._known = {row["id"] for folder in ("apis", "rejected") for row in store.rows(folder, ["id"], PART)}
         self._first = len(self._known)
@@ -156,20 +174,20 @@ class _Imports:
             self._refuse(row["path"], row["text"])
             return
         api = Api.model_validate_json(row["text"])
-        row_id = f"{IMPORTED}-{digest(api.id, *api.lineage.documents, length=12)}"
+        row_id = f"{IMPORTED}-{digest(api.id, row['path'], length=12)}"
         if row_id in self._known:
             return
         self._known.add(row_id)
         base = {"id": row_id, "type": IMPORTED, "kind": IMPORTED, "attempt": self._number()}
         found, key = verdicts_from(row["verdicts"]), api_key(api)
-        if not found and (twin := self._evolution.novelty.repeats(key, f"{api.name} ({row['path']})")):
+        if not found and (twin := self._index.repeats(key, f"{api.name} ({row['path']})")):
             found = [Verdict(stage="gate", rule="duplicate", evidence=f"{row['path']}: {api.name} is {twin}")]
         if found:
             self._rejected.append(ledger_row({**base, "key": key}, found, row["text"], NOTHING))
             return
         made = api_row(api, {**base, "key": key, **NOTHING})
         self._accepted.append(made)
-        self._evolution.take(made, known=True)
+        self._evolution.take([made])
 
     def _refuse(self, path: str, reason: str) -> None:
         row_id = f"{IMPORTED}-{digest(path, reason, length=12)}"
@@ -201,7 +219,7 @@ class _Imports:
 def _grow_tree(current: Session) -> list[Node]:
     """Read the documents that were not read, then divide functionalities until all are atomic or a budget is met."""
     config, store = current.config, current.store
-    count = len(run.Documents(store))
+    count = len(run.document_ids(store))
     if count:
         name = "tree/extractions"
         current.play(Flow("documents", "documents", name, name, {"document": (count, count)}), "documents read")
@@ -236,8 +254,7 @@ def _replay(store: RunStore, evolution: Evolution) -> tuple[int, int]:
     """Take over the closed generations; returns the number of the first open one, and the attempts used so far."""
     number, attempts = 0, 0
     while done := generations.finished(store, number):
-        for row in _accepted(store, _part(number)):
-            evolution.take(row)
+        evolution.take(_accepted(store, _part(number)))
         attempts += done["attempts"]
         number += 1
     return number, attempts
@@ -253,25 +270,25 @@ def _grow_pool(current: Session, nodes: list[Node], evolution: Evolution, number
     settings = config.evolve
     while True:
         kind, part = generations.name_of(number), _part(number)
-        wanted = min(settings.generation_size, settings.apis - evolution.count)
+        there = len(_accepted(store, part))
+        wanted = min(settings.generation_size, max(settings.apis - evolution.count, there))  # a pool never shrinks
         limit = settings.max_attempts * settings.apis - attempts
         if wanted <= 0 or limit <= 0:
             break
-        stale = generations.outgrown(store, number, nodes)
+        stale = settings.apis > evolution.count + there and generations.outgrown(store, number, nodes)
         if stale:
             # The tree has grown since this generation was planned: it ends with what it has, the next one sees all.
-            wanted = min(wanted, len(_accepted(store, part)))
+            wanted = there
         designs = generations.prepare(store, number, evolution, nodes, settings, config.run.seed)
         limit = min(limit, designs, settings.max_attempts * max(wanted, 1))
         if not limit:
-            current.progress.say("the tree has no further set of functionalities for an API; add documents or depth")
+            current.progress.say("the tree has no further set of functionalities for an API; add documents")
             break
         flow = Flow(f"apis-{kind}", "apis", "drafts/apis", "apis", {kind: (wanted, limit)}, evolution.novelty)
         status = current.play(flow, f"APIs (generation {number}, {evolution.count} before)")
         flows.settle(flow, store, API, current.epoch)
         rows = _accepted(store, part)
-        for row in rows:
-            evolution.take(row, known=True)
+        evolution.take(rows, known=True)
         full = len(rows) >= settings.generation_size
         exhausted = not status["types"][kind]["reached"] and limit == min(
             designs, settings.max_attempts * settings.generation_size

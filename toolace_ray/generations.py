@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,12 +41,18 @@ class Evolution:
     buffer: Buffer = field(default_factory=Buffer)
     count: int = 0
 
-    def take(self, row: dict[str, Any], known: bool = False) -> None:
-        """Take one row of the pool; `known` when its key is in the index already."""
-        api = Api.model_validate_json(row["record"])
-        self.buffer.offer(api)
-        if not known:
-            self.novelty.repeats(row["key"], f"{row['kind']}-{row['attempt']:06d}")
+    def take(self, rows: Iterable[dict[str, Any]], known: bool = False) -> None:
+        """Take rows of the pool; `known` when their keys are in the index already."""
+        found = Buffer()
+        for row in rows:
+            api = Api.model_validate_json(row["record"])
+            found.offer(api)
+            if not known:
+                self.novelty.repeats(row["key"], f"{row['kind']}-{row['attempt']:06d}")
+            self._count(api)
+        self.buffer = self.buffer.merge(found)
+
+    def _count(self, api: Api) -> None:
         if api.lineage.source == "synthesised":
             self.count += 1
             self.record.claimed.add(claim(api.functionalities))

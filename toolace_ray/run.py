@@ -49,6 +49,11 @@ def load_pool(store: RunStore) -> list[Api]:
     return [Api.model_validate_json(record) for record in found.values()]
 
 
+def document_ids(store: RunStore) -> set[str]:
+    """The ids of a run's documents."""
+    return {row["id"] for row in store.rows("sources/documents", ["id"])}
+
+
 class Documents:
     """The documents of a run in the order in which they were met, as Arrow tables: texts become objects when asked for."""
 
@@ -58,12 +63,6 @@ class Documents:
         self._table = pa.concat_tables(tables).sort_by("attempt")
         ids = self._table["id"].to_pylist()
         self._rows = {document: index for index, document in enumerate(ids)}
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __contains__(self, document: object) -> bool:
-        return document in self._rows
 
     def at(self, attempt: int) -> Document:
         """The document of an attempt."""

@@ -84,8 +84,8 @@ class Record(BaseModel):
 class ApiError(Record):
     """An error that an API documents: what a failing call returns."""
 
-    code: str
-    message: str
+    code: Text
+    message: Text
 
 
 class Lineage(Record):
@@ -107,13 +107,13 @@ class Api(Record):
     """One callable API. `parameters` and `returns` are JSON Schemas (draft 2020-12); `parameters` is an object schema."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
-    name: str
-    description: str
+    name: Text
+    description: Text
     parameters: JsonObject
     returns: JsonObject
     errors: tuple[ApiError, ...] = ()
     side_effects: bool = False
-    domain: tuple[str, ...] = ()
+    domain: tuple[Text, ...] = ()
     functionalities: tuple[str, ...] = ()
     lineage: Lineage = Lineage()
     example_arguments: JsonObject | None = None

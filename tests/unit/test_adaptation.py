@@ -1,3 +1,4 @@
+import pickle
 import random
 from collections import Counter
 
@@ -226,3 +227,12 @@ def test_many_random_keys_are_all_new(seed):
     ]
     assert all(index.repeats(key, "") is None for key in keys)
     assert all(index.repeats(key, "") for key in keys)
+
+
+def test_an_index_that_travelled_through_shared_memory_goes_on():
+    index, buffers = NearDuplicates(0.8), []
+    index.repeats(api_key(WEATHER), "first")
+    sent = pickle.dumps(index, protocol=5, buffer_callback=buffers.append)
+    arrived = pickle.loads(sent, buffers=[bytes(buffer.raw()) for buffer in buffers])  # bytes can't be written to
+    assert arrived.repeats(api_key(SEARCH), "second") is None
+    assert arrived.repeats(api_key(WEATHER), "x") == "the same as first"

@@ -60,8 +60,7 @@ POOL = [
 
 def evolution(pool=POOL):
     found = Evolution(NearDuplicates(0.8))
-    for number, api in enumerate(pool):
-        found.take(row(api, number))
+    found.take(row(api, number) for number, api in enumerate(pool))
     return found
 
 

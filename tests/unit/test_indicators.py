@@ -121,6 +121,36 @@ LIES = {
 }  # fmt: skip
 
 
+LIES["pattern_added"] += [
+    broken(city={**CITY, "pattern": found}) for found in ("^.+$", "^(.|\\s)+$", "^.{1,100}$", "^[^0-9]*$")
+]
+LIES["length_added"] += [broken(city={**CITY, "minLength": 1, "maxLength": 500})]
+LIES["enum_added"] += [broken(city={**CITY, "enum": found}) for found in (["a", "A"], ["value 1", "value 2"])]
+
+
+@pytest.mark.parametrize("pattern", ["^[A-Z]|.*[0-9]$", "^CU-1203|\\$", "[A-Z]+", "^(a|b"])
+def test_patterns_are_anchored_on_both_sides(pattern):
+    with pytest.raises(ValueError, match=r"anchored|fit|regex|pattern"):
+        INDICATORS["pattern_added"].apply(BASE, "customer_id", {"example": "CU-1203", "pattern": pattern})
+
+
+def test_a_second_thing_that_is_not_the_planned_one_is_no_functionality():
+    other = {"description": "Send a parcel and paint clouds.", "parameter": {**FIELD, "name": "cloud_colour", "description": "Colour of the clouds"},
+             "result": {"name": "rain_level", "description": "Level of the rain", "type": "number", "example": 1.5}}  # fmt: skip
+    wrong = [
+        node.model_copy(update={"name": "refund tickets", "gloss": "refunds them"}) if node.id == "f2" else node
+        for node in NODES
+    ]
+    made = played("functionality_added", [json.dumps(other)] * 2, wrong)
+    assert made.api.lineage.dropped == ("functionality_added: nothing of what is new tells of refund tickets",)
+
+
+def test_names_that_stand_in_descriptions_are_not_changed_any_more():
+    api = INDICATORS["dependent_added"].apply(BASE, "", {"given": "pickup_date", "needed": "customer_id"})
+    touched = {"pickup_date", *api.parameters["dependentRequired"]["pickup_date"]}
+    assert target_of(INDICATORS["pattern_added"], api, random.Random(1), touched) is None
+
+
 def test_every_indicator_is_tried_both_ways():
     assert set(HONEST) == set(LIES) == set(INDICATORS)
     assert gate.check(BASE) == []
@@ -176,9 +206,9 @@ DEFINITION = json.dumps({
 NODES = [Node(id=i, parent="t", kind="functionality", name=f"send parcel {i}", gloss="sends it") for i in ("f1", "f2")]
 
 
-def played(name, answers):
+def played(name, answers, nodes=None):
     added = "f2" if name == "functionality_added" else None
-    nodes = NODES if added else NODES[:1]
+    nodes = nodes or (NODES if added else NODES[:1])
     design = Design(Subtree(("Logistics",), tuple(node.id for node in nodes), added), (name,), 1)
     engines = Engines(Config(), {"small": ScriptedEngine([DEFINITION, *answers])}).for_task("x")
     return asyncio.run(evolve(design, nodes, lambda _: "", None, 3, Writing(1, 0.5), engines))

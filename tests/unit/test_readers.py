@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolace_ray.tss import readers
+from toolace_ray.config import SourcesConfig
+from toolace_ray.tss import readers, sources
 from toolace_ray.tss.readers import Document, Limits, chunks, read
 
 LIMITS = Limits(chunk_chars=1000, file_bytes=1 << 20, text_column="text")
@@ -52,6 +53,24 @@ def test_what_cannot_be_read_says_why(tmp_path, name, raw, why):
     (said,) = texts(tmp_path / name)
     assert said.startswith("! ")
     assert why in said
+
+
+def test_names_and_texts_that_nothing_can_write_are_mended_or_left_out(tmp_path):
+    (tmp_path / ".md").write_text("hidden")
+    (tmp_path / "a.md").write_text("A")
+    config = SourcesConfig(documents=(str(tmp_path),))
+    assert sources.files(config)["document"] == [str(tmp_path / "a.md")]
+    assert "not readable" in texts(tmp_path / ".md")[0]
+    (tmp_path / "b.html").write_text("<p>a \\ud83d b &#xD83D; c</p>")
+    assert "".join(texts(tmp_path / "b.html")).encode()
+    assert readers.readable("a\ud83db") == "a?b"
+
+
+def test_a_table_that_is_all_wrong_says_so_a_few_times(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"a": 1}\n' * 500)
+    said = texts(tmp_path / "a.jsonl")
+    assert len(said) == readers.MAX_REASONS + 1
+    assert said[-1] == "! and 480 more rows that can't be read"
 
 
 def test_html_keeps_its_structure_and_loses_what_is_around(tmp_path):

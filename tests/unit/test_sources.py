@@ -3,11 +3,12 @@ from pathlib import Path
 
 import pytest
 
+from actors.ingest import import_row
 from tests.samples import WEATHER
-from toolace_ray.config import SourcesConfig
+from toolace_ray.config import McpServerConfig, SourcesConfig
 from toolace_ray.errors import UserError
 from toolace_ray.schema import Api
-from toolace_ray.tss import gate, sources, specs
+from toolace_ray.tss import gate, mcp_client, sources, specs
 
 ROOT = Path(__file__).parents[2]
 SPEC = {
@@ -140,6 +141,18 @@ def test_references_that_multiply_are_cut(tmp_path):
         },
         {"properties": {"a": {"type": "string", "minLength": 300_000_000, "description": "A"}}},
         {"properties": {"a": {"type": "integer", "minimum": 10**30, "description": "A"}}},
+        {"properties": {"a": {"anyOf": [{"type": "array", "minItems": 3_000_000}], "description": "A"}}},
+        {"properties": {"a": {"type": "array", "minItems": 1e9, "items": {"type": "string"}, "description": "A"}}},
+        {
+            "properties": {
+                "a": {
+                    "type": "array",
+                    "minItems": 30,
+                    "description": "A",
+                    "items": {"type": "array", "minItems": 30, "items": {"type": "null"}},
+                }
+            }
+        },
     ],
 )
 def test_schemas_that_nothing_can_be_drawn_from_are_refused(schema):
@@ -281,3 +294,28 @@ def test_only_specs_that_are_named_one_by_one_are_the_users_error(tmp_path):
     write(tmp_path / "a.json", "{}")
     config = SourcesConfig(openapi=(str(tmp_path / "a.json"), str(tmp_path)), mcp=(str(tmp_path / "*.json"),))
     assert sources.named(config) == {"openapi": [str(tmp_path / "a.json")], "mcp": []}
+
+
+def test_what_cannot_be_judged_or_written_is_refused_and_the_others_go_on(tmp_path):
+    tools = [
+        {"name": "odd", "description": "A broken \ud83d description.", "inputSchema": {"properties": {}}},
+        {"name": "float_bounds", "description": "Takes a text of some length.",
+         "inputSchema": {"properties": {"t": {"type": "string", "maxLength": 5.0, "description": "T"}}}},
+        {"name": "fine", "description": "Does what it should.", "inputSchema": {"properties": {"t": {"type": "string", "description": "T"}}}},
+    ]  # fmt: skip
+    path = tmp_path / "a.mcp.json"
+    path.write_text(json.dumps({"tools": tools}))
+    rows = [import_row("a", item) for item in specs.import_mcp(str(path))]
+    assert [row["kind"] for row in rows] == ["refused", "api", "api"]
+    assert all(str(row["text"]).encode() for row in rows)
+
+
+def test_a_token_is_never_shown(monkeypatch):
+    monkeypatch.setenv("TOKEN", "s3cr3t\n")
+    server = McpServerConfig(url="http://127.0.0.1:9/mcp", token_env="TOKEN", timeout=20)
+    with pytest.raises(UserError) as error:
+        mcp_client.list_tools("x", server)
+    assert "s3cr3t" not in str(error.value)
+    monkeypatch.setenv("TOKEN", "s3cr\u00e9t")
+    with pytest.raises(UserError, match="TOKEN holds no token"):
+        mcp_client.list_tools("x", server)

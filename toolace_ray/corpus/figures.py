@@ -11,6 +11,7 @@ from toolace_ray.tss.speciation import Node, paths
 
 MOST_BARS = 20
 MOST_DOMAINS = 40  # of the tree's picture; the rest are one sector
+MIN_DEGREES = 0.25  # thinner sectors can't be seen
 COLOUR, SECOND = "#2f6f9f", "#c26a2d"
 
 
@@ -83,6 +84,9 @@ def tree(nodes: Sequence[Node]) -> str:
     def ring(found: Sequence[Node], depth: int, start: float, colour: Any) -> None:
         for index, node in enumerate(found):
             share = 360.0 * weight[node.id] / total
+            if share < MIN_DEGREES:
+                start += share
+                continue
             shade = palette(index % 20) if depth == 0 else colour
             axes.add_patch(
                 mpl.patches.Wedge((0, 0), 0.34 + 0.2 * (depth + 1), start, start + share, width=0.19,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,12 @@ from typing import Any
 import jinja2
 
 from toolace_ray.corpus import figures
-from toolace_ray.schema import Api
+from toolace_ray.schema import Api, digest
 from toolace_ray.tss.speciation import Node
 from toolace_ray.tss.statistics import PoolStatistics, tree_counts
 
 MOST_DOMAINS = 300  # of the tree that the page unfolds
+MOST_BELOW = 60  # children of one node that it unfolds
 EXAMPLES = 12
 
 
@@ -96,23 +96,29 @@ def _branches(nodes: Sequence[Node]) -> list[dict[str, Any]]:
     def branch(node: Node) -> dict[str, Any]:
         below = [branch(item) for item in children.get(node.id, ())]
         leaves = sum(item["leaves"] for item in below) or 1
-        return {"name": node.name, "gloss": node.gloss, "apis": node.apis, "below": below, "leaves": leaves}
+        shown, rest = below[:MOST_BELOW], below[MOST_BELOW:]
+        if rest:
+            more = {"name": f"and {len(rest):,} more", "gloss": "", "apis": (), "below": [], "leaves": 0}
+            shown = [*shown, more]
+        return {"name": node.name, "gloss": node.gloss, "apis": node.apis, "below": shown, "leaves": leaves}
 
     return [branch(node) for node in children.get(None, ())]
 
 
 class Sample:
-    """A uniform sample of a stream, deterministic under a seed (reservoir sampling)."""
+    """Some APIs of a stream, those whose hash with the seed is the lowest: the same ones in whatever order they come."""
 
     def __init__(self, seed: int, size: int = EXAMPLES) -> None:
-        self._rng = random.Random(f"{seed}/examples")
-        self._size, self._met = size, 0
-        self.kept: list[Api] = []
+        self._seed, self._size = seed, size
+        self._kept: list[tuple[str, Api]] = []
 
     def take(self, api: Api) -> None:
         """Meet one API."""
-        self._met += 1
-        if len(self.kept) < self._size:
-            self.kept.append(api)
-        elif (index := self._rng.randrange(self._met)) < self._size:
-            self.kept[index] = api
+        rank = digest(str(self._seed), api.id)
+        if len(self._kept) < self._size or rank < self._kept[-1][0]:
+            self._kept = sorted([*self._kept, (rank, api)], key=lambda item: item[0])[: self._size]
+
+    @property
+    def kept(self) -> list[Api]:
+        """What was chosen."""
+        return [api for _, api in self._kept]

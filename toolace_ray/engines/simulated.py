@@ -165,8 +165,8 @@ def instance(
             if name in required or rng.random() < 0.5
         }
     if kind == "array":
-        low = schema.get("minItems", 1)
-        count = rng.randint(low, max(low, min(schema.get("maxItems", low + 2), low + 2)))
+        low = int(schema.get("minItems", 1))
+        count = rng.randint(low, max(low, min(int(schema.get("maxItems", low + 2)), low + 2)))
         return [instance(schema.get("items", {}), rng, first_choice, words, depth + 1) for _ in range(count)]
     if kind in ("integer", "number"):
         low = schema.get("minimum", schema.get("exclusiveMinimum", 0) + (1 if "exclusiveMinimum" in schema else 0))
@@ -189,7 +189,7 @@ def _string(schema: dict[str, Any], rng: random.Random, words: Sequence[str]) ->
             return f"{datetime.date(2026, 1, 1) + datetime.timedelta(days=rng.randrange(700))}T{rng.randrange(24):02d}:00:00Z"
         case form if form in FORMATS:
             return FORMATS[form](rng)
-    low, high = schema.get("minLength", 1), schema.get("maxLength", 40)
+    low, high = int(schema.get("minLength", 1)), int(schema.get("maxLength", 40))
     if "pattern" in schema:
         return f"{rng.choice(words or WORDS)[:16]}_{rng.choice(WORDS)}_{rng.randrange(1000)}"
     first = rng.choice(words if words and low >= DESCRIPTIVE else WORDS)

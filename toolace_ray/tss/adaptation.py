@@ -173,7 +173,7 @@ class Adaptation:
             if add and len(levels) > 1:
                 level = max(level, 2)
             nodes = (anchor, *self._neighbours(domain, anchor, level - 1))
-            made = self._unclaimed(nodes, add and level > 1)
+            made = self._unclaimed(nodes, add and len(nodes) > 1)
             # The anchor goes to the back whether it worked or not: the next try begins elsewhere.
             heapq.heapreplace(domain.queue, (uses + 1, self._rng.random(), index))
             if made is not None:

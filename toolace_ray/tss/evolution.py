@@ -21,6 +21,7 @@ from toolace_ray.schema import Api, Lineage, Verdict
 from toolace_ray.tss import gate
 from toolace_ray.tss.adaptation import Design
 from toolace_ray.tss.features import kind_of
+from toolace_ray.tss.features import texts as field_texts
 from toolace_ray.tss.fields import (
     DESCRIPTION,
     IDENTIFIER,
@@ -32,10 +33,11 @@ from toolace_ray.tss.fields import (
     property_of,
 )
 from toolace_ray.tss.indicators import INDICATORS, post_condition, target_of
-from toolace_ray.tss.sense import off_topic, whole
+from toolace_ray.tss.sense import off_topic, related, whole
 from toolace_ray.tss.speciation import Node
 
 MAX_EXCERPT = 700
+MAX_SOURCES = 8  # documents of a functionality whose passages are looked through
 MAX_LINES = 8  # parameters of an API that a prompt tells of
 MUTATION_TRIES = 2  # of one indicator, each of `samples` candidates; then it is dropped
 RULES = {
@@ -130,7 +132,8 @@ async def evolve(
             break
         if name == "functionality_added" and added is None:
             continue
-        touched = [key for key, schema in api.properties.items() if written.api.properties.get(key) != schema]
+        touched = {key for key, schema in api.properties.items() if written.api.properties.get(key) != schema}
+        touched.update(*(api.parameters.get("dependentRequired") or {}).values())  # their names stand in descriptions
         target = target_of(INDICATORS[name], api, rng, touched)
         if target is None:
             continue  # it does not apply to this API: no failure of anybody's
@@ -165,7 +168,7 @@ async def define(
     messages = prompt("define").render(
         domain=" > ".join(design.subtree.domain),
         functionalities=nodes,
-        text=excerpt("\n\n".join(filter(None, map(texts, sources))), nodes),
+        text=excerpt("\n\n".join(filter(None, map(texts, sources[:MAX_SOURCES]))), nodes),
         taken=design.taken,
     )
     if example is not None and (shown := flat(example)) is not None:
@@ -235,6 +238,10 @@ async def _mutate(
                 reason = f"{error}"[:150]
                 continue
             if name == "functionality_added" and added is not None:
+                new = [text for text in _told(changed) if text not in _told(api)]
+                if not related(" ".join(new), f"{added.name} {added.gloss}"):
+                    reason = f"nothing of what is new tells of {added.name}"
+                    continue
                 changed = _joined(changed, added)
             if problem := post_condition(name, api, changed):
                 reason = problem
@@ -245,6 +252,14 @@ async def _mutate(
             else:
                 return changed
     return reason
+
+
+def _told(api: Api) -> list[str]:
+    """What an API says of itself: its description, its fields and theirs."""
+    fields = [
+        name.replace("_", " ") for schema in (api.parameters, api.returns) for name in schema.get("properties") or ()
+    ]
+    return [api.description, *fields, *field_texts(api.parameters), *field_texts(api.returns)]
 
 
 def topic(design: Design, nodes: Sequence[Node]) -> list[str]:

@@ -86,8 +86,16 @@ def flat(api: Api) -> dict[str, Any] | None:
 def _flat(schema: dict[str, Any], parameter: bool) -> list[dict[str, Any]]:
     found = []
     for name, below in (schema.get("properties") or {}).items():
-        examples = below.get("examples") or below.get("enum") or []
-        if below.get("type") not in ("string", "integer", "number", "boolean") or not examples:
+        examples = (below.get("examples") or below.get("enum") or []) if isinstance(below, dict) else []
+        if not isinstance(below, dict) or below.get("type") not in ("string", "integer", "number", "boolean"):
+            continue
+        if (
+            not examples
+            or len(str(below.get("description", ""))) > MAX_SENTENCE
+            or len(str(examples[0])) > MAX_SENTENCE
+        ):
+            continue
+        if len(str(below.get("enum", ""))) > MAX_DESCRIPTION:
             continue
         item = {"name": name, "description": below.get("description", ""), "type": below["type"]}
         if parameter:

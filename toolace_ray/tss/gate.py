@@ -16,7 +16,7 @@ from toolace_ray.validation import SchemaError, check_schema, errors
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 MAX_PARAMETERS = 32
-MAX_ITEMS, MAX_LENGTH, MAX_NUMBER = 32, 1000, 1e15
+MAX_ITEMS, MAX_LENGTH, MAX_NUMBER, MAX_DRAWN = 32, 1000, 1e15, 256
 
 
 _KEPT = 1 << 15  # verdict lists kept; nearly all are empty
@@ -81,20 +81,24 @@ def _examples(api: Api) -> Iterator[tuple[str, str]]:
 
 def unwieldy(schema: Any) -> str | None:
     """Why a schema can't be drawn from: a property or item that is no schema object, or a size beyond any use."""
-    stack = [schema]
+    stack: list[tuple[Any, int]] = [(schema, 1)]
     while stack:
-        node = stack.pop()
+        node, size = stack.pop()
         if not isinstance(node, dict):
             return f"a property or item is {node!r}, not a schema"
         for key, most in (("minItems", MAX_ITEMS), ("minLength", MAX_LENGTH)):
-            if isinstance(node.get(key), int) and node[key] > most:
+            if isinstance(node.get(key), int | float) and node[key] > most:
                 return f"{key} is {node[key]}, the limit is {most}"
         for key in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"):
             if isinstance(node.get(key), int | float) and abs(node[key]) > MAX_NUMBER:
                 return f"{key} is beyond {MAX_NUMBER:g}"
-        stack.extend((node.get("properties") or {}).values())
-        if "items" in node:
-            stack.append(node["items"])
+        size *= max(int(node.get("minItems") or 1), 1)
+        if size > MAX_DRAWN:
+            return f"its lists have {size} values at least, the limit is {MAX_DRAWN}"
+        below = [*(node.get("properties") or {}).values(), *([node["items"]] if "items" in node else [])]
+        for key in ("anyOf", "oneOf", "allOf"):
+            below += [item for item in node.get(key) or () if not isinstance(item, bool)]
+        stack.extend((item, size) for item in below)
     return None
 
 

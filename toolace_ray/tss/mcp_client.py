@@ -1,6 +1,7 @@
 """The tools of a live MCP server, asked through the official client.
 
-Invariant: a server is given the time of its configuration, and of our environment only what the configuration names.
+Invariant: a server is given the time of its configuration; of our environment it gets what the configuration names beside
+what the client passes to any program (HOME, PATH and the like), and no token is ever shown.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 from collections.abc import AsyncIterator
 from typing import Any
@@ -28,12 +30,17 @@ def list_tools(name: str, server: McpServerConfig) -> str:
     for variable in (*server.env, *filter(None, [server.token_env])):
         if variable not in os.environ:
             raise UserError(f"{key}: the environment variable {variable} is not set")
+    token = os.environ[server.token_env].strip() if server.token_env else ""
+    if not (token.isascii() and (token.isprintable() or not token)):
+        raise UserError(f"{key}: the environment variable {server.token_env} holds no token (odd characters)")
+    logging.getLogger("mcp").setLevel(logging.CRITICAL)  # a server that prints what is no message would fill the screen
     try:
         tools = asyncio.run(asyncio.wait_for(_list(server), server.timeout))
     except TimeoutError as error:
         raise UserError(f"{key}: no list of tools within {server.timeout:g} s (see its timeout)") from error
     except Exception as error:  # whatever a server or its transport does wrong, the user chose that server
-        raise UserError(f"{key}: {_innermost(error)}") from error
+        text = _innermost(error)
+        raise UserError(f"{key}: {text.replace(token, '***') if token else text}") from None
     return json.dumps({"tools": tools}, ensure_ascii=False, indent=1)
 
 
@@ -57,7 +64,7 @@ async def _transport(server: McpServerConfig) -> AsyncIterator[Any]:
     import httpx2
     from mcp.client.streamable_http import streamable_http_client
 
-    headers = {"Authorization": f"Bearer {os.environ[server.token_env]}"}
+    headers = {"Authorization": f"Bearer {os.environ[server.token_env].strip()}"}
     async with httpx2.AsyncClient(headers=headers, timeout=server.timeout) as client:
         yield streamable_http_client(server.url, http_client=client)
 

@@ -15,12 +15,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
+
 from toolace_ray.schema import Api, canonical_json, digest
 from toolace_ray.tss.features import shape
 
 PERMUTATIONS = 64
 BANDS = 16  # of 4 rows: pairs with a Jaccard similarity of 0.5 meet with a probability of 0.64, of 0.8 with 0.9998
 MAX_SHINGLES = 512
+MOST = 32  # candidates that are compared exactly
 HEAD = 32  # characters of a key before its shingles: two hashes of 16
 _SHINGLE = 8
 
@@ -104,10 +107,15 @@ class NearDuplicates:
         self._hashes: dict[bytes, int] = {}
         self._flat = array("I")
         self._ends = array("Q", [0])
+        self._sketches = np.zeros((1024, PERMUTATIONS), np.uint32)
         self._labels: list[str] = []
 
     def __len__(self) -> int:
         return len(self._labels)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # What arrives through Ray's object store lies in shared, read-only memory.
+        self.__dict__.update(state, _sketches=np.array(state["_sketches"]))
 
     def repeats(self, key: str, label: str) -> str | None:
         """See Novelty."""
@@ -118,19 +126,34 @@ class NearDuplicates:
         values = _values(key)
         sketch = _sketch(values)
         mine = set(values)
-        for index in sorted(self._lsh.query(sketch)):
+        digest_row = np.array(sketch.digest(), np.uint32)
+        for index in self._likely(self._lsh.query(sketch), digest_row):
             other = self._flat[self._ends[index] : self._ends[index + 1]]
             common = sum(value in mine for value in other)
             similarity = common / (len(mine) + len(other) - common) if other or mine else 1.0
             if similarity >= self._threshold:
                 return f"{100 * similarity:.0f} % the same as {self._labels[index]}"
         index = len(self._labels)
+        if index == len(self._sketches):
+            self._sketches = np.concatenate([self._sketches, np.zeros_like(self._sketches)])
+        self._sketches[index] = digest_row
         self._lsh.insert(index, sketch)
         self._hashes.update(dict.fromkeys(heads, index))
         self._flat.extend(values)
         self._ends.append(len(self._flat))
         self._labels.append(label)
         return None
+
+    def _likely(self, found: list[int], row: Any) -> list[int]:
+        """The candidates to compare exactly, in their order: the most alike by their sketches, MOST of them at most.
+
+        Writers with a template make thousands of candidates that are all a little below the threshold.
+        """
+        if len(found) <= MOST:
+            return sorted(found)
+        candidates = np.array(sorted(found))
+        alike = (self._sketches[candidates] == row).sum(axis=1)
+        return sorted(candidates[np.argsort(-alike, kind="stable")[:MOST]].tolist())
 
     def copy(self) -> NearDuplicates:
         """An index of its own with the same content."""
@@ -154,8 +177,6 @@ def nearest(keys: list[str], sample: list[int]) -> list[float]:
 
     Linear in the number of keys for a sample of fixed size; one row of 64 numbers a key.
     """
-    import numpy as np
-
     if len(keys) < 2:
         return []
     rows = np.array([_sketch(_values(key)).digest() for key in keys], dtype=np.uint32)

@@ -19,6 +19,7 @@ from toolace_ray.schema import Record, digest
 
 MAX_PAGES = 500
 MAX_PDF_SECONDS = 60.0  # for all pages of a file; checked between two pages
+MAX_REASONS = 20  # rows of a file of which the ledger tells one by one
 MAX_LINE = 16 << 20  # of a JSONL file, in bytes
 MIN_SHARE = 0.5  # a piece of a long text that is shorter than this share of the limit may be joined with the next
 _DROPPED = ("script", "style", "nav", "header", "footer", "aside", "noscript", "template", "svg", "form")
@@ -44,18 +45,20 @@ class Limits:
 
 def read(path: str, limits: Limits) -> Iterator[Document | str]:
     """The documents of one file in their order; a string says why the file, or a row of it, can't be read."""
-    reader = READERS[Path(path).suffix.lower()]
-    part = 0
+    part, reasons = 0, 0
     try:
+        reader = READERS[Path(path).suffix.lower()]
         size = Path(path).stat().st_size
         if size > limits.file_bytes and reader not in (_jsonl, _parquet):  # those are read piece by piece
             yield f"{size >> 20} MiB, the limit is {limits.file_bytes >> 20} (sources.max_file_mb)"
             return
         for text in reader(path, limits):
             if isinstance(text, _Reason):
-                yield str(text)
+                reasons += 1
+                if reasons <= MAX_REASONS:
+                    yield str(text)
                 continue
-            for piece in chunks(text, limits.chunk_chars):
+            for piece in chunks(readable(text), limits.chunk_chars):
                 yield Document(id=digest(piece), path=path, text=piece, part=part)
                 part += 1
     except OSError as error:
@@ -64,8 +67,15 @@ def read(path: str, limits: Limits) -> Iterator[Document | str]:
     except (
         Exception
     ) as error:  # parsers of hostile files raise whatever they like; the file is refused, the run goes on
-        yield f"not readable as {Path(path).suffix[1:]} ({type(error).__name__}: {str(error)[:120]})"
+        yield readable(f"not readable as {Path(path).suffix[1:]} ({type(error).__name__}: {str(error)[:120]})")
         return
+    if reasons > MAX_REASONS:
+        yield f"and {reasons - MAX_REASONS} more rows that can't be read"
+
+
+def readable(text: str) -> str:
+    """A text that can be written as UTF-8: lone surrogates, which some parsers make, become question marks."""
+    return text.encode("utf-8", "replace").decode()
 
 
 class _Reason(str):
@@ -93,7 +103,8 @@ def _html(path: str, limits: Limits) -> Iterator[str]:
     from markdownify import MarkdownConverter
 
     # The page says its encoding itself; what is around its content is no document.
-    page = BeautifulSoup(Path(path).read_bytes(), "html.parser")
+    # lxml takes time in proportion to the file, whatever is in it.
+    page = BeautifulSoup(Path(path).read_bytes(), "lxml")
     for element in page(_DROPPED):
         element.decompose()
     title = page.title.get_text(strip=True) if page.title else ""
@@ -115,10 +126,14 @@ def _pdf(path: str, limits: Limits) -> Iterator[str]:
         if reader.is_encrypted and not reader.decrypt(""):
             yield _Reason("the PDF is encrypted")
             return
+        count = len(reader.pages)
         for page in reader.pages[:MAX_PAGES]:
             if time.monotonic() - started > MAX_PDF_SECONDS:
-                break
+                yield _Reason(f"its text takes more than {MAX_PDF_SECONDS:.0f} s to read")  # a part would be chance
+                return
             pages.append(page.extract_text().strip())
+    if count > MAX_PAGES:
+        yield _Reason(f"only the first {MAX_PAGES} of its {count} pages are read")
     text = "\n\n".join(page for page in pages if page)
     yield text or _Reason("the PDF holds no text (it may be scanned pictures)")
 

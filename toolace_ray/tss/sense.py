@@ -1,6 +1,6 @@
 """Does what a writer wrote have to do with what it was asked? Cheap checks of the faults that weak writers make most.
 
-Invariant: a text in the words of its sources is never refused.
+Invariant: a name or a description in the words of its topic is never refused.
 """
 
 from __future__ import annotations
@@ -13,6 +13,19 @@ from toolace_ray.prompts import prompt
 from toolace_ray.schema import Api, Verdict
 from toolace_ray.tss.features import texts
 
+_SCRIPTS = {
+    "LATIN",
+    "CYRILLIC",
+    "GREEK",
+    "CJK",
+    "HIRAGANA",
+    "KATAKANA",
+    "HANGUL",
+    "ARABIC",
+    "HEBREW",
+    "THAI",
+    "DEVANAGARI",
+}
 STEM = 4  # letters that two words must share to be taken for the same one
 _SMALL = {"this", "that", "with", "from", "your", "each", "them", "which", "when", "what", "will", "have", "been", "into",
           "list", "item", "items", "value", "values", "name", "give", "given"}  # fmt: skip
@@ -54,9 +67,11 @@ def off_topic(api: Api, topic: Iterable[str], names: Iterable[str], prompts: Ite
         prompts: names of the prompts that the writer was shown.
     """
     wanted = " ".join(topic)
-    if not related(api.name, wanted):
+    if re.search(r"[a-zA-Z]{3}", wanted) and not related(api.name, wanted):  # names are Latin, topics need not be
         return Verdict(stage="gate", rule="off_topic", evidence=f"{api.name} shares no word with {wanted}"[:300])
-    if not related(api.description, " ".join([*names, api.name])):  # a sentence of the document about something else
+    if _scripts(wanted) <= {"LATIN"} and not related(
+        api.description, " ".join([*names, api.name])
+    ):  # a sentence of the document about something else
         evidence = f"{api.name} is described as {api.description}"
         return Verdict(stage="gate", rule="off_topic", evidence=evidence[:300])
     written = [api.description, *texts(api.parameters), *texts(api.returns)]
@@ -72,4 +87,5 @@ def off_topic(api: Api, topic: Iterable[str], names: Iterable[str], prompts: Ite
 
 
 def _scripts(text: str) -> set[str]:
-    return {unicodedata.name(letter, "?").split()[0] for letter in set(text) if letter.isalpha()}
+    found = {unicodedata.name(letter, "?").split()[0] for letter in set(text) if letter.isalpha()}
+    return {"CJK" if script in ("HIRAGANA", "KATAKANA") else script for script in found if script in _SCRIPTS}

@@ -23,7 +23,7 @@ def expand(patterns: tuple[str, ...], suffixes: tuple[str, ...], key: str) -> li
             hits = [str(path) for path in Path(pattern).rglob("*") if path.is_file()]
         else:
             hits = [path for path in glob.glob(pattern, recursive=True) if Path(path).is_file()]
-        hits = [path for path in hits if path.lower().endswith(suffixes)]
+        hits = [path for path in hits if Path(path).suffix.lower() in suffixes and path.isprintable()]
         if not hits:
             what = "folder holds no" if Path(pattern).is_dir() else "path or glob matches no"
             raise UserError(f"{key}: {pattern}: this {what} file ending in {', '.join(suffixes)}")

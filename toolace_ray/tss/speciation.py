@@ -224,19 +224,21 @@ def grow(
     What comes first names a domain: extractions and divisions are to be given in the order of their attempts.
     """
     nodes = {node.id: node for node in before}
+    documents_of = {node.id: set(node.documents) for node in nodes.values()}
+    apis_of = {node.id: set(node.apis) for node in nodes.values()}
     names = _Names()
     for node in nodes.values():
         names.add(node.parent, node.name, node.id)
 
     def put(kind: NodeKind, name: str, parent: str | None, gloss: str, documents: Iterable[str], api: str = "") -> str:
         node_id = names.find(parent, name, kind != "functionality") or digest(parent or "", canonical(name), length=12)
-        old = nodes.get(node_id)
-        if old is None:
-            old = Node(id=node_id, parent=parent, kind=kind, name=name, gloss=gloss)
+        if node_id not in nodes:
+            nodes[node_id] = Node(id=node_id, parent=parent, kind=kind, name=name, gloss=gloss)
+            documents_of[node_id], apis_of[node_id] = set(), set()
             names.add(parent, name, node_id)
-        sources = tuple(sorted({*old.documents, *documents} - {""}))
-        linked = tuple(sorted({*old.apis, api})) if api else old.apis
-        nodes[node_id] = old.model_copy(update={"documents": sources, "apis": linked})
+        documents_of[node_id].update(filter(None, documents))
+        if api:
+            apis_of[node_id].add(api)
         return node_id
 
     for item in extractions:
@@ -247,14 +249,19 @@ def grow(
                 put("functionality", functionality.name, topic, functionality.gloss, (item.document,))
     for division in divisions:
         for part in division.parts:
-            put("functionality", part.name, division.node, part.gloss, nodes[division.node].documents)
+            put("functionality", part.name, division.node, part.gloss, documents_of[division.node])
     for api in apis:
         parent: str | None = None
         for depth, name in enumerate(api.domain[:2]):
             parent = put("topic" if depth else "domain", name, parent, "", api.lineage.documents[:1])
         gloss = _tidy(api.description[:MAX_GLOSS])
         put("functionality", api.name.replace("_", " "), parent, gloss, api.lineage.documents[:1], api.id)
-    return list(nodes.values())
+    grown = []
+    for node in nodes.values():
+        found = {"documents": tuple(sorted(documents_of[node.id])), "apis": tuple(sorted(apis_of[node.id]))}
+        same = found == {"documents": node.documents, "apis": node.apis}
+        grown.append(node if same else node.model_copy(update=found))
+    return grown
 
 
 def to_divide(nodes: Sequence[Node], divided: Collection[str], depth: int, leaves: int) -> list[Division]:
@@ -277,9 +284,11 @@ def to_divide(nodes: Sequence[Node], divided: Collection[str], depth: int, leave
             node=node.id,
             path=names[node.id],
             gloss=node.gloss,
-            siblings=tuple(other.name for other in children[node.parent] if other.id != node.id)[:MAX_SIBLINGS],
+            siblings=tuple(other.name for other in children[node.parent][: MAX_SIBLINGS + 1] if other.id != node.id)[
+                :MAX_SIBLINGS
+            ],
         )
-        for node in chosen[: max(room, 0)]
+        for node in chosen[: max(room, 0) // (MAX_PARTS - 1)]  # each becomes MAX_PARTS leaves at most
     ]
 
 

@@ -30,9 +30,10 @@ METHODS = ("get", "put", "post", "delete", "patch")
 def read_spec(path: str) -> Any:
     """A JSON or YAML file under size and depth limits. Raises UserError."""
     try:
+        size = Path(path).stat().st_size
+        if size > MAX_SPEC_CHARS:
+            raise UserError(f"{path}: {size} bytes, the limit is {MAX_SPEC_CHARS}")
         text = Path(path).read_text(encoding="utf-8")
-        if len(text) > MAX_SPEC_CHARS:
-            raise UserError(f"{path}: {len(text)} characters, the limit is {MAX_SPEC_CHARS}")
         tree = load_spec_json(text) if path.endswith(".json") else _load_yaml(text, path)
     except (LimitExceeded, ValueError, yaml.YAMLError, RecursionError) as error:
         raise UserError(f"{path}: not a readable JSON or YAML document ({str(error).splitlines()[0]})") from error
@@ -59,6 +60,8 @@ class _PlainLoader(yaml.CSafeLoader):
 
 
 def _load_yaml(text: str, path: str) -> Any:
+    if re.search(rf"(?:[\[{{]\s*){{{MAX_SPEC_DEPTH}}}", text):  # the parser takes quadratic time for these
+        raise UserError(f"{path}: nested deeper than {MAX_SPEC_DEPTH}")
     # Aliases can multiply a small file without end.
     if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.CSafeLoader)):
         raise UserError(f"{path}: YAML aliases are not followed; write the document without them")

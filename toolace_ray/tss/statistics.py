@@ -1,6 +1,6 @@
 """What a pool is made of, counted while its rows stream by.
 
-Invariant: the figures depend on the rows alone, not on their order or on how they are split (two counts merge into one).
+Invariant: the figures depend on the rows alone, not on their order.
 """
 
 from __future__ import annotations
@@ -61,10 +61,6 @@ class PoolStatistics:
         if stage != "surplus":
             self.rejected[f"{stage}/{rule}"] += 1
 
-    def merge(self, other: PoolStatistics) -> PoolStatistics:
-        """The counts of both."""
-        return PoolStatistics(**{name: value + getattr(other, name) for name, value in vars(self).items()})
-
     @property
     def duplicate_rate(self) -> float:
         """Share of the APIs that passed all other checks and repeat one that is there."""
@@ -80,7 +76,9 @@ class PoolStatistics:
     def as_json(self) -> dict[str, Any]:
         """The figures as plain JSON."""
         plain = {
-            name: {str(key): number for key, number in value.most_common()} if isinstance(value, Counter) else value
+            name: {str(key): number for key, number in sorted(value.items(), key=lambda item: (-item[1], str(item[0])))}
+            if isinstance(value, Counter)
+            else value
             for name, value in vars(self).items()
         }
         return {**plain, "duplicate_rate": round(self.duplicate_rate, 4), "pass_rate": round(self.pass_rate, 4)}

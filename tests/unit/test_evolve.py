@@ -1,0 +1,93 @@
+"""Reading sources over several starts, with the reading itself in this process instead of Ray."""
+
+import json
+from types import SimpleNamespace
+
+import pyarrow as pa
+import pytest
+
+from actors import ingest
+from jobs import evolve
+from jobs.session import new_epoch
+from toolace_ray import run
+from toolace_ray.config import parse
+from toolace_ray.engines.roles import Usage
+from toolace_ray.errors import UserError
+from toolace_ray.generations import Evolution
+from toolace_ray.rows import API, api_row, usage_columns
+from toolace_ray.storage import RunStore
+from toolace_ray.tss import sources, specs
+from toolace_ray.tss.novelty import NearDuplicates
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch):
+    """A function that does what a start does with its sources, and says how many documents and what the ledger holds."""
+
+    def serially(files, limits):
+        table = pa.table({"source": [kind for kind, _ in files], "path": [path for _, path in files]})
+        yield from ingest._read_all(table, limits)
+
+    monkeypatch.setattr(evolve, "ingest", serially)
+    store = RunStore(str(tmp_path / "run"))
+    store.make(*run.FOLDERS)
+
+    def begin(**settings):
+        config = parse({"sources": settings})
+        progress = SimpleNamespace(say=lambda text: None)
+        current = SimpleNamespace(config=config, store=store, progress=progress, epoch=new_epoch(), ray=lambda: None)
+        evolution = Evolution(NearDuplicates(0.8))
+        evolution.take(store.rows("apis", part=evolve.PART))
+        evolve._read_sources(current, sources.files(config.sources), evolution)
+        return len(run.document_ids(store)), [row["evidence"] for row in store.rows("rejected", ["evidence"])]
+
+    begin.store = store
+    return begin
+
+
+def test_what_could_not_be_read_is_tried_again_and_told_once(start, tmp_path):
+    folder = tmp_path / "documents"
+    folder.mkdir()
+    (folder / "a.txt").write_text("small")
+    (folder / "b.txt").write_text("x" * (2 << 20))
+    assert start(documents=[str(folder)], max_file_mb=1)[0] == 1
+    count, ledger = start(documents=[str(folder)], max_file_mb=1)
+    assert (count, len(ledger)) == (1, 1)
+    assert start(documents=[str(folder)], max_file_mb=4, chunk_chars=4 << 20)[0] == 2
+
+
+def test_a_source_without_anything_readable_is_said_every_time(start, tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"\xff")
+    for _ in range(2):
+        with pytest.raises(UserError, match="none of 1 files could be read"):
+            start(documents=[str(tmp_path / "a.txt")])
+
+
+TOOL = {"name": "find_lamp", "description": "Find a lamp by its room.",
+        "inputSchema": {"properties": {"room": {"type": "string", "description": "Room"}}}}  # fmt: skip
+
+
+def write(path, *tools):
+    path.write_text(json.dumps({"tools": tools}))
+    return str(path)
+
+
+def test_a_newcomer_gives_way_to_what_was_made(start, tmp_path):
+    path = write(tmp_path / "home.mcp.json", TOOL)
+    (api,) = specs.import_mcp(path)
+    spent = usage_columns(Usage(), 0)
+    made = api.model_copy(update={"lineage": api.lineage.model_copy(update={"source": "synthesised"})})
+    row = api_row(made, {"id": "g0000-0", "type": "api", "kind": "g0000", "attempt": 0, **spent})
+    start.store.write("apis", "e-apis-g0000-a.parquet", [row], API)
+    _, ledger = start(mcp=[path])
+    assert len(list(start.store.rows("apis"))) == 1
+    assert "is the same as g0000-000000" in ledger[0]
+
+
+def test_an_edited_spec_brings_what_is_new_and_says_nothing_of_the_rest(start, tmp_path):
+    path = tmp_path / "home.mcp.json"
+    start(mcp=[write(path, TOOL)])
+    other = {**TOOL, "name": "dim_lamp", "description": "Make a lamp in a room darker."}
+    _, ledger = start(mcp=[write(path, TOOL, other)])
+    assert sorted(row["name"] for row in start.store.rows("apis")) == ["dim_lamp", "find_lamp"]
+    assert ledger == []
