@@ -14,8 +14,9 @@ from toolace_ray.engines.roles import Engines, TaskEngines, Usage
 from toolace_ray.generations import Generation
 from toolace_ray.rows import dialog_key, ledger_row, usage_columns
 from toolace_ray.run import Documents, attempt_id, load_frontier, load_nodes, load_pool
-from toolace_ray.schema import KINDS, Verdict, digest
-from toolace_ray.sdg.plans import Pool, Task
+from toolace_ray.schema import Verdict, digest
+from toolace_ray.sdg.plans import Task
+from toolace_ray.sdg.pool import Pool
 from toolace_ray.sdg.rollout import rollout
 from toolace_ray.storage import RunStore
 from toolace_ray.tss.evolution import Writing, evolve
@@ -57,7 +58,6 @@ class DialogPlayer:
 
     async def play(self, kind: str, attempt: int) -> Played:
         """See Player.play."""
-        assert kind in KINDS
         task = Task(attempt_id(self._config, kind, attempt), kind, attempt, seed_of(self._config, kind, attempt))
         outcome = await rollout(task, self._pool, self._config, self._engines.for_task(task.id))
         spent = usage_columns(outcome.usage, outcome.seconds)

@@ -29,10 +29,10 @@ def exchanged(dialog: Dialog) -> Dialog | None:
     """The dialog with its calls made to another candidate; a call to one where none fitted; None where neither is possible."""
     right = experts.fitting(dialog)
     others = [api.name for api in dialog.tools if right is not None and api.name not in right]
-    if not others or dialog.kind == "missing":
+    if not others or dialog.kind == "non_tool.missing":
         return None
     name = random.Random(dialog.id).choice(others)
-    if dialog.kind == "no_function":
+    if dialog.kind == "non_tool.no_function":
         call = Message(role="assistant", tool_calls=(ToolCall(id="call_1", name=name, arguments={}),))
         return dialog.model_copy(update={"messages": (*dialog.messages, call)})
     messages = [

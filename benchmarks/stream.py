@@ -26,7 +26,8 @@ from toolace_ray.config import parse
 from toolace_ray.engines.roles import Engines
 from toolace_ray.engines.simulated import SimulatedEngine
 from toolace_ray.rows import DIALOG, DRAFT, dialog_key, usage_columns
-from toolace_ray.sdg.plans import Pool, Task
+from toolace_ray.sdg.plans import Task
+from toolace_ray.sdg.pool import Pool
 from toolace_ray.sdg.rollout import rollout
 from toolace_ray.storage import RunStore
 from toolace_ray.tss.sources import import_mcp, import_openapi
@@ -58,7 +59,7 @@ def drafts(config, shards):
 
     async def play():
         made = [
-            await rollout(Task(f"single-{i}", "single", i, i), pool, config, engines.for_task(str(i)))
+            await rollout(Task(f"single-{i}", "single.plain", i, i), pool, config, engines.for_task(str(i)))
             for i in range(ROWS)
         ]
         return [outcome for outcome in made if outcome.dialog]

@@ -8,6 +8,7 @@ from toolace_ray.config import Config, PoolConfig
 from toolace_ray.dlv.checks import check_disabled, registered
 from toolace_ray.errors import UserError
 from toolace_ray.models import REGISTRY, fetched, resolve
+from toolace_ray.sdg import balance
 from toolace_ray.storage import RunStore
 from toolace_ray.tss import sources, specs
 
@@ -56,7 +57,7 @@ def check(config: Config) -> str:
         f"evolve: {settings.apis} APIs to synthesise in generations of {settings.generation_size}, up to "
         f"{settings.max_level} functionalities and {settings.max_indicators} indicators each"
     )
-    quotas = config.quotas
+    quotas, _ = balance.quotas(config.generate)
     lines.append(
         f"generate: {sum(quotas.values())} dialogs ({', '.join(f'{kind} {number}' for kind, number in quotas.items() if number)}), "
         f"at most {config.generate.max_attempts} attempts for each"

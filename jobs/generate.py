@@ -14,6 +14,9 @@ from jobs.session import Session
 from toolace_ray import run
 from toolace_ray.corpus.export import export
 from toolace_ray.rows import DIALOG
+from toolace_ray.sdg import balance
+from toolace_ray.sdg.plans import feasible
+from toolace_ray.sdg.pool import Pool
 
 
 def generate(current: Session) -> dict[str, Any]:
@@ -29,9 +32,14 @@ def generate(current: Session) -> dict[str, Any]:
     if not store.files("apis"):
         evolve(current)
     run.begin(store, config, "generate")
-    limit = config.generate.max_attempts
-    quotas: dict[str, tuple[int, int]] = {kind: (wanted, wanted * limit) for kind, wanted in config.quotas.items()}
     settings = config.generate
+    pool = Pool.of(run.load_pool(store))
+    asked, _ = balance.quotas(settings)
+    wanted, shifted = balance.quotas(settings, feasible([kind for kind, number in asked.items() if number], pool))
+    del pool  # the workers index it again for themselves
+    for kind, number in shifted.items():
+        current.progress.say(f"{kind}: the pool carries none; its {number} dialogs go to the type's other features")
+    quotas = {kind: (number, number * settings.max_attempts) for kind, number in wanted.items()}
     flow = Flow(
         "dialogs",
         "dialogs",

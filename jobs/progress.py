@@ -79,8 +79,13 @@ def line(what: str, status: dict[str, Any], seconds: float, start: tuple[float, 
     flying = sum(item["leased"] for item in types.values())
     judging = sum(item["unjudged"] for item in types.values())
     rate = (status["tokens"] - start[1]) / max(seconds - start[0], 1e-9)
-    listed = ", ".join(f"{kind} {item['passing']}/{item['wanted']}" for kind, item in types.items())
-    by_type = f" ({listed})" if len(types) > 1 else ""
+    groups: dict[str, list[int]] = {}
+    for kind, item in types.items():
+        group = groups.setdefault(kind.partition(".")[0], [0, 0])
+        group[0] += item["passing"]
+        group[1] += item["wanted"]
+    listed = ", ".join(f"{kind} {number}/{total}" for kind, (number, total) in groups.items() if total)
+    by_type = f" ({listed})" if len(groups) > 1 else ""
     parts = [f"{what} {done}/{wanted}{by_type}", f"played {played}", f"not accepted {failed}", f"in flight {flying}"]
     if judging:
         parts.append(f"being judged {judging}")

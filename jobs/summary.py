@@ -139,7 +139,7 @@ def show_dialogs(store: RunStore, dialog_id: str | None, kind: str | None, limit
 def render(dialog: Dialog) -> str:
     """One dialog as text."""
     domain = " > ".join(dialog.meta.get("domain", ()))
-    lines = [click_style(f"== {dialog.id}  ({dialog.type}, {dialog.meta.get('variant', '')})  domain: {domain}")]
+    lines = [click_style(f"== {dialog.id}  ({dialog.kind})  domain: {domain}")]
     tools = ", ".join(f"{api.name}({', '.join(api.properties)})" for api in dialog.tools)
     lines.append(f"tools: {tools}")
     for message in dialog.messages:

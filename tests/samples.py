@@ -5,6 +5,7 @@ import json
 
 from toolace_ray.dlv.provenance import trace
 from toolace_ray.engines.protocol import Capabilities, Generation, Sample, Score
+from toolace_ray.engines.simulated import SimulatedEngine
 from toolace_ray.schema import KINDS, Api, ApiError, Dialog, Message, ToolCall
 
 
@@ -65,7 +66,18 @@ BOOK = Api(
 APIS = (WEATHER, SEARCH, BOOK)
 
 
+DEFAULTS = {
+    "single": "plain",
+    "parallel": "same_api",
+    "dependent": "chain_2",
+    "clarification": "ask",
+    "recovery": "retry",
+    "multi_turn": "turns_2",
+}
+
+
 def _dialog(kind, messages, **more):
+    kind = next(found for found in KINDS if found in (kind, f"{kind}.{DEFAULTS.get(kind)}", f"non_tool.{kind}"))
     system = Message(role="system", content="You are a helpful assistant. Today is Friday, 2026-05-01.")
     draft = Dialog(
         id=f"{kind}-000000-test",
@@ -133,6 +145,42 @@ def good_dialogs():
                 say("I booked three seats on train TR-4410 for 41.5 each; your booking code is BK-905."),
             ],
         ),
+        "clarification": _dialog(
+            "clarification",
+            [
+                user("How will the weather be tomorrow?"),
+                say("For which city would you like the forecast?"),
+                user("For Lima, please."),
+                calls(("c1", "get_forecast", {"city": "Lima", "date": "2026-05-02"})),
+                result("c1", "get_forecast", {"summary": "sunny", "high": 24}),
+                say("It will be sunny in Lima, with a high of 24 degrees."),
+            ],
+            meta={"missing": {"name": "city", "value": "Lima"}},
+        ),
+        "recovery": _dialog(
+            "recovery",
+            [
+                user("Please find a train from Lyon to Turin."),
+                calls(("c1", "search_trains", {"origin": "Lyon", "destination": "Turin"})),
+                result("c1", "search_trains", {"error": {"code": "unavailable", "message": "The service is busy."}}),
+                calls(("c2", "search_trains", {"origin": "Lyon", "destination": "Turin"})),
+                result("c2", "search_trains", {"train_id": "TR-4410", "price": 41.5}),
+                say("Train TR-4410 goes from Lyon to Turin for 41.5."),
+            ],
+        ),
+        "multi_turn": _dialog(
+            "multi_turn",
+            [
+                user("What will the weather be like in Lima tomorrow?"),
+                calls(("c1", "get_forecast", {"city": "Lima", "date": "2026-05-02"})),
+                result("c1", "get_forecast", {"summary": "sunny", "high": 24}),
+                say("It will be sunny in Lima, with a high of 24 degrees."),
+                user("And the same for Lyon?"),
+                calls(("c2", "get_forecast", {"city": "Lyon", "date": "2026-05-02"})),
+                result("c2", "get_forecast", {"summary": "windy", "high": 15}),
+                say("Lyon will be windy at 15 degrees."),
+            ],
+        ),
         "no_function": _dialog(
             "no_function",
             [user("Can you order me a pizza with olives?"), say("I'm sorry, I can't order food with what I have.")],
@@ -164,3 +212,79 @@ class ScriptedEngine:
 
     async def score(self, request):
         return Score(())
+
+
+def _chained(number):
+    """The API of a chain whose result feeds the next one's parameter."""
+    return Api(
+        name=f"advance_stage_{'abcde'[number]}",
+        description=f"Advance a shipment to stage {'abcde'[number]}.",
+        parameters=schema(
+            (f"{'abcde'[number]}_ticket_id", "carrier"),
+            **{f"{'abcde'[number]}_ticket_id": {"type": "string", "description": "Ticket", "examples": ["TK-100"]}},
+            carrier={"type": "string", "description": "Carrier", "maxLength": 30},
+        ),
+        returns=schema(
+            (f"{'abcdef'[number + 1]}_ticket_id",),
+            **{
+                f"{'abcdef'[number + 1]}_ticket_id": {"type": "string", "description": "Ticket", "examples": ["TK-100"]}
+            },
+        ),
+        domain=("Freight",),
+        example_arguments={f"{'abcde'[number]}_ticket_id": "TK-100", "carrier": "Blue Line"},
+        example_return={f"{'abcdef'[number + 1]}_ticket_id": "TK-200"},
+    )
+
+
+LIST = Api(
+    name="list_concerts",
+    description="List the concerts of a city on the given dates.",
+    parameters=schema(
+        ("city", "dates"),
+        city={"type": "string", "description": "City", "maxLength": 40},
+        dates={
+            "type": "array",
+            "description": "Days",
+            "items": {"type": "string", "format": "date"},
+            "minItems": 1,
+            "maxItems": 2,
+        },
+    ),
+    returns=schema(("concerts",), concerts={"type": "array", "description": "Concerts", "items": {"type": "string"}}),
+    domain=("Music",),
+    example_arguments={"city": "Lima", "dates": ["2026-05-02"]},
+    example_return={"concerts": ["Blue Hour"]},
+)
+IDEAL_APIS = (*APIS, LIST, *(_chained(number) for number in range(5)))
+"""A pool that carries dialogs of every kind."""
+
+
+class IdealEngine(SimulatedEngine):
+    """A model that always does what it is asked to, in as plain words as can be; remembers what it was asked."""
+
+    def __init__(self):
+        super().__init__(latency_ms=0, slip=0.0, first_choice=1.0)
+        self.requests = []
+
+    async def generate(self, request):
+        self.requests.append(request)
+        if request.json_schema is not None:
+            return await super().generate(request)
+        text = self.words(request.messages[0]["content"], request.messages[-1]["content"], request)
+        if text is None:
+            return await super().generate(request)
+        return Generation((Sample(text, "stop", 9),) * request.n, prompt_tokens=10)
+
+    def words(self, system, asked, request):
+        lines = dict(line.partition(": ")[::2] for line in asked.splitlines())
+        if "Functions" in lines:
+            return "I'm sorry, I can't do that with what I have."
+        if "Missing" in lines:
+            return f"Which {lines['Missing'].partition(' (')[0]} would you like?"
+        if "Wrong" in lines:
+            return f"That is not known. Which {lines['Wrong']} should it be?"
+        if "Error" in lines:
+            return f"I'm sorry, that failed: {lines['Error']}"
+        if "Topic" in lines:
+            return "What is the best thing about it?" if "question" in system else "It has been a nice long afternoon."
+        return None if "{" in asked else "That is good to know, and there is much to like about it."

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from pydantic.fields import FieldInfo
 
 from toolace_ray.errors import UserError
-from toolace_ray.schema import DIALOG_TYPES, DialogType, Kind, canonical_json, digest
+from toolace_ray.schema import VARIANTS, DialogType, canonical_json, digest
 
 Role = Literal["writer", "user", "assistant", "tool", "judge"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -168,35 +168,75 @@ class QuotaConfig(Section):
 
     single: int = execution(8, "One call.", ge=0)
     parallel: int = execution(6, "Two or more calls at once, independent of each other.", ge=0)
-    dependent: int = execution(6, "A call whose argument is another one's result.", ge=0)
-    non_tool: int = execution(6, "No call: no function fits, or a required value is missing.", ge=0)
+    dependent: int = execution(6, "Calls one after another, each with a value of the result before.", ge=0)
+    non_tool: int = execution(6, "No call: no function fits, a required value is missing, talk, knowledge.", ge=0)
+    clarification: int = execution(0, "A required value is missing: the assistant asks, then calls.", ge=0)
+    recovery: int = execution(0, "A call fails and is made again, as it was or with another value.", ge=0)
+    multi_turn: int = execution(0, "Several requests, some of which refer to what was before.", ge=0)
 
     def of(self, kind: DialogType) -> int:
         """The quota of one type."""
         return int(getattr(self, kind))
 
 
+Weights = dict[str, Annotated[float, Field(ge=0)]]
+FEATURES: dict[DialogType, Weights] = {
+    "single": {"plain": 0.75, "nested": 0.1, "error": 0.1, "empty": 0.05},
+    "parallel": {"same_api": 0.5, "several_apis": 0.5},
+    "dependent": {"chain_2": 0.6, "chain_3": 0.25, "chain_4": 0.1, "chain_5": 0.05},
+    "non_tool": {"no_function": 0.4, "missing": 0.3, "small_talk": 0.15, "knowledge": 0.15},
+    "clarification": {"ask": 1.0},
+    "recovery": {"retry": 0.5, "correct": 0.5},
+    "multi_turn": {"turns_2": 0.3, "turns_3": 0.3, "turns_4": 0.2, "turns_6": 0.1, "turns_8": 0.05, "turns_12": 0.05},
+}
+DISTRACTORS = ("related", "near_duplicate", "unrelated")
+
+
 class GenerateConfig(Section):
     """SDG: from the API pool to dialogs."""
 
+    strategy: Literal["blueprint", "roleplay"] = content(
+        "blueprint",
+        "`blueprint`: gold calls and results first, then the words; `roleplay`: three agents play (paper section 2.2).",
+    )
     quotas: QuotaConfig = execution(QuotaConfig(), "Accepted dialogs by type.")
+    features: dict[DialogType, Weights] = execution(
+        FEATURES, "Type -> feature -> weight: how a type's quota is shared out, as counts of accepted dialogs."
+    )
     max_attempts: int = execution(8, "Attempts at most, as a multiple of each kind's quota.", ge=1)
-    min_tools: int = content(2, "Candidate tools at least.", ge=1)
-    max_tools: int = content(4, "Candidate tools at most.", ge=1)
+    min_tools: int = content(1, "Candidate tools at least.", ge=1, le=10)
+    max_tools: int = content(10, "Candidate tools at most (more where more are called).", ge=1, le=10)
+    distractors: Weights = content(
+        {"related": 0.6, "near_duplicate": 0.2, "unrelated": 0.2},
+        "Weights of the kinds of distractors among the candidates: of the same subtree, alike in name and description, "
+        "of other domains.",
+    )
+    languages: Weights = content({"English": 1.0}, "Language that is spoken -> weight, by its English name.")
     query_samples: int = content(6, "Candidate wordings of a request; the best that passes is kept.", ge=1)
     answer_samples: int = content(3, "Candidate final answers; the best that passes is kept.", ge=1)
     rounds: int = content(2, "Rounds of candidates before an attempt is given up.", ge=1)
     temperature: float = content(0.8, "Sampling temperature of words.", ge=0)
-    error_share: float = content(0.1, "Share of single calls that return an error the API documents.", ge=0, le=1)
-    missing_share: float = execution(0.5, "Share of non-tool dialogs in which a required value is missing.", ge=0, le=1)
     max_tokens: int = execution(0, "Generated tokens the run may spend at most; 0 is no limit.", ge=0)
     max_cost: float = execution(0.0, "Money the run may spend at most, by the pools' prices; 0 is no limit.", ge=0)
 
     @model_validator(mode="after")
-    def _ordered(self) -> GenerateConfig:
+    def _consistent(self) -> GenerateConfig:
         if self.min_tools > self.max_tools:
             raise ValueError("min_tools is larger than max_tools")
+        for kind, weights in self.features.items():
+            for name in weights:
+                if name not in VARIANTS[kind]:
+                    raise ValueError(f"features.{kind} has no {name!r}; known: {', '.join(VARIANTS[kind])}")
+        if unknown := sorted(set(self.distractors) - set(DISTRACTORS)):
+            raise ValueError(f"distractors has no {unknown[0]!r}; known: {', '.join(DISTRACTORS)}")
+        for name, weights in (("distractors", self.distractors), ("languages", self.languages)):
+            if not sum(weights.values()):
+                raise ValueError(f"{name}: at least one weight must be above 0")
         return self
+
+    def weights(self, kind: DialogType) -> Weights:
+        """Feature -> weight of a type; those of the default where the configuration names none."""
+        return self.features.get(kind) or FEATURES[kind]
 
 
 class VerifyConfig(Section):
@@ -263,19 +303,6 @@ class Config(Section):
         """Pool -> weight of a role."""
         value = self.roles[role]
         return {value: 1.0} if isinstance(value, str) else dict(value)
-
-    @property
-    def quotas(self) -> dict[Kind, int]:
-        """Kind -> accepted dialogs wanted; 0 for kinds nobody wants (any more)."""
-        wanted: dict[Kind, int] = {"single": 0, "parallel": 0, "dependent": 0, "no_function": 0, "missing": 0}
-        for kind in DIALOG_TYPES:
-            number = self.generate.quotas.of(kind)
-            if kind == "non_tool":
-                wanted["missing"] = round(number * self.generate.missing_share)
-                wanted["no_function"] = number - wanted["missing"]
-            else:
-                wanted[kind] = number
-        return wanted
 
     def content(self) -> dict[str, Any]:
         """The content keys, flattened: dotted key -> JSON value."""

@@ -40,7 +40,7 @@ def attempt_id(config: Config, kind: str, attempt: int) -> str:
 
 def type_of(kind: str) -> str:
     """The type of a kind: a dialog's type, or the kind itself for documents and APIs."""
-    return next((found for name, found in KINDS.items() if name == kind), kind)
+    return str(KINDS.get(kind, kind))
 
 
 def load_pool(store: RunStore) -> list[Api]:

@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -19,17 +19,21 @@ SCHEMA_VERSION: Literal[1] = 1
 MAX_DEPTH = 64
 MAX_BITS = 512  # of an integer; larger ones are no values, and Python refuses to write them out
 
-DialogType = Literal["single", "parallel", "dependent", "non_tool"]
-Kind = Literal["single", "parallel", "dependent", "no_function", "missing"]
-KINDS: dict[Kind, DialogType] = {
-    "single": "single",
-    "parallel": "parallel",
-    "dependent": "dependent",
-    "no_function": "non_tool",
-    "missing": "non_tool",
+DialogType = Literal["single", "parallel", "dependent", "non_tool", "clarification", "recovery", "multi_turn"]
+DIALOG_TYPES: tuple[DialogType, ...] = get_args(DialogType)
+LONGEST_DIALOG = 12  # messages of the user
+VARIANTS: dict[DialogType, tuple[str, ...]] = {
+    "single": ("plain", "nested", "error", "empty"),
+    "parallel": ("same_api", "several_apis"),
+    "dependent": ("chain_2", "chain_3", "chain_4", "chain_5"),
+    "non_tool": ("no_function", "missing", "small_talk", "knowledge"),
+    "clarification": ("ask",),
+    "recovery": ("retry", "correct"),
+    "multi_turn": tuple(f"turns_{number}" for number in range(2, LONGEST_DIALOG + 1)),
 }
-"""What quotas count -> the dialog's type. Non-tool dialogs come in two kinds, and neither may crowd the other out."""
-DIALOG_TYPES: tuple[DialogType, ...] = ("single", "parallel", "dependent", "non_tool")
+"""Type -> its features. Accepted dialogs are counted by type and feature, so that no easy one crowds the others out."""
+KINDS: dict[str, DialogType] = {f"{kind}.{variant}": kind for kind in DIALOG_TYPES for variant in VARIANTS[kind]}
+"""Kind (type and feature, "parallel.same_api") -> the type."""
 
 
 def canonical_json(value: Any) -> str:
@@ -86,6 +90,14 @@ class ApiError(Record):
 
     code: Text
     message: Text
+
+
+TRANSIENT = (
+    ApiError(code="rate_limited", message="Too many requests. Try again in a moment."),
+    ApiError(code="unavailable", message="The service is busy. Try again in a moment."),
+    ApiError(code="timeout", message="The service did not answer in time."),
+)
+"""Errors that any service may give, whatever it documents; the same call may succeed when it is made again."""
 
 
 class Lineage(Record):
@@ -158,7 +170,10 @@ class ToolCall(Record):
 
 
 class Message(Record):
-    """One message. `tool_call_id` and `name` belong to tool results; `train` false masks the turn from the loss."""
+    """One message. `tool_call_id` and `name` belong to tool results; `train` false masks the turn from the loss.
+
+    `thought` is what the assistant thought before it acted: kept aside, never part of `content`.
+    """
 
     role: Literal["system", "user", "assistant", "tool"]
     content: Text = ""
@@ -166,6 +181,7 @@ class Message(Record):
     tool_call_id: str | None = None
     name: str | None = None
     train: bool = True
+    thought: Text | None = None
 
 
 class Provenance(Record):
@@ -191,13 +207,19 @@ class Verdict(Record):
     evidence: str = ""
 
 
+def _known_kind(kind: str) -> str:
+    if kind not in KINDS:
+        raise ValueError(f"{kind!r} is no kind of dialog")
+    return kind
+
+
 class Dialog(Record):
     """One dialog. `tools` are the candidate APIs in the order shown; `today` is the dialog's date (ISO 8601)."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
     id: str
     type: DialogType
-    kind: Kind
+    kind: Annotated[str, AfterValidator(_known_kind)]
     attempt: int = Field(ge=0)
     seed: int
     today: str

@@ -19,7 +19,7 @@ from toolace_ray.storage import RunStore
 
 ROOT = Path(__file__).parents[2]
 CONFIG = "configs/simulated.yaml"
-QUOTAS = {"single": 8, "parallel": 6, "dependent": 5, "non_tool": 7}
+QUOTAS = {"single": 8, "parallel": 6, "dependent": 5, "non_tool": 7, "clarification": 4, "recovery": 4, "multi_turn": 6}
 
 
 @pytest.fixture(scope="module")
@@ -59,14 +59,15 @@ def check(path, quotas):
 def finished(tmp_path_factory, environment):
     path = tmp_path_factory.mktemp("runs") / "finished"
     text = run(path, environment)
-    assert "26 accepted dialogs (single 8, parallel 6, dependent 5, non_tool 7)" in text
+    assert "40 accepted dialogs (single 8, parallel 6, dependent 5, non_tool 7" in text
     return path
 
 
 def test_a_run_makes_exactly_what_was_asked_for(finished):
     check(finished, QUOTAS)
     kinds = Counter(row["kind"] for row in dialogs(finished)[1])
-    assert (kinds["no_function"], kinds["missing"]) == (3, 4)
+    assert [kinds[f"non_tool.{name}"] for name in ("no_function", "missing", "small_talk", "knowledge")] == [3, 2, 1, 1]
+    assert kinds["recovery.retry"] == kinds["recovery.correct"] == 2
 
 
 def test_a_finished_run_does_nothing_and_says_so(finished, environment):
@@ -101,7 +102,7 @@ def test_a_run_grows_and_keeps_what_it_has(finished, tmp_path, environment):
     shutil.copytree(finished, path)
     before = dialogs(path)[0]
     text = run(path, environment, "--set", "generate.quotas.single=12")
-    assert "30 accepted dialogs" in text
+    assert "44 accepted dialogs" in text
     grown = check(path, {**QUOTAS, "single": 12})
     assert before.items() <= grown.items()
 

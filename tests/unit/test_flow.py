@@ -21,13 +21,13 @@ from toolace_ray.storage import RunStore
 SPENT = usage_columns(Usage(), 0.0)
 
 
-def accepted(attempt, kind="single"):
+def accepted(attempt, kind="single.plain"):
     dialog = good_dialogs()["single"].model_copy(update={"id": f"{kind}-{attempt}", "attempt": attempt})
     return dialog_row(dialog, {"key": f"{attempt}", **SPENT})
 
 
 def flow(wanted):
-    return Flow("dialogs", "dialogs", "drafts/dialogs", "dialogs", {"single": (wanted, 1000)})
+    return Flow("dialogs", "dialogs", "drafts/dialogs", "dialogs", {"single.plain": (wanted, 1000)})
 
 
 def held(store, folder="dialogs"):
@@ -65,16 +65,16 @@ def test_settling_that_was_cut_off_is_mended(store):
 def test_what_is_on_disk_is_not_played_again(store):
     store.write("dialogs", "e-dialogs-a.parquet", [accepted(i) for i in (0, 2)], DIALOG)
     verdict = Verdict(stage="rules", rule="x")
-    base = {"id": "single-1", "type": "single", "kind": "single", "attempt": 1, "key": None}
+    base = {"id": "single-1", "type": "single", "kind": "single.plain", "attempt": 1, "key": None}
     store.write("rejected", "e-dialogs-a.parquet", [ledger_row(base, [verdict], None, SPENT)], LEDGER)
     drafts = [
-        {"id": f"single-{i}", "type": "single", "kind": "single", "attempt": i, "key": "", "record": "{}", **SPENT}
+        {"id": f"single-{i}", "type": "single", "kind": "single.plain", "attempt": i, "key": "", "record": "{}", **SPENT}
         for i in (1, 3)
     ]
     store.write("drafts/dialogs", "e-dialogs-a.parquet", drafts, DRAFT)
     planner = survey(flow(8), store)
     assert planner.shards == [("e-dialogs-a.parquet", ["single-3"])]
-    assert planner.lease("w", 2) == [("single", 4), ("single", 5)]
+    assert planner.lease("w", 2) == [("single.plain", 4), ("single.plain", 5)]
 
 
 class Handle:

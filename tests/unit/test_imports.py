@@ -52,5 +52,5 @@ def test_help_loads_nothing_heavy():
 
 def test_check_starts_nothing():
     modules, text = loaded("check", "--config", "configs/simulated.yaml")
-    assert "26 dialogs" in text
+    assert "40 dialogs" in text
     assert not modules & {"torch", "ray", "vllm", "transformers"}

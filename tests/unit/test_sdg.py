@@ -1,82 +1,204 @@
 import asyncio
 import datetime
 import random
+import re
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.samples import APIS, SEARCH, WEATHER, ScriptedEngine, good_dialogs
+from tests.samples import APIS, BOOK, IDEAL_APIS, SEARCH, WEATHER, IdealEngine, ScriptedEngine, good_dialogs, schema
 from toolace_ray.config import Config, parse
 from toolace_ray.dlv.experts import consistency, fitting
 from toolace_ray.dlv.rules import run_rules
 from toolace_ray.engines.protocol import BadRequest, GenerateRequest
 from toolace_ray.engines.roles import Engines
-from toolace_ray.engines.simulated import SimulatedEngine, instance
+from toolace_ray.engines.simulated import instance
 from toolace_ray.instances import draw, fill, hole_schema
 from toolace_ray.schema import KINDS
 from toolace_ray.sdg import wording
-from toolace_ray.sdg.blueprint import _plain_words
-from toolace_ray.sdg.plans import NoPlan, Pool, Task, make_plan
+from toolace_ray.sdg.balance import apportion, quotas
+from toolace_ray.sdg.invented import plain_words
+from toolace_ray.sdg.plans import Dials, NoPlan, Task, feasible, make_plan
+from toolace_ray.sdg.pool import Pool, domain, words
 from toolace_ray.sdg.rollout import rollout
 from toolace_ray.validation import errors
 
-POOL = Pool.of(APIS)
+POOL = Pool.of(IDEAL_APIS)
 CONFIG = Config()
 TODAY = datetime.date(2026, 5, 1)
 
 
-def play(kind, seed, engine=None, config=CONFIG):
-    engine = engine or SimulatedEngine(latency_ms=0, slip=0.0)
+def play(kind, seed, engine=None, config=CONFIG, pool=POOL):
+    engine = engine or IdealEngine()
     task = Task(f"{kind}-{seed}", kind, 0, seed)
     engines = Engines(config, {"small": engine}).for_task(task.id)
-    return asyncio.run(rollout(task, POOL, config, engines))
+    return asyncio.run(rollout(task, pool, config, engines))
 
 
-@settings(max_examples=40, deadline=None)
+def shape(dialog):
+    """What is done in each message, as a word of letters: user, say, call with its number, tool, error."""
+    letters = []
+    for message in dialog.messages[1:]:
+        if message.role == "tool":
+            letters.append("e" if '"error"' in message.content else "t")
+        elif message.tool_calls:
+            letters.append(f"c{len(message.tool_calls)}")
+        else:
+            letters.append(message.role[0])
+    return "".join(letters)
+
+
+SHAPES = {
+    "single.plain": "uc1ta", "single.nested": "uc1ta", "single.error": "uc1ea", "single.empty": "uc1ta",
+    "parallel.same_api": "uc([23])t+a", "parallel.several_apis": "uc([23])t+a",
+    **{f"dependent.chain_{n}": "u" + "c1t" * n + "a" for n in range(2, 6)},
+    "non_tool.no_function": "ua", "non_tool.missing": "ua", "non_tool.small_talk": "ua", "non_tool.knowledge": "ua",
+    "clarification.ask": "uauc1ta",
+    "recovery.retry": "uc1ec1ta", "recovery.correct": "uc1eauc1ta",
+}  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
 @given(st.sampled_from(list(KINDS)), st.integers(0, 2**31 - 1))
-def test_a_dialog_of_any_type_and_seed_passes_every_rule(kind, seed):
-    # Without a model asking and declining are a matter of luck, so there are many candidates.
-    outcome = play(kind, seed, config=parse({"generate": {"answer_samples": 24}}))
+def test_a_dialog_of_any_kind_and_seed_passes_every_rule_and_has_its_structure(kind, seed):
+    outcome = play(kind, seed)
     if outcome.dialog is None:
-        # The ideal engine never fails; two drawn calls may be equal, which is no dialog.
-        assert outcome.verdicts[0].rule == "arguments"
+        # The ideal engine never fails; drawn calls may be equal, which is no dialog.
+        assert "are the same" in outcome.verdicts[0].evidence
         return
-    assert outcome.dialog.kind == kind
-    assert outcome.dialog.type == KINDS[kind]
-    assert run_rules(outcome.dialog, CONFIG.verify) == []
-    assert outcome.usage.requests > 0
-    assert {record.source for record in outcome.dialog.provenance} <= {"literal", "normalised", "tool_output"}
+    dialog = outcome.dialog
+    assert (dialog.kind, dialog.type) == (kind, KINDS[kind])
+    assert run_rules(dialog, CONFIG.verify) == []
+    assert {record.source for record in dialog.provenance} <= {"literal", "normalised", "tool_output"}
+    if kind.startswith("multi_turn"):
+        requests = sum(message.role == "user" for message in dialog.messages)
+        assert requests == int(kind.rpartition("_")[2])
+        plan = make_plan(Task("x", kind, 0, seed), POOL, CONFIG.generate)
+        assert any(wish.like is not None or wish.link is not None for wish in plan.wishes)
+    else:
+        assert re.fullmatch(SHAPES[kind], shape(dialog)), shape(dialog)
+    names = [api.name for api in dialog.tools]
+    assert len(set(names)) == len(names)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_seed_gives_the_same_dialog(kind):
-    assert play(kind, 5).dialog == play(kind, 5).dialog
-    assert play(kind, 5).dialog != play(kind, 6).dialog
+    seed = next(seed for seed in range(5, 20) if play(kind, seed).dialog)
+    assert play(kind, seed).dialog == play(kind, seed).dialog
+    assert play(kind, seed).dialog != play(kind, seed + 20).dialog
 
 
-def test_variants_and_chains_all_occur():
-    seen = {make_plan(Task("x", kind, 0, seed), POOL, CONFIG.generate).variant for kind in KINDS for seed in range(60)}
-    assert seen == {"plain", "error", "same_api", "two_apis", "chain", "no_function", "missing"}
-    plan = make_plan(Task("x", "dependent", 0, 3), POOL, CONFIG.generate)
-    assert (plan.link.source.name, plan.link.target.name, plan.link.name) == ("search_trains", "book_seats", "train_id")
+def test_every_kind_is_carried_and_chains_follow_the_graph():
+    assert feasible(KINDS, POOL) == set(KINDS)
+    plan = make_plan(Task("x", "dependent.chain_5", 0, 3), POOL, CONFIG.generate)
+    assert len({api.name for api in plan.wanted}) == 5
+    for wish in plan.wishes[1:]:
+        source = plan.wishes[wish.link.source].api
+        assert wish.link.field in source.returns["properties"]
+        assert wish.link.name in wish.api.required
+    assert feasible(["single.plain", "dependent.chain_2", "dependent.chain_3"], Pool.of(APIS)) == {
+        "single.plain",
+        "dependent.chain_2",
+    }
+
+
+def test_an_id_feeds_what_is_named_after_its_owner():
+    order = SEARCH.model_copy(
+        update={
+            "name": "create_order",
+            "returns": schema(("id",), id={"type": "string", "description": "Order"}),
+        }
+    )
+    track = BOOK.model_copy(
+        update={
+            "name": "track_order",
+            "parameters": schema(("orderId",), orderId={"type": "string", "description": "O"}),
+        }
+    )
+    other = track.model_copy(
+        update={
+            "name": "cancel_hotel",
+            "parameters": schema(("hotel_id",), hotel_id={"type": "string", "description": "H"}),
+        }
+    )
+    away = track.model_copy(update={"name": "track_parcel_order", "domain": ("Post",)})
+    edges = Pool.of([order, track, other, away]).edges[order.id]
+    assert {(edge.target.name, edge.field, edge.name) for edge in edges} == {
+        ("track_order", "id", "orderId"),
+        ("track_parcel_order", "id", "orderId"),
+    }
+
+
+def test_candidates_are_drawn_by_the_mix_and_hold_what_is_called():
+    near = {"near_duplicate": 1.0}
+    for weights, fits in (({"related": 1.0}, True), ({"unrelated": 1.0}, False)):
+        config = parse({"generate": {"distractors": weights, "min_tools": 4, "max_tools": 4}}).generate
+        for seed in range(20):
+            plan = make_plan(Task("x", "single.plain", 0, seed), POOL, config)
+            called = plan.wanted[0]
+            assert called in plan.tools
+            others = [api for api in plan.tools if api != called]
+            assert all((domain(api) == domain(called)) is fits for api in others)
+    config = parse({"generate": {"distractors": near, "min_tools": 2, "max_tools": 2}}).generate
+    for seed in range(20):
+        plan = make_plan(Task("x", "single.plain", 0, seed), POOL, config)
+        for api in plan.tools:
+            assert words(api.name) & words(plan.wanted[0].name)
 
 
 def test_no_function_has_no_candidate_of_the_domain():
     for seed in range(60):
-        plan = make_plan(Task("x", "no_function", 0, seed), POOL, CONFIG.generate)
+        plan = make_plan(Task("x", "non_tool.no_function", 0, seed), POOL, CONFIG.generate)
         assert all(api.domain[0] != plan.wanted[0].domain[0] for api in plan.tools)
 
 
-def test_a_pool_without_links_says_so():
-    with pytest.raises(NoPlan, match="no result of one API feeds"):
-        make_plan(Task("x", "dependent", 0, 1), Pool.of([WEATHER]), CONFIG.generate)
-    with pytest.raises(NoPlan, match="between one and five"):
-        make_plan(Task("x", "single", 0, 1), Pool.of([]), CONFIG.generate)
+def test_a_pool_that_cannot_carry_a_kind_says_so():
+    with pytest.raises(NoPlan, match="feed each other"):
+        make_plan(Task("x", "dependent.chain_2", 0, 1), Pool.of([WEATHER]), CONFIG.generate)
+    with pytest.raises(NoPlan, match="one to five required values"):
+        make_plan(Task("x", "single.plain", 0, 1), Pool.of([]), CONFIG.generate)
+
+
+@given(st.integers(0, 300), st.integers(0, 50), st.lists(st.floats(0.01, 1), min_size=1, max_size=6))
+def test_quotas_are_shared_out_whole_and_only_grow(total, more, weights):
+    named = {str(i): weight for i, weight in enumerate(weights)}
+    small, large = apportion(total, named), apportion(total + more, named)
+    assert sum(small.values()) == total
+    assert all(large[name] >= small[name] for name in named)
+    for name, weight in named.items():
+        assert abs(small[name] - total * weight / sum(weights)) <= len(weights)
+
+
+def test_what_the_pool_does_not_carry_goes_to_the_other_features():
+    config = parse({"generate": {"quotas": {"dependent": 20, "single": 4}}}).generate
+    wanted, moved = quotas(config, {"dependent.chain_2", "dependent.chain_3", "single.plain"})
+    assert wanted["dependent.chain_2"] + wanted["dependent.chain_3"] == 20
+    assert moved == {"dependent.chain_4": 2, "dependent.chain_5": 1}
+    assert quotas(config, set())[0]["dependent.chain_2"] == 12
+
+
+def test_dials_turn_a_plan_and_leave_the_rest_alone():
+    task = Task("x", "parallel.same_api", 0, 4)
+    plan, more = (make_plan(task, POOL, CONFIG.generate, dials) for dials in (None, Dials(calls=1, tools=3)))
+    assert len(more.wanted) == len(plan.wanted) + 1
+    assert (plan.today, plan.style, plan.wanted[0]) == (more.today, more.style, more.wanted[0])
+    chain = make_plan(Task("x", "dependent.chain_2", 0, 4), POOL, CONFIG.generate, Dials(calls=1))
+    assert len(chain.wanted) == 3
+
+
+def test_another_language_is_told_to_the_speakers():
+    config = parse({"generate": {"languages": {"German": 1}}})
+    engine = IdealEngine()
+    dialog = play("single.plain", 2, engine, config).dialog
+    assert dialog.meta["language"] == "German"
+    told = [r.messages[0]["content"] for r in engine.requests if r.json_schema is None]
+    assert told
+    assert all("write in German" in text for text in told)
 
 
 def test_words_that_never_fit_end_in_the_ledger_with_the_reason():
-    outcome = play("single", 1, ScriptedEngine(lambda request: "Nothing of the kind."))
+    outcome = play("single.plain", 1, ScriptedEngine(lambda request: "Nothing of the kind."))
     assert outcome.dialog is None
     (verdict,) = outcome.verdicts
     assert (verdict.stage, verdict.rule) in {("generate", "request"), ("generate", "arguments")}
@@ -87,7 +209,7 @@ def test_a_refused_request_ends_the_attempt_alone():
     def refuse(request):
         raise BadRequest("too long")
 
-    outcome = play("single", 1, ScriptedEngine(refuse))
+    outcome = play("single.plain", 1, ScriptedEngine(refuse))
     assert outcome.verdicts[0].rule == "request_refused"
 
 
@@ -135,12 +257,12 @@ def test_a_refusal_offers_what_there_is():
         ("中央", False),
     ],
 )
-def test_invented_values_are_plain_words(value, fits):
+def test_invented_values_areplain_words(value, fits):
     if fits:
-        _plain_words({"x": value}, WEATHER)
+        plain_words({"x": value}, WEATHER)
     else:
         with pytest.raises(ValueError, match=r"begin like a value|another script"):
-            _plain_words({"x": value}, WEATHER)
+            plain_words({"x": value}, WEATHER)
 
 
 def test_requests_are_joined_like_speech():

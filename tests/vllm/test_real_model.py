@@ -9,7 +9,8 @@ from toolace_ray.config import parse
 from toolace_ray.dlv.rules import run_rules
 from toolace_ray.engines.roles import Engines
 from toolace_ray.models import fetched
-from toolace_ray.sdg.plans import Pool, Task
+from toolace_ray.sdg.plans import Task
+from toolace_ray.sdg.pool import Pool
 from toolace_ray.sdg.rollout import rollout
 
 MODEL = "qwen2.5-coder-0.5b-instruct"
@@ -28,7 +29,11 @@ def test_the_embedded_model_makes_dialogs_that_pass(loop):
         )
 
     async def play():
-        tasks = [Task(f"{kind}-{i}", kind, i, i) for kind in ("single", "dependent", "missing") for i in range(3)]
+        tasks = [
+            Task(f"{kind}-{i}", kind, i, i)
+            for kind in ("single.plain", "dependent.chain_2", "non_tool.missing")
+            for i in range(3)
+        ]
         return await asyncio.gather(*(rollout(task, pool, config, engines.for_task(task.id)) for task in tasks))
 
     config = parse({"generate": {"max_tools": 2}})

@@ -14,10 +14,11 @@ from toolace_ray.calls import SYNTAXES
 from toolace_ray.dlv.rules import Finding, View, rule
 from toolace_ray.dlv.values import find, numbers
 from toolace_ray.instances import leaves, pointer
-from toolace_ray.schema import Message
+from toolace_ray.schema import TRANSIENT, Message
 from toolace_ray.validation import SchemaError, errors
 
 _MARKUP = re.compile(r"</?tool_call>|<\|[a-z_]+\|>|\"(?:arguments|parameters)\"\s*:\s*\{|```")
+_NOTHING = re.compile(r"n['’]t\b|\b(no|not|none|nothing|any|empty|unfortunately|zero|0)\b", re.IGNORECASE)
 _DENIED = re.compile(
     r"\b(I|we) (couldn['’]t|could not|can['’]t|cannot|wasn['’]t able|was not able|am unable|don['’]t have)\b|\bunable to\b",
     re.IGNORECASE,
@@ -70,7 +71,7 @@ def results_match_calls(view: View) -> Iterator[Finding]:
 
 @rule("consistency")
 def results_valid(view: View) -> Iterator[Finding]:
-    """Every result is JSON and validates against the return schema, or is an error that the API documents."""
+    """Every result is JSON and validates against the return schema, or is an error that the API, or any service, documents."""
     for turn, message in view.of("tool"):
         api = view.apis.get(message.name or "")
         if turn not in view.results:
@@ -79,7 +80,7 @@ def results_valid(view: View) -> Iterator[Finding]:
             result = view.results[turn]
             if isinstance(result, dict) and set(result) == {"error"}:
                 code = result["error"].get("code") if isinstance(result["error"], dict) else None
-                if str(code) not in {error.code for error in api.errors}:
+                if str(code) not in {error.code for error in (*api.errors, *TRANSIENT)}:
                     yield turn, f"{api.name} does not document the error {code}"
                 continue
             try:
@@ -108,27 +109,49 @@ def call_syntax(view: View) -> Iterator[Finding]:
 
 @rule("consistency")
 def structure_of_type(view: View) -> Iterator[Finding]:
-    """The calls are those of the dialog's type: one; several in one turn; a chain over turns; none."""
+    """The calls are those of the dialog's type: one; several in one turn; a chain over turns; none; asked for first;
+    made again after an error; spread over several requests."""
     turns = Counter(turn for turn, _ in view.calls)
+    requests = sum(message.role == "user" for message in view.dialog.messages)
     problem = {
-        "single": len(view.calls) != 1,
-        "parallel": len(turns) != 1 or len(view.calls) < 2,
-        "dependent": len(turns) < 2,
+        "single": len(view.calls) != 1 or requests != 1,
+        "parallel": len(turns) != 1 or len(view.calls) < 2 or requests != 1,
+        "dependent": len(turns) < 2 or requests != 1,
         "non_tool": bool(view.calls),
+        "clarification": requests < 2 or not view.calls or next(iter(view.of("assistant")))[0] in turns,
+        "recovery": not _recovered(view),
+        "multi_turn": requests < 2 or not view.calls,
     }[view.dialog.type]
     if problem:
-        yield None, f"{view.dialog.type} with calls per turn {list(turns.values())}"
+        yield None, f"{view.dialog.type} with {requests} requests and calls per turn {list(turns.values())}"
+
+
+def _failed(view: View) -> set[str]:
+    """The ids of the calls that returned an error."""
+    return {
+        message.tool_call_id or ""
+        for turn, message in view.of("tool")
+        if isinstance(result := view.results.get(turn), dict) and set(result) == {"error"}
+    }
+
+
+def _recovered(view: View) -> bool:
+    failed = _failed(view)
+    broken = {call.name for _, call in view.calls if call.id in failed}
+    return any(call.name in broken and call.id not in failed for _, call in view.calls)
 
 
 @rule("consistency")
 def duplicate_calls(view: View) -> Iterator[Finding]:
-    """No call is made twice with the same arguments, however they are written."""
+    """No call is made twice with the same arguments, however they are written, but for one that failed."""
     seen: set[str] = set()
+    failed = _failed(view)
     for turn, call in view.calls:
         key = " ".join(call.key().casefold().split())
         if key in seen:
             yield turn, f"{call.name} is called again with the same arguments"
-        seen.add(key)
+        if call.id not in failed:
+            seen.add(key)
 
 
 @rule("consistency")
@@ -191,14 +214,22 @@ def answer_grounded(view: View) -> Iterator[Finding]:
 
 @rule("consistency")
 def success_denied(view: View) -> Iterator[Finding]:
-    """An answer to results without an error does not say that it failed."""
+    """An answer to results without an error, which found something, does not say that it failed."""
     for turn, message in view.of("assistant"):
         if message.tool_calls or turn == 0 or view.dialog.messages[turn - 1].role != "tool":
             continue
         results = [view.results.get(i) for i in range(turn) if view.dialog.messages[i].role == "tool"]
-        failed = any(isinstance(result, dict) and "error" in result for result in results)
+        failed = any(_empty(result) or (isinstance(result, dict) and "error" in result) for result in results)
         if not failed and (denied := _DENIED.search(message.content)):
             yield turn, f"says {denied.group()!r} though nothing failed"
+
+
+def _empty(result: object) -> bool:
+    """True for a result that found nothing: an empty list, or an object all of whose lists are."""
+    if not isinstance(result, dict):
+        return result == []
+    lists = [item for item in result.values() if isinstance(item, list)]
+    return bool(lists) and not any(lists)
 
 
 def _shown(message: Message) -> str:
@@ -227,6 +258,8 @@ def _unused_results(view: View, turn: int, message: Message) -> Iterator[Finding
             values = [value for _, value in leaves(result) if value is not None and not isinstance(value, bool)]
             if values and not any(find(value, said, view.today) for value in values):
                 yield turn, f"nothing of the result of {view.dialog.messages[index].name} is in the answer"
+            if _empty(result) and not _NOTHING.search(said):
+                yield turn, f"{view.dialog.messages[index].name} found nothing, the answer does not say so"
         index -= 1
 
 
@@ -236,9 +269,9 @@ def missing_value_asked(view: View) -> Iterator[Finding]:
     missing = view.dialog.meta.get("missing")
     if not isinstance(missing, dict):
         return
+    asked = next((turn for turn, _ in view.of("assistant")), len(view.dialog.messages))
     for turn, message in view.of("user"):
-        if find(missing.get("value"), message.content, view.today, (str(missing.get("name")),)):
+        if turn < asked and find(missing.get("value"), message.content, view.today, (str(missing.get("name")),)):
             yield turn, f"the missing {missing.get('name')} is said"
-    last = view.dialog.messages[-1]
-    if last.role == "assistant" and "?" not in last.content:
-        yield len(view.dialog.messages) - 1, f"no question for the missing {missing.get('name')}"
+    if asked < len(view.dialog.messages) and "?" not in view.dialog.messages[asked].content:
+        yield asked, f"no question for the missing {missing.get('name')}"

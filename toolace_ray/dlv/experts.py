@@ -34,7 +34,7 @@ async def consistency(dialog: Dialog, config: VerifyConfig, engines: TaskEngines
         return []
     request = GenerateRequest(
         messages=prompt("consistency").render(
-            request=" ".join(message.content for message in dialog.messages if message.role == "user"),
+            request=_request(dialog),
             functions=[{"name": api.name, "wish": wish(api)} for api in dialog.tools],
         ),
         n=config.consistency_votes,
@@ -64,12 +64,27 @@ async def consistency(dialog: Dialog, config: VerifyConfig, engines: TaskEngines
     return [Verdict(stage="experts", rule="consistency", turn=len(dialog.messages) - 1, evidence=shown)]
 
 
+def _request(dialog: Dialog) -> str:
+    """What the user says until something is called, or says it at all where nothing is."""
+    said = []
+    for message in dialog.messages:
+        if message.tool_calls:
+            break
+        if message.role == "user":
+            said.append(message.content)
+    return " ".join(said)
+
+
 def fitting(dialog: Dialog) -> set[str] | None:
     """The functions that the request may ask for, going by what the assistant did; None where that can't be told."""
-    called = {call.name for message in dialog.messages for call in message.tool_calls}
+    called: set[str] = set()
+    for message in dialog.messages:
+        if called and message.role == "user":
+            break  # what is asked for later is not in the request that the judge sees
+        called |= {call.name for call in message.tool_calls}
     if called:
         return called
-    if dialog.kind == "missing":
+    if dialog.kind == "non_tool.missing":
         wanted = {api.name for api in dialog.tools if api.id in dialog.meta.get("wanted", ())}
         return wanted or None
     return {NONE}

@@ -155,10 +155,11 @@ def _find_string(value: str, text: str, today: datetime.date) -> Match | None:
     if wanted and f" {wanted} " in f" {folded} ":
         return "normalised"
     lowered = text.lower()
-    return "normalised" if any(_holds(lowered, variant.lower()) for variant in _variants(value, today)) else None
+    return "normalised" if any(_holds(lowered, variant.lower()) for variant in variants_of(value, today)) else None
 
 
-def _variants(value: str, today: datetime.date) -> list[str]:
+def variants_of(value: str, today: datetime.date) -> list[str]:
+    """Other ways to say a date, a time or a small number, the most indirect one last; [] for other texts."""
     if date := _date(value):
         return date_variants(date, today)
     if clock := re.fullmatch(r"(\d{1,2}):(\d{2})(?::00)?Z?", value):
@@ -172,7 +173,7 @@ def without(text: str, values: Iterable[Any], today: datetime.date) -> str:
     """`text` with every way of saying one of the string values blanked out: what is left says something else."""
     for value in values:
         if isinstance(value, str) and value:
-            for variant in sorted((value, *_variants(value, today)), key=len, reverse=True):
+            for variant in sorted((value, *variants_of(value, today)), key=len, reverse=True):
                 text = re.sub(rf"(?<!\w){re.escape(variant)}(?!\w)", " ", text, flags=re.IGNORECASE)
     return text
 
@@ -191,7 +192,7 @@ def _date(value: str) -> datetime.date | None:
 
 
 def date_variants(date: datetime.date, today: datetime.date) -> list[str]:
-    """How people say a date: numeric, with the month's name, or relative to `today`."""
+    """How people say a date: numeric, with the month's name, or, last, relative to `today`."""
     day, month, short = date.day, f"{date:%B}", f"{date:%b}"
     suffix = "th" if 10 <= day % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(day % 10, "th")
     found = [f"{date:%Y/%m/%d}", f"{date:%d.%m.%Y}"]
@@ -199,9 +200,9 @@ def date_variants(date: datetime.date, today: datetime.date) -> list[str]:
         for number in (str(day), f"{day}{suffix}"):
             found += [f"{name} {number}", f"{number} {name}", f"{number} of {name}", f"the {number} of {name}"]
     ahead = (date - today).days
-    found += {0: ["today", "tonight"], 1: ["tomorrow"], 2: ["the day after tomorrow"]}.get(ahead, [])
+    found += {0: ["tonight", "today"], 1: ["tomorrow"], 2: ["the day after tomorrow"]}.get(ahead, [])
     if 0 < ahead <= 7:
-        found += [f"on {date:%A}", f"this {date:%A}", f"next {date:%A}"]
+        found += [f"next {date:%A}", f"this {date:%A}", f"on {date:%A}"]
     return found
 
 

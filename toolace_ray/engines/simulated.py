@@ -108,7 +108,10 @@ def sentence(prompt: str, rng: random.Random, slip: float) -> str:
 
     A prompt without JSON is answered by a question about its last line or by a refusal.
     """
-    values = _leaves(_last_json(prompt))
+    told = _last_json(prompt)
+    values = _leaves(told)
+    if told and not values:
+        return "Nothing was found, there is none."
     if not values:
         about = prompt.strip().splitlines()[-1].partition(":")[2].strip() or "it"
         return rng.choice((f"Could you tell me the {about[:80]}?", "I'm sorry, I can't do that with what I have."))
@@ -133,7 +136,8 @@ def _leaves(value: Any, name: str = "it") -> list[str]:
     if isinstance(value, list):
         return [leaf for item in value for leaf in _leaves(item, name)]
     if isinstance(value, bool):
-        return [name if value else f"no {name}"]
+        said = name.replace("_", " ")
+        return [said if value else f"no {said}"]
     return [] if value is None else [str(value)]
 
 
@@ -142,7 +146,7 @@ def instance(
 ) -> Any:
     """A random value that is valid under a schema of the common keywords (no $ref or conditionals).
 
-    A pattern is answered by an identifier such as amber_birch_12, which suits the patterns that our own schemas use; its
+    A pattern is answered by an identifier such as amber_birch_kdl, which suits the patterns that our own schemas use; its
     first word is one of `words` where there are any.
     """
     if not isinstance(schema, dict) or depth > 16:
@@ -191,7 +195,8 @@ def _string(schema: dict[str, Any], rng: random.Random, words: Sequence[str]) ->
             return FORMATS[form](rng)
     low, high = int(schema.get("minLength", 1)), int(schema.get("maxLength", 40))
     if "pattern" in schema:
-        return f"{rng.choice(words or WORDS)[:16]}_{rng.choice(WORDS)}_{rng.randrange(1000)}"
+        # No digits in names: what is said of them would be taken for a number that nobody gave.
+        return f"{rng.choice(words or WORDS)[:16]}_{rng.choice(WORDS)}_{''.join(rng.choices('bcdfgklmnprstvz', k=3))}"
     first = rng.choice(words if words and low >= DESCRIPTIVE else WORDS)
     text = f"{first} {rng.choice(WORDS)} {rng.choice(WORDS)}"  # no digits: numbers are facts
     if len(text) > high:

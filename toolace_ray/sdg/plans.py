@@ -1,96 +1,50 @@
-"""What a dialog is to be, decided in code before a model is asked: its APIs, candidates, date and variant.
+"""What a dialog is to be, decided in code before a model is asked: its exchanges, APIs, candidates, date and style.
 
-Invariants: a plan depends on the pool, the configuration and the task's seed alone; candidates are drawn without
-replacement; in a non-tool dialog of the kind `no_function` no candidate shares the wanted API's domain or name.
+Invariants: a plan depends on the pool, the configuration, the task's seed and its dials alone; candidates are drawn
+without replacement; where no function is to fit, no candidate shares the wanted API's domain or name.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import random
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
 
 from toolace_ray.config import GenerateConfig
-from toolace_ray.schema import KINDS, Api, DialogType, Kind
+from toolace_ray.schema import KINDS, Api, DialogType
+from toolace_ray.sdg.pool import Edge, Pool, askable, domain, topic, variable
 
 FIRST_DAY = datetime.date(2024, 1, 1)
 DAYS = 3 * 365
-MAX_SPOKEN = 5  # values that one request can carry and still sound like a person
+MOST_TOOLS = 10
+MOST_CALLS = 4  # in parallel
 
-
-FieldKey = tuple[str, str]  # a field's name in lower case, and its type
-_IDENTIFYING = re.compile(r"(^|_)(id|code|number|reference|key)$")
-
-
-@dataclass(frozen=True)
-class Link:
-    """The value `name` of `source`'s result feeds `target`'s parameter of the same name."""
-
-    source: Api
-    target: Api
-    name: str
-
-
-@dataclass(frozen=True)
-class Pool:
-    """The API pool with the indexes that planning needs, linear in its size; made once a process.
-
-    `producers` and `consumers` are the tool graph: a returned identifier feeds an equally named and typed required
-    parameter of another API. A field that the source itself takes as a parameter is no link: its value is the user's.
-    """
-
-    apis: tuple[Api, ...]
-    domains: dict[str, tuple[Api, ...]]
-    producers: dict[FieldKey, tuple[Api, ...]]
-    consumers: tuple[tuple[Api, str, FieldKey], ...]
-
-    @staticmethod
-    def of(apis: Sequence[Api]) -> Pool:
-        """Index a pool. Its order does not matter: APIs are sorted by id."""
-        ordered = sorted(apis, key=lambda api: api.id)
-        domains: dict[str, list[Api]] = {}
-        producers: dict[FieldKey, list[Api]] = {}
-        for api in ordered:
-            domains.setdefault(domain(api), []).append(api)
-            for name in api.returns.get("required") or ():
-                schema = (api.returns.get("properties") or {}).get(name)
-                if name not in api.properties and isinstance(schema, dict):
-                    producers.setdefault(_field_key(name, schema), []).append(api)
-        consumers = [
-            (api, name, key)
-            for api in ordered
-            for name in api.required
-            if _IDENTIFYING.search(name.lower()) and (key := _field_key(name, api.properties[name])) in producers
-        ]
-        return Pool(tuple(ordered), _frozen(domains), _frozen(producers), tuple(consumers))
-
-    def links(self, target: Api, name: str, key: FieldKey) -> list[Link]:
-        """The links into one parameter."""
-        return [Link(source, target, name) for source in self.producers[key] if source.id != target.id]
-
-
-def _field_key(name: str, schema: dict[str, Any]) -> FieldKey:
-    return name.lower(), str(schema.get("type"))
-
-
-def _frozen(index: dict[Any, list[Api]]) -> dict[Any, tuple[Api, ...]]:
-    return {key: tuple(value) for key, value in index.items()}
-
-
-def domain(api: Api) -> str:
-    """The root of the API's domain path, lower case."""
-    return api.domain[0].lower() if api.domain else ""
+STYLES: dict[str, str] = {
+    "plain": "You speak plainly.",
+    "brief": "You use as few words as you can.",
+    "polite": "You are very polite.",
+    "chatty": "You are talkative and tell a little about why you ask.",
+    "formal": "You write formally.",
+    "hurried": "You are in a hurry.",
+}
+"""How a user speaks -> what the user agent is told of it."""
+MOODS = (
+    "a long day with {}", "looking forward to {}", "just started with {}", "tired of {}", "a friend who loves {}",
+    "a good morning, and {}", "proud of some progress with {}", "a quiet weekend with {}", "wondering about {}",
+    "glad that {} went well", "a greeting before some {}", "a rainy afternoon of {}",
+)  # fmt: skip
+THANKS = ("thanks for the help", "glad that this is settled", "relief that it was quick", "praise for the answer")
 
 
 @dataclass(frozen=True)
 class Task:
-    """One attempt at one dialog. `seed` is below 2**31."""
+    """One attempt at one dialog. `kind` is type and variant ("dependent.chain_3"); `seed` is below 2**31."""
 
     id: str
-    kind: Kind
+    kind: str
     attempt: int
     seed: int
 
@@ -99,126 +53,340 @@ class Task:
         """The dialog's type."""
         return KINDS[self.kind]
 
+    @property
+    def variant(self) -> str:
+        """What refines the type."""
+        return self.kind.partition(".")[2]
+
 
 @dataclass(frozen=True)
-class Plan:
-    """A plan. `variant` refines the type: plain, error, same_api, two_apis, chain, no_function, missing."""
+class Link:
+    """The parameter `name` gets the returned `field` of the wish with the number `source`."""
 
-    task: Task
-    today: datetime.date
-    variant: str
-    wanted: tuple[Api, ...]
-    tools: tuple[Api, ...]
+    source: int
+    field: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Wish:
+    """One call that the user wants made.
+
+    Attributes:
+        number: counts the wishes of a dialog from 0.
+        link: where a value comes from an earlier result.
+        like: number of the earlier wish that this one repeats with another value of `varied`.
+        trouble: `error` is told and that is all; `empty` finds nothing; `retry` fails once and is made again; `correct`
+            fails for its value of `varied`, and the user gives another one.
+        missing: required parameter that the user does not say at first.
+    """
+
+    number: int
+    api: Api
     link: Link | None = None
+    like: int | None = None
+    varied: str | None = None
+    trouble: Literal["", "error", "empty", "retry", "correct"] = ""
     missing: str | None = None
 
 
+@dataclass(frozen=True)
+class Exchange:
+    """What one request of the user leads to. The wishes are called in one turn if `parallel`, else one after another.
+
+    `subject` is what is talked about where nothing is called.
+    """
+
+    kind: Literal["calls", "no_function", "small_talk", "knowledge"]
+    wishes: tuple[Wish, ...] = ()
+    parallel: bool = False
+    ends: Literal["answer", "ask"] = "answer"
+    subject: str = ""
+
+    @property
+    def turns(self) -> int:
+        """How many messages the user writes."""
+        extra = sum(wish.trouble == "correct" or wish.missing is not None for wish in self.wishes)
+        return 1 + (extra if self.ends == "answer" else 0)
+
+
+@dataclass(frozen=True)
+class Dials:
+    """What self-guided complication turns (paper section 2.2): 0 and None leave a plan as it was drawn.
+
+    Attributes:
+        calls: calls more or fewer than drawn, in parallel or in a chain.
+        tools: candidates more or fewer than drawn.
+        apart: above 0 requests far from the descriptions' words are preferred, below 0 near ones.
+        implicit: dates and times are said relative to the day, numbers in words.
+        constraint: one value is set by the system prompt and not said.
+    """
+
+    calls: int = 0
+    tools: int = 0
+    apart: int = 0
+    implicit: bool = False
+    constraint: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A plan; see Exchange."""
+
+    task: Task
+    today: datetime.date
+    exchanges: tuple[Exchange, ...]
+    tools: tuple[Api, ...]
+    style: str = "plain"
+    language: str = "English"
+    dials: Dials = field(default_factory=Dials)
+
+    @property
+    def wishes(self) -> tuple[Wish, ...]:
+        """All wishes in order."""
+        return tuple(wish for exchange in self.exchanges for wish in exchange.wishes)
+
+    @property
+    def wanted(self) -> tuple[Api, ...]:
+        """The APIs that are to be called, and those that are wished for in vain."""
+        return tuple(wish.api for wish in self.wishes)
+
+    @property
+    def turns(self) -> int:
+        """How many messages the user writes."""
+        return sum(exchange.turns for exchange in self.exchanges)
+
+
 class NoPlan(Exception):
-    """The pool has no API, or no link, that this type of dialog needs."""
+    """The pool has no API, or no link, that this kind of dialog needs."""
 
 
-def callable_apis(apis: Sequence[Api]) -> list[Api]:
-    """APIs whose required values a person can say in one breath."""
-    return [api for api in apis if 1 <= _spoken(api) <= MAX_SPOKEN]
-
-
-def _spoken(api: Api) -> int:
-    return sum(
-        len(schema.get("properties") or ()) or 1
-        for name in api.required
-        if isinstance(schema := api.properties.get(name), dict)
-    )
-
-
-def make_plan(task: Task, pool: Pool, config: GenerateConfig) -> Plan:
-    """Plan a dialog. Raises NoPlan when the pool can't carry the type."""
+def make_plan(task: Task, pool: Pool, config: GenerateConfig, dials: Dials | None = None) -> Plan:
+    """Plan a dialog. Raises NoPlan when the pool can't carry the kind."""
+    dials = dials or Dials()
     rng = random.Random(f"plan/{task.seed}")
     today = FIRST_DAY + datetime.timedelta(days=rng.randrange(DAYS))
-    usable = callable_apis(pool.apis)
-    if not usable:
-        raise NoPlan("no API of the pool has between one and five required values")
-    if task.type == "dependent":
-        link = _draw_link(pool, rng)
-        wanted: tuple[Api, ...] = (link.source, link.target)
-        return Plan(task, today, "chain", wanted, _candidates(wanted, pool, config, rng), link)
-    api = _balanced(usable, rng)
-    if task.type == "parallel":
-        short = [item for item in usable if _spoken(item) <= 3] or usable
-        api = _balanced(short, rng)
-        others = [item for item in short if domain(item) == domain(api) and item.name != api.name]
-        if others and rng.random() < 0.5:
-            wanted = (api, rng.choice(others))
-            return Plan(task, today, "two_apis", wanted, _candidates(wanted, pool, config, rng))
-        return Plan(task, today, "same_api", (api, api), _candidates((api,), pool, config, rng))
-    if task.kind == "no_function":
-        tools = _foreign(api, pool, config, rng)
-        return Plan(task, today, "no_function", (api,), tools)
-    if task.kind == "missing":
-        # A boolean can't be seen to be missing, and an identifier is no thing to ask a person for first.
-        askable = [
-            (item, name)
-            for item in usable
-            for name in item.required
-            if item.properties[name].get("type") in ("string", "integer", "number")
-            and not _IDENTIFYING.search(name.lower())
-        ]
-        if not askable:
-            raise NoPlan("no API of the pool has a required value to ask for")
-        apis = sorted({item.id for item, _ in askable})
-        chosen = rng.choice(apis)
-        api, missing = rng.choice([pair for pair in askable if pair[0].id == chosen])
-        return Plan(task, today, "missing", (api,), _candidates((api,), pool, config, rng), missing=missing)
-    variant = "error" if api.errors and rng.random() < config.error_share else "plain"
-    return Plan(task, today, variant, (api,), _candidates((api,), pool, config, rng))
+    style = rng.choice(list(STYLES))
+    languages = config.languages
+    language = rng.choices(list(languages), list(languages.values()))[0]
+    exchanges = tuple(_numbered(_exchanges(task, pool, rng, dials)))
+    draft = Plan(task, today, exchanges, (), style, language, dials)
+    return dataclasses.replace(draft, tools=candidates(draft, pool, config, rng, dials.tools))
 
 
-def _draw_link(pool: Pool, rng: random.Random) -> Link:
-    for target, name, key in rng.sample(pool.consumers, len(pool.consumers)):
-        links = [
-            link
-            for link in pool.links(target, name, key)
-            # The linked value is not said by the user.
-            if _spoken(link.source) >= 1 and _spoken(link.source) + _spoken(target) <= MAX_SPOKEN + 1
-        ]
-        if links:
-            return rng.choice(links)
-    raise NoPlan("no result of one API feeds a parameter of another (equal names that end in id, code, number ...)")
+def carries(kind: str, pool: Pool) -> bool:
+    """True when the pool can carry dialogs of this kind, as some attempts at planning one tell."""
+    for seed in range(8):
+        try:
+            make_plan(Task("probe", kind, 0, seed), pool, GenerateConfig())
+            return True
+        except NoPlan:
+            continue
+    return False
 
 
-def _balanced(apis: Sequence[Api], rng: random.Random) -> Api:
-    """An API from a domain drawn first, so that a large imported spec does not drown the rest."""
-    chosen = rng.choice(sorted({domain(api) for api in apis}))
-    return rng.choice([api for api in apis if domain(api) == chosen])
+def _numbered(exchanges: list[Exchange]) -> Iterator[Exchange]:
+    number = 0
+    for exchange in exchanges:
+        wishes = []
+        for wish in exchange.wishes:
+            wishes.append(dataclasses.replace(wish, number=number))
+            number += 1
+        yield dataclasses.replace(exchange, wishes=tuple(wishes))
 
 
-def _candidates(wanted: tuple[Api, ...], pool: Pool, config: GenerateConfig, rng: random.Random) -> tuple[Api, ...]:
-    """The wanted APIs among distractors, mostly of their own domain, all names different, in random order."""
-    count = max(rng.randint(config.min_tools, config.max_tools), len(wanted))
-    chosen = list({api.id: api for api in wanted}.values())
-    names = {api.name for api in chosen}
-    near = list(pool.domains.get(domain(wanted[0]), ()))
-    rng.shuffle(near)
-    tries = 0
-    while len(chosen) < count and tries < 8 * count:
-        tries += 1
-        api = near.pop() if near and rng.random() < 0.7 else rng.choice(pool.apis)
-        if api.name not in names:
-            chosen.append(api)
-            names.add(api.name)
-    rng.shuffle(chosen)
-    return tuple(chosen)
+def _exchanges(task: Task, pool: Pool, rng: random.Random, dials: Dials) -> list[Exchange]:
+    """The exchanges of a kind. Numbers of wishes within links are right, those of the wishes follow."""
+    variant = task.variant
+    match task.type:
+        case "single":
+            need = {"nested": "nested", "error": "errors", "empty": "listing"}.get(variant, "plain")
+            trouble = variant if variant in ("error", "empty") else ""
+            return [_calls(Wish(0, _drawn(pool, need, rng), trouble=trouble))]  # type: ignore[arg-type]
+        case "parallel":
+            return [_parallel(variant, pool, rng, 0, dials.calls)]
+        case "dependent":
+            length = max(2, min(int(variant.removeprefix("chain_")) + dials.calls, 5))
+            return [_calls(*_chain(pool, length, rng, 0))]
+        case "clarification":
+            api = _drawn(pool, "askable", rng)
+            return [_calls(Wish(0, api, missing=rng.choice(askable(api))))]
+        case "recovery":
+            return [_recovery(variant, pool, rng, 0)]
+        case "multi_turn":
+            return _mixed(max(2, min(int(variant.removeprefix("turns_")) + dials.calls, 12)), pool, rng)
+    if variant == "missing":
+        api = _drawn(pool, "askable", rng)
+        return [dataclasses.replace(_calls(Wish(0, api, missing=rng.choice(askable(api)))), ends="ask")]
+    if variant == "no_function":
+        return [Exchange("no_function", (Wish(0, _drawn(pool, "plain", rng)),))]
+    return [_talk("small_talk" if variant == "small_talk" else "knowledge", pool, rng)]
 
 
-def _foreign(wanted: Api, pool: Pool, config: GenerateConfig, rng: random.Random) -> tuple[Api, ...]:
-    """Candidates of other domains than the wanted API's."""
-    count = rng.randint(config.min_tools, config.max_tools)
+def _talk(kind: Literal["small_talk", "knowledge"], pool: Pool, rng: random.Random) -> Exchange:
+    """Talk that calls nothing, about what the pool's APIs are about, so that a large pool makes much to talk about."""
+    if not pool.apis:
+        raise NoPlan("the pool is empty")
+    about = rng.choice(pool.apis).domain[-1:] or ("everyday life",)
+    subject = rng.choice(MOODS).format(about[0].lower()) if kind == "small_talk" else about[0]
+    return Exchange(kind, subject=subject)
+
+
+def _calls(*wishes: Wish, parallel: bool = False) -> Exchange:
+    return Exchange("calls", wishes, parallel)
+
+
+def _drawn(pool: Pool, need: str, rng: random.Random, of: str | None = None) -> Api:
+    if (api := pool.draw(need, rng, of)) is None:
+        raise NoPlan(f"no API of the pool is fit for it ({need}; one to five required values that a person can say)")
+    return api
+
+
+def _parallel(
+    variant: str, pool: Pool, rng: random.Random, first: int, more: int = 0, of: str | None = None
+) -> Exchange:
+    """Calls in one turn: of one API with different values, or of different APIs of one domain."""
+    count = max(2, min(rng.choices((2, 3), (4, 1))[0] + more, MOST_CALLS))
+    if variant == "same_api":
+        api = _drawn(pool, "short variable", rng)
+        varied = rng.choice(variable(api))
+        again = (Wish(first + i, api, like=first, varied=varied) for i in range(1, count))
+        return _calls(Wish(first, api), *again, parallel=True)
+    if not pool.pairs:
+        raise NoPlan("no domain of the pool has two APIs that need at most three values each")
+    group = {api.name: api for api in pool.shelves["short"][of or rng.choice(pool.pairs)]}
+    chosen = rng.sample(sorted(group), min(count, len(group)))
+    return _calls(*(Wish(first + i, group[name]) for i, name in enumerate(chosen)), parallel=True)
+
+
+def _chain(pool: Pool, length: int, rng: random.Random, first: int) -> list[Wish]:
+    walk = pool.chain(length, rng)
+    if walk is None:
+        raise NoPlan(f"no {length} APIs of the pool feed each other (results of one, parameters of the next)")
+    wishes = [Wish(first, walk[0].source)]
+    for i, edge in enumerate(walk):
+        wishes.append(Wish(first + i + 1, edge.target, link=Link(first + i, edge.field, edge.name)))
+    return wishes
+
+
+def _recovery(variant: str, pool: Pool, rng: random.Random, first: int) -> Exchange:
+    if variant == "retry":
+        return _calls(Wish(first, _drawn(pool, "plain", rng), trouble="retry"))
+    api = _drawn(pool, "correctable", rng)
+    return _calls(Wish(first, api, varied=rng.choice(variable(api)), trouble="correct"))
+
+
+def _mixed(turns: int, pool: Pool, rng: random.Random) -> list[Exchange]:
+    """Exchanges of one domain with `turns` messages of the user in all, at least one of which refers to what was before."""
+    opening = _drawn(pool, "variable", rng)
+    home = domain(opening)
+    exchanges = [_calls(Wish(0, opening))]
+    wishes = list(exchanges[0].wishes)
+    referred = False
+    while (left := turns - sum(exchange.turns for exchange in exchanges)) > 0:
+        kinds = {"again": 5, "follow": 4, "fresh": 3, "parallel": 1, "clarify": 2, "correct": 1, "chat": 1, "refuse": 1}
+        if left == 1 and not referred:
+            kinds = {"follow": 1, "again": 1}
+        elif left < (2 if referred else 3):  # these two take two messages of the user
+            del kinds["clarify"], kinds["correct"]
+        kind = rng.choices(list(kinds), list(kinds.values()))[0]
+        found = _next(kind, wishes, exchanges, home, pool, rng) or _next("again", wishes, exchanges, home, pool, rng)
+        assert found is not None  # the opening can be asked for again
+        referred = referred or any(w.like is not None or w.link is not None for w in found.wishes)
+        exchanges.append(found)
+        wishes += found.wishes
+    return exchanges
+
+
+def _next(
+    kind: str, wishes: list[Wish], before: list[Exchange], home: str, pool: Pool, rng: random.Random
+) -> Exchange | None:
+    """One more exchange of a mixed dialog, None where the pool or the dialog so far does not allow it."""
+    number = len(wishes)
+    done = [wish for exchange in before if exchange.kind == "calls" for wish in exchange.wishes]
+    match kind:
+        case "again":
+            # What is said "the same for Lyon" of: the last one whose values were all said by the user.
+            for wish in reversed(done):
+                free = variable(wish.api)
+                if wish.link is None and free:
+                    return _calls(Wish(number, wish.api, like=wish.number, varied=rng.choice(free)))
+            return None
+        case "follow":
+            used = {wish.api.name for wish in done}
+            edges: list[tuple[Wish, Edge]] = [
+                (wish, edge)
+                for wish in done
+                for edge in pool.edges.get(wish.api.id, ())
+                if edge.target.name not in used and domain(edge.target) == home
+            ]
+            if not edges:
+                return None
+            wish, edge = rng.choice(edges)
+            return _calls(Wish(number, edge.target, link=Link(wish.number, edge.field, edge.name)))
+        case "fresh" | "clarify" | "correct":
+            api = pool.draw({"fresh": "plain", "clarify": "askable", "correct": "correctable"}[kind], rng, home)
+            if api is None:
+                return None
+            if kind == "clarify":
+                return _calls(Wish(number, api, missing=rng.choice(askable(api))))
+            if kind == "correct":
+                return _calls(Wish(number, api, varied=rng.choice(variable(api)), trouble="correct"))
+            return _calls(Wish(number, api))
+        case "parallel":
+            return _parallel("several_apis", pool, rng, number, of=home) if home in pool.pairs else None
+        case "chat":
+            return Exchange("small_talk", subject=rng.choice(THANKS)) if before[-1].kind == "calls" else None
+        case _:
+            away = pool.draw("plain", rng)
+            if away is None or domain(away) == home:
+                return None
+            return Exchange("no_function", (Wish(number, away),))
+
+
+def candidates(plan: Plan, pool: Pool, config: GenerateConfig, rng: random.Random, more: int = 0) -> tuple[Api, ...]:
+    """The candidate tools of a plan: what is to be called among distractors, all names different, in random order.
+
+    Distractors are drawn by the weights of generate.distractors: `related` from the subtree of the first API,
+    `near_duplicate` by the words of its name and description, `unrelated` from other domains.
+    """
+    count = min(max(rng.randint(config.min_tools, config.max_tools) + more, 1), MOST_TOOLS)
+    called = [wish.api for exchange in plan.exchanges if exchange.kind == "calls" for wish in exchange.wishes]
+    refused = {
+        domain(wish.api) for exchange in plan.exchanges if exchange.kind == "no_function" for wish in exchange.wishes
+    }
     chosen: dict[str, Api] = {}
-    for _ in range(16 * count):
-        api = rng.choice(pool.apis)
-        if domain(api) != domain(wanted) and api.name != wanted.name:
-            chosen.setdefault(api.name, api)
-        if len(chosen) == count:
-            break
+    for api in called:
+        if chosen.setdefault(api.name, api).id != api.id:
+            raise NoPlan(f"two different APIs of the pool are named {api.name}")
+    taken = {*chosen, *(wish.api.name for wish in plan.wishes)}
+    anchor = called[0] if called else None
+    weights = dict(config.distractors) if anchor else {"unrelated": 1.0}
+    near = pool.neighbours(anchor, rng) if anchor and weights.get("near_duplicate") else []
+    tries = 0
+    while len(chosen) < count and tries < 16 * count:
+        tries += 1
+        found = _distractor(rng.choices(list(weights), list(weights.values()))[0], anchor, near, pool, rng)
+        if found is not None and found.name not in taken and domain(found) not in refused:
+            chosen[found.name] = found
+            taken.add(found.name)
     if not chosen:
         raise NoPlan("the pool has no API outside the wanted one's domain")
-    return tuple(chosen.values())
+    tools = list(chosen.values())
+    rng.shuffle(tools)
+    return tuple(tools)
+
+
+def _distractor(how: str, anchor: Api | None, near: list[Api], pool: Pool, rng: random.Random) -> Api | None:
+    if how == "near_duplicate":
+        return near.pop(0) if near else None
+    if how == "related" and anchor is not None:
+        group = pool.topics.get(topic(anchor), ()) if rng.random() < 0.6 else pool.domains.get(domain(anchor), ())
+        return rng.choice(group) if group else None
+    found = rng.choice(pool.apis)
+    return found if anchor is None or domain(found) != domain(anchor) else None
+
+
+def feasible(kinds: Iterable[str], pool: Pool) -> set[str]:
+    """Those of the kinds that the pool can carry."""
+    return {kind for kind in kinds if carries(kind, pool)}

@@ -7,32 +7,21 @@ decides the result.
 
 from __future__ import annotations
 
-import json
 import random
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from toolace_ray.config import Config, Role
-from toolace_ray.dlv.checks import code_names
-from toolace_ray.dlv.provenance import trace
-from toolace_ray.dlv.rules import rejects, run_rules
-from toolace_ray.engines.protocol import BadRequest, GenerateRequest
+from toolace_ray.config import Config
+from toolace_ray.engines.protocol import BadRequest
 from toolace_ray.engines.roles import TaskEngines, Usage
-from toolace_ray.prompts import prompt, versions
 from toolace_ray.schema import Dialog, Message, Verdict
 from toolace_ray.sdg import wording
-from toolace_ray.sdg.blueprint import GoldCall, Unfit, day, gold_calls
-from toolace_ray.sdg.plans import NoPlan, Plan, Pool, Task, make_plan
-
-WORD_TOKENS = 90
-SYSTEM = (
-    "You are a helpful assistant that can call functions. Today is {day}.",
-    "You answer with the help of the functions you are given and ask when something is missing. The date is {day}.",
-    "It is {day}. Use the functions at hand where they fit; where none fits, say so.",
-)
-Fault = Callable[[str], str | None]
+from toolace_ray.sdg.blueprint import Gold, gold_calls
+from toolace_ray.sdg.invented import Unfit
+from toolace_ray.sdg.plans import Exchange, NoPlan, Plan, Task, make_plan
+from toolace_ray.sdg.pool import Pool
+from toolace_ray.sdg.speech import Play, Rule
 
 
 @dataclass
@@ -56,7 +45,7 @@ async def rollout(task: Task, pool: Pool, config: Config, engines: TaskEngines) 
         for attempt in range(config.generate.rounds):
             rng = random.Random(f"play/{task.seed}/{attempt}")
             try:
-                outcome.dialog = await _play(plan, rng, config, engines)
+                outcome.dialog = await play(plan, rng, config, engines)
                 break
             except Unfit as error:
                 last = error
@@ -70,184 +59,153 @@ async def rollout(task: Task, pool: Pool, config: Config, engines: TaskEngines) 
     return outcome
 
 
-async def _play(plan: Plan, rng: random.Random, config: Config, engines: TaskEngines) -> Dialog:
+async def play(plan: Plan, rng: random.Random, config: Config, engines: TaskEngines) -> Dialog:
+    """Play a plan by its blueprint. Raises Unfit, BadRequest, EngineError."""
     gold = await gold_calls(plan, rng, engines)
-    request = await _request(plan, gold, rng, config, engines)
-    opening = [
-        Message(role="system", content=rng.choice(SYSTEM).format(day=day(plan.today))),
-        Message(role="user", content=request),
-    ]
-    if plan.variant == "no_function":
-        return await _decline(plan, opening, rng, config, engines)
-    if plan.variant == "missing":
-        return await _ask(plan, gold[0], opening, rng, config, engines)
-    turns = [[item] for item in gold] if plan.link else [gold]
-    for turn in turns:
-        opening.append(Message(role="assistant", tool_calls=tuple(item.call for item in turn)))
-        opening += [
-            Message(
-                role="tool",
-                content=json.dumps(item.result, ensure_ascii=False),
-                tool_call_id=item.call.id,
-                name=item.call.name,
-            )
-            for item in turn
-        ]
-    results = [item.result for item in gold]
-    if plan.variant == "error":
-        messages = prompt("apologise").render(request=request, error=results[0]["error"]["message"])
-    else:
-        messages = prompt("answer").render(request=request, results=results)
-    return await _finish(
-        plan,
-        opening,
-        messages,
-        lambda text: None,
-        lambda text: wording.answer_score(text, results, plan.today),
-        rng,
-        config,
-        engines,
-        "answer",
-    )
-
-
-async def _request(plan: Plan, gold: list[GoldCall], rng: random.Random, config: Config, engines: TaskEngines) -> str:
-    """The user's words: every value said, nothing invented. Each wish is worded by itself, then they are joined:
-    a small model says one thing well and two things badly."""
-    names = set().union(*(code_names(api) for api in (*plan.tools, *plan.wanted)))
-
-    async def words(item: GoldCall) -> str:
-        unsaid = item.linked or plan.missing
-        values = wording.stated_values(item.call.arguments, unsaid)
-        hidden = {unsaid: item.call.arguments[unsaid]} if unsaid else {}
-
-        def fault(text: str) -> str | None:
-            leaked = next((name for name in names if name in text), None)
-            return f"names {leaked}" if leaked else wording.request_fault(text, item.api, values, plan.today, hidden)
-
-        facts = {"wish": wording.wish(item.api), "values": wording.shown_values(item.call.arguments, unsaid)}
-        messages = prompt("request").render(facts=facts)
-        count = config.generate.query_samples
-        texts = await _candidates("user", messages, count, fault, rng, config, engines, "request")
-        return max(texts, key=lambda text: wording.request_score(text, item.api))
-
-    return wording.together([await words(item) for item in gold], plan.link is not None, rng)
-
-
-async def _decline(
-    plan: Plan, opening: list[Message], rng: random.Random, config: Config, engines: TaskEngines
-) -> Dialog:
-    request = opening[-1].content
-    functions = " ".join(wording.wish(api) for api in plan.tools)
-    return await _finish(
-        plan,
-        opening,
-        prompt("decline").render(request=request, functions=functions),
-        lambda text: wording.decline_fault(text, request, functions, plan.today),
-        lambda text: -len(text) / 1000,
-        rng,
-        config,
-        engines,
-        "decline",
-    )
-
-
-async def _ask(
-    plan: Plan, gold: GoldCall, opening: list[Message], rng: random.Random, config: Config, engines: TaskEngines
-) -> Dialog:
-    name = plan.missing or ""
-    request = opening[-1].content
-    description = str(gold.api.properties[name].get("description") or "")
-    shown = name.replace("_", " ")
-    return await _finish(
-        plan,
-        opening,
-        prompt("ask").render(request=request, name=shown, description=description),
-        lambda text: wording.ask_fault(text, request, name, description, plan.today),
-        lambda text: -len(text) / 1000,
-        rng,
-        config,
-        engines,
-        "ask",
-        {"missing": {"name": name, "value": gold.call.arguments[name]}},
-    )
-
-
-async def _finish(
-    plan: Plan,
-    opening: list[Message],
-    messages: list[dict[str, str]],
-    fault: Fault,
-    score: Callable[[str], float],
-    rng: random.Random,
-    config: Config,
-    engines: TaskEngines,
-    step: str,
-    meta: dict[str, Any] | None = None,
-) -> Dialog:
-    """The assistant's last words, chosen among candidates by what the whole rule layer says of the dialog."""
-
-    def dialog(text: str) -> Dialog:
-        draft = Dialog(
-            id=plan.task.id,
-            type=plan.task.type,
-            kind=plan.task.kind,
-            attempt=plan.task.attempt,
-            seed=plan.task.seed,
-            today=plan.today.isoformat(),
-            tools=plan.tools,
-            messages=(*opening, Message(role="assistant", content=text)),
-            meta={
-                "variant": plan.variant,
-                "wanted": [api.id for api in plan.wanted],
-                "domain": list(plan.wanted[0].domain),
-                "strategy": "blueprint",
-                "models": dict(engines.models),
-                "prompts": versions(),
-                **(meta or {}),
-            },
-        )
-        return draft.model_copy(update={"provenance": trace(draft)})
-
-    def whole(text: str) -> str | None:
-        if reason := fault(text):
-            return reason
-        found = rejects(run_rules(dialog(text), config.verify))
-        return f"{found[0].rule}: {found[0].evidence}" if found else None
-
-    texts = await _candidates("assistant", messages, config.generate.answer_samples, whole, rng, config, engines, step)
-    return dialog(max(texts, key=score))
-
-
-async def _candidates(
-    role: Role,
-    messages: list[dict[str, str]],
-    count: int,
-    fault: Fault,
-    rng: random.Random,
-    config: Config,
-    engines: TaskEngines,
-    step: str,
-) -> list[str]:
-    """The candidates without fault, all different. Raises Unfit with the last fault when there is none."""
-    request = GenerateRequest(
-        messages=messages,
-        n=count,
-        max_tokens=WORD_TOKENS,
-        temperature=config.generate.temperature,
-        seed=rng.getrandbits(31),
-        stop=("\n",),
-    )
-    answer = await engines.generate(role, request)
-    passed: dict[str, None] = {}
-    reason = "no candidate"
-    for sample in answer.samples:
-        text = wording.tidy(sample.text)
-        problem = "cut at max_tokens" if sample.finish == "length" else fault(text)
-        if problem is None:
-            passed[text] = None
+    scene = Play(plan, rng, config, engines)
+    rule = _rule(gold, rng) if plan.dials.constraint else None
+    scene.open(rule)
+    requests: dict[int, str] = {}
+    for index, exchange in enumerate(plan.exchanges):
+        last = index == len(plan.exchanges) - 1
+        made = [gold[wish.number] for wish in exchange.wishes]
+        if exchange.kind in ("small_talk", "knowledge"):
+            await _talk(scene, exchange, last)
+            continue
+        request = await _request(scene, exchange, made, requests, rule if index == 0 else None)
+        requests.update(dict.fromkeys((wish.number for wish in exchange.wishes), request))
+        scene.messages.append(Message(role="user", content=request))
+        if exchange.kind == "no_function":
+            await _decline(scene, request, last)
         else:
-            reason = f"{problem} in {text!r}"
-    if not passed:
-        raise Unfit(step, reason)
-    return list(passed)
+            await _serve(scene, exchange, made, request, last)
+    return scene.dialog()
+
+
+def _rule(gold: list[Gold], rng: random.Random) -> Rule | None:
+    """A value that the system prompt sets instead of the user: of the first wish, which must have another one to say."""
+    said = gold[0].said if gold else {}
+    names = [name for name, value in said.items() if isinstance(value, str) and name != gold[0].wish.varied]
+    if len(said) < 2 or not names:
+        return None
+    name = rng.choice(sorted(names))
+    return Rule(name, said[name])
+
+
+async def _request(scene: Play, exchange: Exchange, made: list[Gold], before: dict[int, str], rule: Rule | None) -> str:
+    """The user's words. Each wish is worded by itself, then they are joined: a small model says one thing well and two
+    things badly."""
+    parts = []
+    for item in made:
+        wish = item.wish
+        if wish.like is not None and not exchange.parallel:
+            parts.append(await scene.again(before[wish.like], item.said))
+            continue
+        unsaid = [name for name in (wish.missing, wish.link.name if wish.link else None) if name]
+        hidden = {name: item.arguments[name] for name in unsaid}
+        said = {name: value for name, value in item.said.items() if rule is None or name != rule.name}
+        parts.append(await scene.wished(item.api, said, hidden))
+    return wording.together(parts, not exchange.parallel, scene.rng)
+
+
+async def _talk(scene: Play, exchange: Exchange, last: bool) -> None:
+    known = exchange.kind == "knowledge"
+    text = await scene.chatted("question" if known else "chat_user", exchange.subject, known)
+    scene.messages.append(Message(role="user", content=text))
+    question = False if known else None
+    answer = await scene.said(
+        "explain" if known else "chat",
+        lambda found: wording.talk_fault(found, text, question, scene.plan.today, scene.english),
+        last,
+        said=text,
+    )
+    scene.messages.append(Message(role="assistant", content=answer))
+
+
+async def _decline(scene: Play, request: str, last: bool) -> None:
+    functions = " ".join(wording.wish(api) for api in scene.plan.tools)
+    today = scene.plan.today
+    text = await scene.said(
+        "decline",
+        lambda found: wording.decline_fault(found, request, functions, today, scene.english),
+        last,
+        request=request,
+        functions=functions,
+    )
+    scene.messages.append(Message(role="assistant", content=text))
+
+
+async def _serve(scene: Play, exchange: Exchange, made: list[Gold], request: str, last: bool) -> None:
+    """Ask for what is missing, make the calls, tell what they gave."""
+    for item in made:
+        if (name := item.wish.missing) is not None:
+            if scene.plan.task.type != "multi_turn":  # the rule looks at the first question alone
+                scene.meta["missing"] = {"name": name, "value": item.arguments[name]}
+            question = await _ask(scene, item, name, request, exchange.ends == "ask" and last)
+            if exchange.ends == "ask":
+                return
+            await _reply(scene, question, item.later)
+    if exchange.parallel:
+        scene.call([item.calls[0].call for item in made], [item.calls[0].result for item in made])
+    else:
+        for item in made:
+            await _calls(scene, item, request)
+    results = [item.calls[-1].result for item in made]
+    today = scene.plan.today
+    shown: dict[str, Any] = {"request": request, "results": results}
+    step = "answer"
+    if made[-1].wish.trouble == "error":
+        step, shown = "apologise", {"request": request, "error": results[0]["error"]["message"]}
+    text = await scene.said(
+        step,
+        lambda found: None,
+        last,
+        lambda found: wording.answer_score(found, results, today),
+        **shown,
+    )
+    scene.messages.append(Message(role="assistant", content=text))
+
+
+async def _calls(scene: Play, item: Gold, request: str) -> None:
+    """The calls of one wish, the second one after what the user says to the first one's error."""
+    for index, gold in enumerate(item.calls):
+        if index and item.wish.trouble == "correct" and item.wish.varied is not None:
+            await _reply(scene, await _retell(scene, item, item.wish.varied, request), item.later)
+        scene.call([gold.call], [gold.result])
+
+
+async def _retell(scene: Play, item: Gold, name: str, request: str) -> str:
+    """Tell an error and ask for another value."""
+    description = str(item.api.properties[name].get("description") or "")
+    today = scene.plan.today
+    error = item.calls[0].result["error"]["message"]
+    known = " ".join(message.content for message in scene.messages) + f" {error}"
+    text = await scene.said(
+        "retell",
+        lambda found: wording.ask_fault(found, known, name, description, today, scene.english),
+        False,
+        request=request,
+        error=error,
+        name=name.replace("_", " "),
+    )
+    scene.messages.append(Message(role="assistant", content=text))
+    return text
+
+
+async def _ask(scene: Play, item: Gold, name: str, request: str, last: bool) -> str:
+    description = str(item.api.properties[name].get("description") or "")
+    today = scene.plan.today
+    text = await scene.said(
+        "ask",
+        lambda found: wording.ask_fault(found, request, name, description, today, scene.english),
+        last,
+        request=request,
+        name=name.replace("_", " "),
+        description=description,
+    )
+    scene.messages.append(Message(role="assistant", content=text))
+    return text
+
+
+async def _reply(scene: Play, question: str, values: dict[str, Any]) -> None:
+    scene.messages.append(Message(role="user", content=await scene.replied(question, values)))

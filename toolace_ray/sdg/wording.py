@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from toolace_ray.dlv.values import find, numbers, without
+from toolace_ray.dlv.values import find, number_words, numbers, variants_of, without
 from toolace_ray.instances import Path, leaves
 from toolace_ray.schema import Api
 
@@ -62,17 +62,23 @@ _COMMON = {
 MIN_REQUEST, MAX_REQUEST = 12, 400
 
 
-def stated_values(arguments: dict[str, Any], unsaid: str | None = None) -> list[tuple[Path, Any]]:
-    """The argument leaves that the user must say: all but nulls and the parameter `unsaid`."""
-    return [(path, value) for path, value in leaves(arguments) if value is not None and path[:1] != (unsaid,)]
+def stated_values(arguments: dict[str, Any]) -> list[tuple[Path, Any]]:
+    """The argument leaves that the user must say: all but nulls."""
+    return [(path, value) for path, value in leaves(arguments) if value is not None]
 
 
-def shown_values(arguments: dict[str, Any], unsaid: str | None = None) -> dict[str, Any]:
-    """Arguments as a person would see them in a list of facts: code style turned into words, nothing nested."""
+def shown_values(arguments: dict[str, Any], indirect: datetime.date | None = None) -> dict[str, Any]:
+    """Arguments as a person would see them in a list of facts: code style turned into words, nothing nested.
+
+    Args:
+        indirect: the day to which dates are shown relative; times and numbers are then in words as well.
+    """
     shown: dict[str, Any] = {}
-    for path, value in stated_values(arguments, unsaid):
+    for path, value in stated_values(arguments):
         name = " ".join(str(part) for part in path if isinstance(part, str)).replace("_", " ")
         text = value.replace("_", " ") if isinstance(value, str) else value
+        if indirect is not None:
+            text = indirectly(text, indirect)
         if name in shown:
             shown[name] = [*shown[name], text] if isinstance(shown[name], list) else [shown[name], text]
         else:
@@ -100,6 +106,7 @@ def request_fault(
     values: Sequence[tuple[Path, Any]],
     today: datetime.date,
     hidden: Mapping[str, Any],
+    english: bool = True,
 ) -> str | None:
     """Why a user's request does not say what it must and nothing else, else None.
 
@@ -107,38 +114,92 @@ def request_fault(
         api: what the request is for; one word at least must tell it, beside the values.
         values: (path, value) that must be said.
         hidden: parameter name -> value that must not be said.
+        english: False leaves out what only English words tell.
     """
     if not MIN_REQUEST <= len(text) <= MAX_REQUEST:
         return f"{len(text)} characters"
-    if found := _ASSISTANT.search(text):
-        return f"speaks like an assistant: {found.group()!r}"
-    if not _ASKS.search(text):
-        return "asks for nothing"
-    if found := _REPORTS.search(text):
-        return f"reports or instructs: {found.group()!r}"
+    if english:
+        if found := _ASSISTANT.search(text):
+            return f"speaks like an assistant: {found.group()!r}"
+        if not _ASKS.search(text):
+            return "asks for nothing"
+        if found := _REPORTS.search(text):
+            return f"reports or instructs: {found.group()!r}"
+    for name, value in hidden.items():
+        if find(value, text, today, (name,)):
+            return f"says {value!r}, which is to be missing"
+    if reason := _stated(text, values, today):
+        return reason
+    about = _words(f"{api.name} {api.description} {' '.join(api.properties)}".replace("_", " "), 4) - _COMMON
+    if english and not about & _words(without(text, (value for _, value in values), today), 4):
+        return "does not say what it is for"
+    return None
+
+
+def _stated(text: str, values: Sequence[tuple[Path, Any]], today: datetime.date) -> str | None:
+    """Why a text does not state all of the values and no other number or date, in plain words, else None."""
     if found := _CODE.search(text):
         return f"code in the words: {found.group()!r}"
     for path, value in values:
         if find(value, text, today, tuple(part for part in path if isinstance(part, str))) is None:
             return f"does not say {value!r}"
-    for name, value in hidden.items():
-        if find(value, text, today, (name,)):
-            return f"says {value!r}, which is to be missing"
     left = without(text, (value for _, value in values), today)
     known = " ".join(str(value) for _, value in values)
     for number in numbers(left):
         if find(int(number) if number.is_integer() else number, known, today) is None:
             return f"invents {number:g}"
-    if found := _DATE.search(left):
-        return f"invents {found.group()}"
-    about = _words(f"{api.name} {api.description} {' '.join(api.properties)}".replace("_", " "), 4) - _COMMON
-    if not about & _words(left, 4):
-        return "does not say what it is for"
-    return None
+    found = _DATE.search(left)
+    return f"invents {found.group()}" if found else None
 
 
-def request_score(text: str, api: Api) -> float:
-    """Higher is better: one direct sentence, not too near to the API's own words, not too long."""
+def reply_fault(
+    text: str, values: Sequence[tuple[Path, Any]], today: datetime.date, english: bool = True
+) -> str | None:
+    """Why a user's short answer, or a request that refers to the one before, does not say its values and nothing else."""
+    if not 1 <= len(text) <= MAX_REQUEST // 2:
+        return f"{len(text)} characters"
+    if english and (found := _ASSISTANT.search(text) if not text.lower().startswith("sure") else None):
+        return f"speaks like an assistant: {found.group()!r}"
+    if english and (found := _REPORTS.search(text)):
+        return f"reports or instructs: {found.group()!r}"
+    return _stated(text, values, today)
+
+
+def talk_fault(text: str, said: str, question: bool | None, today: datetime.date, english: bool = True) -> str | None:
+    """Why a piece of small talk, a question of knowledge or the answer to one is none, else None.
+
+    Args:
+        said: what was said before; numbers may come from there alone.
+        question: True where it must be one, False where it must be none, None where either will do.
+    """
+    if not MIN_REQUEST <= len(text) <= MAX_REQUEST:
+        return f"{len(text)} characters"
+    if question is not None and text.endswith("?") != question:
+        return "is no question" if question else "asks back"
+    if found := _CODE.search(text):
+        return f"code in the words: {found.group()!r}"
+    if english and (found := _DONE.search(text)):
+        return f"claims to have done something: {found.group()!r}"
+    return _invents(text, said, today)
+
+
+def indirectly(value: Any, today: datetime.date) -> Any:
+    """A value as somebody would say it who does not write it down: tomorrow, noon, twelve."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 20:
+        return number_words(value)
+    if isinstance(value, str):
+        variants = variants_of(value, today)
+        return variants[-1] if variants else value
+    return value
+
+
+def request_score(text: str, api: Api, style: str = "plain", apart: int = 0) -> float:
+    """Higher is better: one direct sentence, in the style, not too near to the API's own words, not too long.
+
+    Args:
+        style: one of plans.STYLES.
+        apart: above 0 words unlike the description's count more, below 0 like ones do.
+    """
     words = _words(text)
     described = _words(wish(api))
     overlap = len(words & described) / max(1, len(words))
@@ -150,7 +211,11 @@ def request_score(text: str, api: Api) -> float:
         else 0.0
     )
     sentences = len(re.findall(r"[.!?](\s|$)", text))
-    return direct - overlap / 2 - len(text) / 1000 - 0.2 * max(0, sentences - 1)
+    length = {"brief": 400, "hurried": 500, "chatty": 4000}.get(style, 1000)
+    manner = 0.0
+    if style in ("polite", "formal"):
+        manner = 0.3 if re.search(r"\b(please|kindly|would|could|thank)\b", text, re.I) else 0.0
+    return direct + manner - overlap * (0.5 + 1.5 * apart) - len(text) / length - 0.2 * max(0, sentences - 1)
 
 
 def _words(text: str, stem: int = 6) -> set[str]:
@@ -169,8 +234,10 @@ def together(parts: Sequence[str], then: bool, rng: random.Random) -> str:
     return text
 
 
-def decline_fault(text: str, request: str, functions: str, today: datetime.date) -> str | None:
+def decline_fault(text: str, request: str, functions: str, today: datetime.date, english: bool = True) -> str | None:
     """Why a refusal is none: it must say that it can't, claim nothing done, offer what there is and invent no number."""
+    if not english:
+        return _invents(text, f"{request} {functions}", today)
     if not _INABILITY.search(text):
         return "does not say that it can't"
     if found := _DONE.search(text):
@@ -181,15 +248,19 @@ def decline_fault(text: str, request: str, functions: str, today: datetime.date)
     return _invents(text, f"{request} {functions}", today)
 
 
-def ask_fault(text: str, request: str, name: str, description: str, today: datetime.date) -> str | None:
+def ask_fault(
+    text: str, request: str, name: str, description: str, today: datetime.date, english: bool = True
+) -> str | None:
     """Why a question for a missing value is none: it must ask, name what is missing and invent no number."""
     if not text.endswith("?"):
         return "is no question"
+    if not english:
+        return _invents(text, f"{request} {name} {description}", today)
     wanted = (_words(name.replace("_", " "), 4) or _words(description, 4)) - _COMMON
     wanted = wanted - _words(request, 4) or wanted  # a word that the request has too proves nothing
     if wanted and not wanted & _words(text, 4):
         return f"does not ask for {name}"
-    return _invents(text, request, today)
+    return _invents(text, f"{request} {name} {description}", today)
 
 
 def _invents(text: str, request: str, today: datetime.date) -> str | None:

@@ -17,7 +17,7 @@ from toolace_ray.engines.protocol import GenerateRequest
 from toolace_ray.engines.roles import TaskEngines
 from toolace_ray.limits import load_json
 from toolace_ray.prompts import prompt
-from toolace_ray.schema import Api, Lineage, Verdict
+from toolace_ray.schema import Api, ApiError, Lineage, Verdict
 from toolace_ray.tss import gate
 from toolace_ray.tss.adaptation import Design
 from toolace_ray.tss.features import kind_of
@@ -303,11 +303,16 @@ def build(definition: dict[str, Any], design: Design, nodes: Sequence[Node], doc
         parameters[item["name"]] = property_of(item)
     returns = {item["name"]: property_of(item) for item in definition["returns"]}
     required = [item["name"] for item in definition["parameters"] if item["required"]] or list(parameters)[:1]
+    named = next(
+        (name for name in required if "enum" not in parameters[name] and parameters[name]["type"] == "string"), ""
+    )
     return Api(
         name=definition["name"],
         description=whole(definition["description"], MAX_DESCRIPTION),
         parameters=object_schema(parameters, list(dict.fromkeys(required))),
         returns=object_schema(returns, list(returns)),
+        # What every service answers to a value that it does not know; dialogs of error recovery need it.
+        errors=(ApiError(code="not_found", message=f"The {named.replace('_', ' ')} is not known."),) if named else (),
         side_effects=definition["changes_state"],
         domain=design.subtree.domain,
         functionalities=tuple(node.id for node in nodes),

@@ -1,0 +1,114 @@
+"""Values that a model invents for the holes of a drawn value, and what they must hold."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import unicodedata
+from typing import Any
+
+from toolace_ray.engines.protocol import GenerateRequest
+from toolace_ray.engines.roles import TaskEngines
+from toolace_ray.instances import Hole, draw, fill, hole_schema
+from toolace_ray.limits import load_json
+from toolace_ray.prompts import prompt
+from toolace_ray.schema import Api, canonical_json
+from toolace_ray.sdg.plans import Plan
+from toolace_ray.validation import errors
+
+MAX_HOLE_TOKENS = 160
+
+
+class Unfit(Exception):
+    """What the model made can't be used. `step` is the ledger's rule, the message its evidence."""
+
+    def __init__(self, step: str, reason: str) -> None:
+        super().__init__(reason)
+        self.step = step
+
+
+async def arguments(
+    api: Api, known: dict[str, Any], optional: float, plan: Plan, rng: random.Random, engines: TaskEngines
+) -> dict[str, Any]:
+    """Valid arguments of a call: `known` ones, drawn ones, and a model's words for the rest.
+
+    Args:
+        optional: share of the optional parameters that are given.
+
+    Raises:
+        Unfit: no candidate was valid.
+        EngineError: the writer could not be asked.
+    """
+    value, holes = draw(api.parameters, rng, plan.today, optional)
+    value |= known
+    holes = [hole for hole in holes if hole.path[0] not in known]
+    if not holes:
+        found: dict[str, Any] = checked(api.parameters, value, "arguments")
+        return found
+    request = GenerateRequest(
+        messages=prompt("arguments").render(
+            description=api.description,
+            known={name: item for name, item in value.items() if not _has_hole(name, holes)},
+            holes=holes,
+        ),
+        n=3,
+        max_tokens=MAX_HOLE_TOKENS,
+        temperature=1.0,
+        seed=rng.getrandbits(31),
+        json_schema=hole_schema(holes),
+    )
+    answer = await engines.generate("writer", request)
+    reason = "no candidate"
+    for sample in answer.samples:
+        try:
+            words = load_json(sample.text)
+            candidate = fill(json.loads(canonical_json(value)), holes, words)
+            checked(api.parameters, candidate, "arguments")
+            _not_copied(words, holes)
+            plain_words(words, api)
+            return dict(candidate)
+        except (ValueError, KeyError, TypeError, Unfit) as error:
+            reason = str(error)
+    raise Unfit("arguments", reason)
+
+
+def _has_hole(name: str, holes: list[Hole]) -> bool:
+    return any(hole.path[0] == name for hole in holes)
+
+
+def _not_copied(found: dict[str, Any], holes: list[Hole]) -> None:
+    """A value must be more than its parameter's name or description repeated, and words, not code."""
+    for hole in holes:
+        text = found[hole.name]
+        if isinstance(text, str) and text.strip().lower().replace("_", " ") in (
+            hole.name.lower().replace("_", " "),
+            hole.description.lower().rstrip("."),
+        ):
+            raise ValueError(f"{hole.name} is its own name: {text!r}")
+        if isinstance(text, str) and "_" in text and "_" not in str(hole.example or ""):
+            raise ValueError(f"{hole.name} is written like code: {text!r}")
+
+
+def plain_words(found: dict[str, Any], api: Api) -> None:
+    """Words are words: small models leave scraps of JSON, and multilingual ones fall into another script, which only APIs
+    about languages may do on purpose."""
+    for name, value in found.items():
+        if isinstance(value, str) and not re.match(r"""\s*["'(#$]?\w""", value):
+            raise ValueError(f"{name} does not begin like a value: {value!r}")
+    text = "".join(value for value in found.values() if isinstance(value, str))
+    if (
+        not text.isascii()
+        and api.description.isascii()
+        and not re.search(r"languag|translat|dictionar", api.description, re.I)
+    ):
+        foreign = next((c for c in text if c.isalpha() and not unicodedata.name(c, "?").startswith("LATIN")), None)
+        if foreign:
+            raise ValueError(f"the character {foreign!r} is of another script")
+
+
+def checked(schema: dict[str, Any], value: Any, step: str) -> Any:
+    """The value. Raises Unfit where it is not valid."""
+    if found := errors(schema, value, 1):
+        raise Unfit(step, found[0])
+    return value

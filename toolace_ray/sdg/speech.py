@@ -1,0 +1,207 @@
+"""What the user and the assistant say: each text is chosen among several candidates by rules in code.
+
+Invariants: a text that is returned passed its check; nobody says a tool's or a parameter's name in code style; the style
+and the language of a plan hold for all that is said in it.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from toolace_ray.config import Config, Role
+from toolace_ray.dlv.checks import code_names
+from toolace_ray.dlv.provenance import trace
+from toolace_ray.dlv.rules import rejects, run_rules
+from toolace_ray.engines.protocol import ChatMessage, GenerateRequest
+from toolace_ray.engines.roles import TaskEngines
+from toolace_ray.prompts import prompt, versions
+from toolace_ray.schema import Api, Dialog, Message, ToolCall
+from toolace_ray.sdg import wording
+from toolace_ray.sdg.blueprint import day
+from toolace_ray.sdg.invented import Unfit
+from toolace_ray.sdg.plans import STYLES, Plan
+
+WORD_TOKENS = 90
+SYSTEM = (
+    "You are a helpful assistant that can call functions. Today is {day}.",
+    "You answer with the help of the functions you are given and ask when something is missing. The date is {day}.",
+    "It is {day}. Use the functions at hand where they fit; where none fits, say so.",
+)
+Fault = Callable[[str], str | None]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What the system prompt sets: a parameter's value that holds unless the user says otherwise."""
+
+    name: str
+    value: Any
+
+    def __str__(self) -> str:
+        return f" Unless told otherwise, the {self.name.replace('_', ' ')} is {self.value}."
+
+
+class Play:
+    """A dialog on its way: the messages so far, and the agents who say the next one."""
+
+    def __init__(self, plan: Plan, rng: random.Random, config: Config, engines: TaskEngines) -> None:
+        self.plan, self.rng, self.config, self.engines = plan, rng, config, engines
+        self.messages: list[Message] = []
+        self.meta: dict[str, Any] = {}
+        self.settings = config.generate
+        self.english = plan.language == "English"
+        self._names = set().union(*(code_names(api) for api in (*plan.tools, *plan.wanted)))
+
+    # Bookkeeping
+
+    def open(self, rule: Rule | None = None) -> None:
+        """Begin with the system prompt."""
+        text = self.rng.choice(SYSTEM).format(day=day(self.plan.today)) + (str(rule) if rule else "")
+        self.messages.append(Message(role="system", content=text))
+
+    def call(self, calls: Sequence[ToolCall], results: Sequence[Any], **more: Any) -> None:
+        """A turn of calls and their results."""
+        self.messages.append(Message(role="assistant", tool_calls=tuple(calls), **more))
+        for call, result in zip(calls, results, strict=True):
+            content = json.dumps(result, ensure_ascii=False)
+            self.messages.append(Message(role="tool", content=content, tool_call_id=call.id, name=call.name))
+
+    def dialog(self, *more: Message) -> Dialog:
+        """The dialog so far, with `more` messages."""
+        plan = self.plan
+        domain = plan.wanted[0].domain if plan.wanted else ()
+        draft = Dialog(
+            id=plan.task.id,
+            type=plan.task.type,
+            kind=plan.task.kind,
+            attempt=plan.task.attempt,
+            seed=plan.task.seed,
+            today=plan.today.isoformat(),
+            tools=plan.tools,
+            messages=(*self.messages, *more),
+            meta={
+                "wanted": [api.id for api in plan.wanted],
+                "domain": list(domain),
+                "strategy": self.settings.strategy,
+                "style": plan.style,
+                "language": plan.language,
+                "models": dict(self.engines.models),
+                "prompts": versions(),
+                **self.meta,
+            },
+        )
+        return draft.model_copy(update={"provenance": trace(draft)})
+
+    def problem(self, text: str, last: bool) -> str | None:
+        """What the rule layer says of the assistant's text as the next message, or of the whole dialog if it is the last."""
+        dialog = self.dialog(Message(role="assistant", content=text))
+        turn = len(self.messages)
+        found = [v for v in rejects(run_rules(dialog, self.config.verify)) if last or v.turn == turn]
+        return f"{found[0].rule}: {found[0].evidence}" if found else None
+
+    # The user
+
+    async def wished(self, api: Api, said: dict[str, Any], hidden: dict[str, Any]) -> str:
+        """The words of one wish: every value of `said`, none of `hidden`, nothing invented."""
+        values = wording.stated_values(said)
+        dials = self.plan.dials
+
+        def fault(text: str) -> str | None:
+            return self._leak(text) or wording.request_fault(text, api, values, self.plan.today, hidden, self.english)
+
+        shown = wording.shown_values(said, self.plan.today if dials.implicit else None)
+        messages = prompt("request").render(facts={"wish": wording.wish(api), "values": shown})
+        texts = await self._candidates("user", messages, self.settings.query_samples, fault, "request")
+        return max(texts, key=lambda text: wording.request_score(text, api, self.plan.style, dials.apart))
+
+    async def replied(self, question: str, values: dict[str, Any]) -> str:
+        """The user's answer to a question of the assistant."""
+        return await self._stated("reply", values, question=question, values=wording.shown_values(values))
+
+    async def again(self, before: str, values: dict[str, Any]) -> str:
+        """The same request as before, with other values."""
+        return await self._stated("again", values, before=before, values=wording.shown_values(values))
+
+    async def _stated(self, name: str, said: dict[str, Any], **shown: Any) -> str:
+        values = wording.stated_values(said)
+
+        def fault(text: str) -> str | None:
+            return self._leak(text) or wording.reply_fault(text, values, self.plan.today, self.english)
+
+        texts = await self._candidates("user", prompt(name).render(**shown), self.settings.query_samples, fault, name)
+        return min(texts, key=len)
+
+    async def chatted(self, name: str, subject: str, question: bool) -> str:
+        """What the user says where nothing is to be called."""
+
+        def fault(text: str) -> str | None:
+            return self._leak(text) or wording.talk_fault(
+                text, subject, question or None, self.plan.today, self.english
+            )
+
+        messages = prompt(name).render(subject=subject)
+        texts = await self._candidates("user", messages, self.settings.query_samples, fault, name)
+        return texts[0]
+
+    def _leak(self, text: str) -> str | None:
+        name = next((name for name in self._names if name in text), None)
+        return f"names {name}" if name else None
+
+    # The assistant
+
+    async def said(
+        self,
+        step: str,
+        fault: Fault,
+        last: bool,
+        score: Callable[[str], float] = lambda text: -len(text) / 1000,
+        /,
+        **shown: Any,
+    ) -> str:
+        """The assistant's next text: by the prompt `step`, without `fault`, and passed by the rule layer."""
+
+        def whole(text: str) -> str | None:
+            return fault(text) or self.problem(text, last)
+
+        messages = prompt(step).render(**shown)
+        texts = await self._candidates("assistant", messages, self.settings.answer_samples, whole, step)
+        return max(texts, key=score)
+
+    async def _candidates(
+        self, role: Role, messages: list[dict[str, str]], count: int, fault: Fault, step: str
+    ) -> list[str]:
+        """The candidates without fault, all different. Raises Unfit with the last fault when there is none."""
+        request = GenerateRequest(
+            messages=self._told(role, messages),
+            n=count,
+            max_tokens=WORD_TOKENS,
+            temperature=self.settings.temperature,
+            seed=self.rng.getrandbits(31),
+            stop=("\n",),
+        )
+        answer = await self.engines.generate(role, request)
+        passed: dict[str, None] = {}
+        reason = "no candidate"
+        for sample in answer.samples:
+            text = wording.tidy(sample.text)
+            problem = "cut at max_tokens" if sample.finish == "length" else fault(text)
+            if problem is None:
+                passed[text] = None
+            else:
+                reason = f"{problem} in {text!r}"
+        if not passed:
+            raise Unfit(step, reason)
+        return list(passed)
+
+    def _told(self, role: Role, messages: list[dict[str, str]]) -> list[ChatMessage]:
+        """The messages, the first of which also tells the style (of the user) and the language."""
+        more = [STYLES[self.plan.style]] if role == "user" and self.plan.style != "plain" else []
+        more += [] if self.english else [f"Whatever language the examples are in, write in {self.plan.language}."]
+        if not more:
+            return list(messages)
+        first = {**messages[0], "content": " ".join([messages[0]["content"], *more])}
+        return [first, *messages[1:]]

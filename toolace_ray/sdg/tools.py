@@ -1,0 +1,124 @@
+"""The tool agent: what calls return within one dialog (paper section 2.2).
+
+Invariants: a result validates against the API's returns, or is an error the API documents (or one that any service may
+give, schema.TRANSIENT); the same call gives the same answer again unless something was changed in between; what an
+earlier call said of a thing stays true of it.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+from toolace_ray.engines.protocol import GenerateRequest
+from toolace_ray.engines.roles import TaskEngines
+from toolace_ray.instances import Hole, draw, fill, hole_schema, leaves, schema_at
+from toolace_ray.limits import load_json
+from toolace_ray.prompts import prompt
+from toolace_ray.schema import TRANSIENT, Api, ApiError, ToolCall, canonical_json
+from toolace_ray.sdg.invented import MAX_HOLE_TOKENS, Unfit, checked, plain_words
+from toolace_ray.sdg.plans import Plan, Wish
+from toolace_ray.sdg.pool import identifying, listings, value_errors
+from toolace_ray.validation import errors
+
+
+class ToolAgent:
+    """Answers the calls of one dialog: values of the call where names agree, drawn values, a model's words for the rest."""
+
+    def __init__(self, plan: Plan, rng: random.Random, engines: TaskEngines) -> None:
+        self._plan, self._rng, self._engines = plan, rng, engines
+        self._changes = 0
+        self._answered: dict[str, Any] = {}
+        self._things: dict[str, dict[str, Any]] = {}
+
+    async def call(self, api: Api, call: ToolCall, wish: Wish | None = None, attempt: int = 0) -> Any:
+        """The result of a call; `attempt` counts the calls of a wish, whose first one its trouble strikes.
+
+        Raises:
+            Unfit: no valid result was found.
+            EngineError: the engine could not be asked.
+        """
+        if wish is not None and (error := self._trouble(wish, api, attempt)):
+            return {"error": {"code": error.code, "message": error.message}}
+        key = f"{self._changes}/{call.key()}"
+        if key not in self._answered:
+            empty = wish is not None and wish.trouble == "empty"
+            result = await self._result(api, call.arguments, empty)
+            if api.side_effects:
+                self._changes += 1
+                key = f"{self._changes}/{call.key()}"
+            self._answered[key] = result
+            self._remember(call.arguments, result, api.side_effects)
+        return self._answered[key]
+
+    def _trouble(self, wish: Wish, api: Api, attempt: int) -> ApiError | None:
+        if attempt > 0 or wish.trouble in ("", "empty"):
+            return None
+        known = {"retry": list(TRANSIENT), "correct": value_errors(api), "error": list(api.errors)}[wish.trouble]
+        return self._rng.choice(known)
+
+    def _remember(self, arguments: dict[str, Any], result: Any, changed: bool) -> None:
+        """Note what is known now of each thing that the call or its result names by an identifier."""
+        told = {**arguments, **(result if isinstance(result, dict) else {})}
+        facts = {name: value for name, value in told.items() if not isinstance(value, dict | list)}
+        for name, value in facts.items():
+            if identifying(name) and value is not None:
+                thing = self._things.setdefault(canonical_json(value), {})
+                self._things[canonical_json(value)] = {**thing, **facts} if changed else {**facts, **thing}
+
+    def _known(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        known: dict[str, Any] = {}
+        for name, value in arguments.items():
+            if identifying(name) and not isinstance(value, dict | list):
+                known |= self._things.get(canonical_json(value), {})
+        return known | arguments
+
+    async def _result(self, api: Api, arguments: dict[str, Any], empty: bool) -> Any:
+        if (api.returns.get("type") or "object") != "object":
+            if empty:
+                return checked(api.returns, [], "output")
+            whole = {"type": "object", "properties": {"result": api.returns}, "required": ["result"]}
+            value, holes = draw(whole, self._rng, self._plan.today, 1)
+            found = await self._invent(api, arguments, value, holes)
+            return checked(api.returns, found["result"], "output")
+        value, holes = draw(api.returns, self._rng, self._plan.today, 0.8, usual=0.75)
+        if empty:
+            for name in listings(api):
+                value[name] = []
+            holes = [hole for hole in holes if hole.path[0] not in listings(api)]
+        for name, item in self._known(arguments).items():
+            if name in value and not errors(schema_at(api.returns, (name,)), item, 1):
+                value[name] = item
+                holes = [hole for hole in holes if hole.path[0] != name]
+        return checked(api.returns, await self._invent(api, arguments, value, holes), "output")
+
+    async def _invent(self, api: Api, arguments: dict[str, Any], value: Any, holes: list[Hole]) -> Any:
+        if not holes:
+            return value
+        request = GenerateRequest(
+            messages=prompt("output").render(description=api.description, call=arguments, holes=holes),
+            n=2,
+            max_tokens=MAX_HOLE_TOKENS,
+            temperature=0.8,
+            seed=self._rng.getrandbits(31),
+            json_schema=hole_schema(holes),
+        )
+        answer = await self._engines.generate("tool", request)
+        reason = "no candidate"
+        for sample in answer.samples:
+            try:
+                found = load_json(sample.text)
+                plain_words(found, api)
+                filled = fill(json.loads(canonical_json(value)), holes, found)
+                if (api.returns.get("type") or "object") == "object":
+                    checked(api.returns, filled, "output")
+                return filled
+            except (ValueError, KeyError, TypeError, Unfit) as error:
+                reason = str(error)
+        raise Unfit("output", reason)
+
+
+def scalars(value: Any) -> list[Any]:
+    """The leaves of a value that are neither null nor boolean."""
+    return [item for _, item in leaves(value) if item is not None and not isinstance(item, bool)]
