@@ -15,9 +15,11 @@ from toolace_ray.generations import Generation
 from toolace_ray.rows import dialog_key, ledger_row, usage_columns
 from toolace_ray.run import Documents, attempt_id, load_frontier, load_nodes, load_pool
 from toolace_ray.schema import Verdict, digest
+from toolace_ray.sdg.complexity import evaluator
+from toolace_ray.sdg.complication import Band
 from toolace_ray.sdg.plans import Task
 from toolace_ray.sdg.pool import Pool
-from toolace_ray.sdg.rollout import rollout
+from toolace_ray.sdg.rollout import Target, rollout
 from toolace_ray.storage import RunStore
 from toolace_ray.tss.evolution import Writing, evolve
 from toolace_ray.tss.novelty import api_key
@@ -55,11 +57,16 @@ class DialogPlayer:
         self._config = config
         self._engines = engines
         self._pool = Pool.of(load_pool(store))
+        self._target: Target | None = None
+        if config.complexity.active:
+            band = Band.load(config.complexity.band) if config.complexity.band else None
+            self._target = Target(evaluator(config), band, config.complexity.rounds)
 
     async def play(self, kind: str, attempt: int) -> Played:
         """See Player.play."""
         task = Task(attempt_id(self._config, kind, attempt), kind, attempt, seed_of(self._config, kind, attempt))
-        outcome = await rollout(task, self._pool, self._config, self._engines.for_task(task.id))
+        engines = self._engines.for_task(task.id)
+        outcome = await rollout(task, self._pool, self._config, engines, self._target)
         spent = usage_columns(outcome.usage, outcome.seconds)
         base = {"id": task.id, "type": task.type, "kind": kind, "attempt": attempt, "key": None}
         if outcome.dialog is None:

@@ -9,6 +9,7 @@ from toolace_ray.dlv.checks import check_disabled, registered
 from toolace_ray.errors import UserError
 from toolace_ray.models import REGISTRY, fetched, resolve
 from toolace_ray.sdg import balance
+from toolace_ray.sdg.complication import check_band
 from toolace_ray.storage import RunStore
 from toolace_ray.tss import sources, specs
 
@@ -57,6 +58,7 @@ def check(config: Config) -> str:
         f"evolve: {settings.apis} APIs to synthesise in generations of {settings.generation_size}, up to "
         f"{settings.max_level} functionalities and {settings.max_indicators} indicators each"
     )
+    check_band(config)
     quotas, _ = balance.quotas(config.generate)
     lines.append(
         f"generate: {sum(quotas.values())} dialogs ({', '.join(f'{kind} {number}' for kind, number in quotas.items() if number)}), "

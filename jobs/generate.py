@@ -15,6 +15,7 @@ from toolace_ray import run
 from toolace_ray.corpus.export import export
 from toolace_ray.rows import DIALOG
 from toolace_ray.sdg import balance
+from toolace_ray.sdg.complication import check_band
 from toolace_ray.sdg.plans import feasible
 from toolace_ray.sdg.pool import Pool
 
@@ -32,6 +33,7 @@ def generate(current: Session) -> dict[str, Any]:
     if not store.files("apis"):
         evolve(current)
     run.begin(store, config, "generate")
+    check_band(config)
     settings = config.generate
     pool = Pool.of(run.load_pool(store))
     asked, _ = balance.quotas(settings)

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import re
 
+from toolace_ray.calls import pythonic
 from toolace_ray.dlv.provenance import trace
 from toolace_ray.engines.protocol import Capabilities, Generation, Sample, Score
 from toolace_ray.engines.simulated import SimulatedEngine
-from toolace_ray.schema import KINDS, Api, ApiError, Dialog, Message, ToolCall
+from toolace_ray.schema import KINDS, TRANSIENT, Api, ApiError, Dialog, Message, ToolCall
 
 
 def schema(required=(), **properties):
@@ -268,7 +270,7 @@ class IdealEngine(SimulatedEngine):
 
     async def generate(self, request):
         self.requests.append(request)
-        if request.json_schema is not None:
+        if request.json_schema is not None and "Actions:" not in request.messages[0]["content"]:
             return await super().generate(request)
         text = self.words(request.messages[0]["content"], request.messages[-1]["content"], request)
         if text is None:
@@ -276,6 +278,8 @@ class IdealEngine(SimulatedEngine):
         return Generation((Sample(text, "stop", 9),) * request.n, prompt_tokens=10)
 
     def words(self, system, asked, request):
+        if "Actions:" in system:
+            return self.decision(asked)
         lines = dict(line.partition(": ")[::2] for line in asked.splitlines())
         if "Functions" in lines:
             return "I'm sorry, I can't do that with what I have."
@@ -287,4 +291,111 @@ class IdealEngine(SimulatedEngine):
             return f"I'm sorry, that failed: {lines['Error']}"
         if "Topic" in lines:
             return "What is the best thing about it?" if "question" in system else "It has been a nice long afternoon."
+        for label, words in (("Value", "Please take"), ("Now", "The same, please, but with")):
+            if label in lines:
+                return f"{words} {said(json.loads(lines[label]))}."
+        if '"wish": ' in asked:
+            facts = json.loads(asked[asked.index("{") :])
+            return f"Please do this for me: {facts['wish']} {said(facts['values'])}."
         return None if "{" in asked else "That is good to know, and there is much to like about it."
+
+    def decision(self, asked):
+        """What a perfect assistant decides, going by the way this engine words requests."""
+        functions, lines = {}, []
+        for line in asked.splitlines()[2:]:
+            name, _, rest = line.partition(": ")
+            if name in ("User", "Assistant", "Call", "Result", "Note"):
+                lines.append((name, rest))
+            else:
+                description, _, parameters = rest.partition(' {"')
+                functions[name] = (description, json.loads('{"' + parameters))
+        start = max(i for i, (name, text) in enumerate(lines) if name == "User" and not text.startswith("Please take"))
+        request, done = lines[start][1], lines[start + 1 :]
+        later = [text for name, text in done if name == "User"]
+        results = [json.loads(text) for name, text in done if name == "Result"]
+        results = results or [json.loads(text) for name, text in lines if name == "Result"]
+        asked_for = [self.read(functions, request, results, lines[:start])]
+        failed = [text for name, text in done if name == "Result" and '"error"' in text]
+        made = sum(name == "Result" for name, _ in done) - len(failed)
+        wanted = asked_for[0][made:]
+        if failed and not any(error.code in failed[-1] for error in TRANSIENT) and not later:
+            wrong = failed[-1].partition('"message": "The ')[2].partition(" is not")[0]
+            if "known" in failed[-1]:
+                return act("ask", text=f"The {wrong} is not known. Which {wrong} should it be?")
+            return act("summarise", text=f"I'm sorry, that failed: {json.loads(failed[-1])['error']['message']}")
+        if not wanted:
+            texts = [text for name, text in done if name == "Result" and text not in failed]
+            if not texts:
+                return act("reply", text="I'm sorry, I can't do that, but it is good to know.")
+            shown = ", ".join(str(leaf) for text in texts for leaf in scalars(json.loads(text)))
+            return act("summarise", text=f"Here it is: {shown}." if shown else "Nothing was found, there is none.")
+        for text in later:
+            wanted[0][1].update(values(functions[wanted[0][0]][1], text))
+        calls = []
+        for name, arguments in wanted:
+            for key, kind in functions[name][1].items():
+                if "required" in kind and key not in arguments:
+                    if any(isinstance(found, dict) and key in found for found in results):
+                        arguments[key] = next(found[key] for found in reversed(results) if key in found)
+                    elif not calls:
+                        return act("ask", text=f"Which {key.replace('_', ' ')} would you like?")
+                    else:
+                        return act("call", calls=calls)
+            calls.append({"name": name, "arguments": arguments})
+        return act("call", calls=calls)
+
+    def read(self, functions, request, results, before):
+        if request.startswith("The same"):
+            for name, text in reversed(before):
+                if name == "Call":
+                    called, arguments = parse_call(text)
+                    new = values(functions[called][1], request)
+                    if new:
+                        return [(called, {**arguments, **new})]
+        found = []
+        for name, (description, parameters) in functions.items():
+            at = request.find(description)
+            while at >= 0:
+                found.append((at, name, parameters, at + len(description)))
+                at = request.find(description, at + 1)
+        found.sort()
+        ends = [*(item[0] for item in found[1:]), len(request)][: len(found)]
+        return [
+            (name, values(parameters, request[after:end]))
+            for (_, name, parameters, after), end in zip(found, ends, strict=True)
+        ]
+
+
+def act(action, **more):
+    return json.dumps({"request": "r", "function": "f", "values": "v", "action": action, **more})
+
+
+def said(facts):
+    parts = []
+    for name, value in facts.items():
+        text = " and ".join(map(str, value)) if isinstance(value, list) else value
+        parts.append(f"{name} = {text}")
+    return "; ".join(parts)
+
+
+def values(parameters, text):
+    found = {}
+    for name, kind in parameters.items():
+        match = re.search(rf"\b{name.replace('_', ' ')} = (.+?)(?:;|\.$|\. [A-Z]|$)", text)
+        if match:
+            value = match.group(1)
+            found[name] = (
+                value.split(" and ") if "array" in kind else int(value) if kind.startswith("integer") else value
+            )
+    return found
+
+
+def parse_call(text):
+    call = pythonic.parse(f"[{text}]").calls[0]
+    return call.name, dict(call.arguments)
+
+
+def scalars(value):
+    if isinstance(value, dict | list):
+        return [leaf for item in (value.values() if isinstance(value, dict) else value) for leaf in scalars(item)]
+    return [value]

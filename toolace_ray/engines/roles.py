@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from toolace_ray.config import Config, Role
-from toolace_ray.engines.protocol import Engine, GenerateRequest, Generation
+from toolace_ray.engines.protocol import Engine, GenerateRequest, Generation, Score, ScoreRequest
 
 
 @dataclass
@@ -42,16 +42,27 @@ class TaskEngines:
             request, affinity=self.affinity, timeout=min(request.timeout, self.config.execution.request_timeout)
         )
         answer = await engine.generate(request)
+        self._count(role, pool, answer.prompt_tokens, answer.cached_tokens, answer.tokens)
+        return answer
+
+    async def score(self, role: Role, request: ScoreRequest) -> Score:
+        """Teacher-forced log-probabilities of the role's engine, counted as prompt tokens. Raises EngineError."""
+        pool, engine = self.chosen[role]
+        request = dataclasses.replace(
+            request, affinity=self.affinity, timeout=min(request.timeout, self.config.execution.request_timeout)
+        )
+        answer = await engine.score(request)
+        self._count(role, pool, len(request.token_ids), 0, 0)
+        return answer
+
+    def _count(self, role: Role, pool: str, prompt_tokens: int, cached_tokens: int, tokens: int) -> None:
         settings = self.config.pools[pool]
         self.models[role] = settings.model  # as configured: a folder of this machine's cache tells nobody anything
         self.usage.requests += 1
-        self.usage.prompt_tokens += answer.prompt_tokens
-        self.usage.cached_tokens += answer.cached_tokens
-        self.usage.tokens += answer.tokens
-        self.usage.cost += (
-            answer.prompt_tokens * settings.price_prompt + answer.tokens * settings.price_completion
-        ) / 1_000_000
-        return answer
+        self.usage.prompt_tokens += prompt_tokens
+        self.usage.cached_tokens += cached_tokens
+        self.usage.tokens += tokens
+        self.usage.cost += (prompt_tokens * settings.price_prompt + tokens * settings.price_completion) / 1_000_000
 
 
 class Engines:

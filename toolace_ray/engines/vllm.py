@@ -67,7 +67,7 @@ class VllmEngine:
 
     async def generate(self, request: GenerateRequest) -> Generation:
         """See Engine.generate."""
-        ids = self.tokenizer.apply_chat_template(
+        ids = list(request.prompt_ids or ()) or self.tokenizer.apply_chat_template(
             [dict(message) for message in request.messages], add_generation_prompt=True, return_dict=False
         )
         room = self.capabilities.context - len(ids)

@@ -15,12 +15,13 @@ from typing import Literal
 
 from toolace_ray.config import GenerateConfig
 from toolace_ray.schema import KINDS, Api, DialogType
-from toolace_ray.sdg.pool import Edge, Pool, askable, domain, topic, variable
+from toolace_ray.sdg.pool import Edge, Pool, askable, corrections, domain, topic, variable
 
 FIRST_DAY = datetime.date(2024, 1, 1)
 DAYS = 3 * 365
 MOST_TOOLS = 10
 MOST_CALLS = 4  # in parallel
+TRIES = 8  # walks through the pool for one mixed dialog
 
 STYLES: dict[str, str] = {
     "plain": "You speak plainly.",
@@ -115,11 +116,13 @@ class Dials:
     """What self-guided complication turns (paper section 2.2): 0 and None leave a plan as it was drawn.
 
     Attributes:
-        calls: calls more or fewer than drawn, in parallel or in a chain.
+        calls: parallel calls more or fewer than drawn.
         tools: candidates more or fewer than drawn.
         apart: above 0 requests far from the descriptions' words are preferred, below 0 near ones.
         implicit: dates and times are said relative to the day, numbers in words.
         constraint: one value is set by the system prompt and not said.
+        depend: later requests build on earlier results where they can.
+        spread: later requests leave a value out, which is said when asked for.
     """
 
     calls: int = 0
@@ -127,6 +130,8 @@ class Dials:
     apart: int = 0
     implicit: bool = False
     constraint: bool = False
+    depend: bool = False
+    spread: bool = False
 
 
 @dataclass(frozen=True)
@@ -206,15 +211,17 @@ def _exchanges(task: Task, pool: Pool, rng: random.Random, dials: Dials) -> list
         case "parallel":
             return [_parallel(variant, pool, rng, 0, dials.calls)]
         case "dependent":
-            length = max(2, min(int(variant.removeprefix("chain_")) + dials.calls, 5))
-            return [_calls(*_chain(pool, length, rng, 0))]
+            return [_calls(*_chain(pool, int(variant.removeprefix("chain_")), rng, 0))]
         case "clarification":
             api = _drawn(pool, "askable", rng)
             return [_calls(Wish(0, api, missing=rng.choice(askable(api))))]
         case "recovery":
             return [_recovery(variant, pool, rng, 0)]
         case "multi_turn":
-            return _mixed(max(2, min(int(variant.removeprefix("turns_")) + dials.calls, 12)), pool, rng)
+            for _ in range(TRIES):
+                if (found := _mixed(int(variant.removeprefix("turns_")), pool, rng, dials)) is not None:
+                    return found
+            raise NoPlan(f"no APIs of the pool make a dialog of {variant.removeprefix('turns_')} requests")
     if variant == "missing":
         api = _drawn(pool, "askable", rng)
         return [dataclasses.replace(_calls(Wish(0, api, missing=rng.choice(askable(api)))), ends="ask")]
@@ -273,11 +280,14 @@ def _recovery(variant: str, pool: Pool, rng: random.Random, first: int) -> Excha
     if variant == "retry":
         return _calls(Wish(first, _drawn(pool, "plain", rng), trouble="retry"))
     api = _drawn(pool, "correctable", rng)
-    return _calls(Wish(first, api, varied=rng.choice(variable(api)), trouble="correct"))
+    return _calls(Wish(first, api, varied=rng.choice(corrections(api))[0], trouble="correct"))
 
 
-def _mixed(turns: int, pool: Pool, rng: random.Random) -> list[Exchange]:
-    """Exchanges of one domain with `turns` messages of the user in all, at least one of which refers to what was before."""
+def _mixed(turns: int, pool: Pool, rng: random.Random, dials: Dials) -> list[Exchange] | None:
+    """Exchanges of one domain with `turns` messages of the user in all, at least one of which refers to what was before.
+
+    None where the walk comes to an end too early.
+    """
     opening = _drawn(pool, "variable", rng)
     home = domain(opening)
     exchanges = [_calls(Wish(0, opening))]
@@ -285,13 +295,19 @@ def _mixed(turns: int, pool: Pool, rng: random.Random) -> list[Exchange]:
     referred = False
     while (left := turns - sum(exchange.turns for exchange in exchanges)) > 0:
         kinds = {"again": 5, "follow": 4, "fresh": 3, "parallel": 1, "clarify": 2, "correct": 1, "chat": 1, "refuse": 1}
+        kinds["follow"] += 40 * dials.depend
+        kinds["clarify"] += 40 * dials.spread
         if left == 1 and not referred:
             kinds = {"follow": 1, "again": 1}
         elif left < (2 if referred else 3):  # these two take two messages of the user
             del kinds["clarify"], kinds["correct"]
-        kind = rng.choices(list(kinds), list(kinds.values()))[0]
-        found = _next(kind, wishes, exchanges, home, pool, rng) or _next("again", wishes, exchanges, home, pool, rng)
-        assert found is not None  # the opening can be asked for again
+        found = None
+        while found is None and kinds:
+            kind = rng.choices(list(kinds), list(kinds.values()))[0]
+            del kinds[kind]
+            found = _next(kind, wishes, exchanges, home, pool, rng)
+        if found is None:
+            return None
         referred = referred or any(w.like is not None or w.link is not None for w in found.wishes)
         exchanges.append(found)
         wishes += found.wishes
@@ -306,12 +322,12 @@ def _next(
     done = [wish for exchange in before if exchange.kind == "calls" for wish in exchange.wishes]
     match kind:
         case "again":
-            # What is said "the same for Lyon" of: the last one whose values were all said by the user.
-            for wish in reversed(done):
-                free = variable(wish.api)
-                if wish.link is None and free:
-                    return _calls(Wish(number, wish.api, like=wish.number, varied=rng.choice(free)))
-            return None
+            # "The same for Lyon" is said of the last call, where that was one alone.
+            last = next(exchange for exchange in reversed(before) if exchange.kind == "calls").wishes
+            free = [name for name in variable(last[-1].api) if last[-1].link is None or name != last[-1].link.name]
+            if len(last) > 1 or not free:
+                return None
+            return _calls(Wish(number, last[0].api, like=last[0].number, varied=rng.choice(free)))
         case "follow":
             used = {wish.api.name for wish in done}
             edges: list[tuple[Wish, Edge]] = [
@@ -331,7 +347,7 @@ def _next(
             if kind == "clarify":
                 return _calls(Wish(number, api, missing=rng.choice(askable(api))))
             if kind == "correct":
-                return _calls(Wish(number, api, varied=rng.choice(variable(api)), trouble="correct"))
+                return _calls(Wish(number, api, varied=rng.choice(corrections(api))[0], trouble="correct"))
             return _calls(Wish(number, api))
         case "parallel":
             return _parallel("several_apis", pool, rng, number, of=home) if home in pool.pairs else None

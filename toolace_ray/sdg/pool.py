@@ -21,8 +21,9 @@ MOST_EDGES = 64  # producers looked at for one parameter, and neighbours for one
 SIMILAR = 0.5  # Jaccard similarity of two names' words from which a result feeds a parameter
 _IDENTIFYING = {"id", "code", "number", "reference", "key"}
 _VALUE_ERROR = re.compile(
-    r"\b(400|404|409|410|422)\b|not.?found|unknown|invalid|not (known|available|exist|valid)|no such|exist"
+    r"\b(400|404|410|422)\b|not.?found|unknown|invalid|not (known|available|valid)|no (such|free)|not exist"
 )
+_BARE = {"id", "name", "number", "code", "the"}  # words that tell nothing of what they name
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _VERBS = {
     "get", "find", "list", "search", "create", "add", "set", "update", "delete", "remove", "book", "check", "show", "make",
@@ -93,9 +94,20 @@ def nested(api: Api) -> bool:
     return any(api.properties[name].get("type") in ("array", "object") for name in api.required)
 
 
-def value_errors(api: Api) -> list[ApiError]:
-    """The documented errors that tell of a value, such as one that nobody knows; another value may be right."""
-    return [error for error in api.errors if _VALUE_ERROR.search(f"{error.code} {error.message}".lower())]
+def corrections(api: Api) -> list[tuple[str, ApiError]]:
+    """(required parameter, documented error that tells of its value): another value may be right.
+
+    The error must be of a kind that a value causes, and its message must name the parameter.
+    """
+    found = []
+    for error in api.errors:
+        if not _VALUE_ERROR.search(f"{error.code} {error.message}".lower()):
+            continue
+        told = words(error.message)
+        for name in api.required:
+            if api.properties[name].get("type") in ("string", "integer", "number") and told & (words(name) - _BARE):
+                found.append((name, error))
+    return found
 
 
 def listings(api: Api) -> list[str]:
@@ -116,7 +128,7 @@ NEEDS: dict[str, Callable[[Api], bool]] = {
     "askable": lambda api: bool(askable(api)),
     "variable": lambda api: bool(variable(api)),
     "short variable": lambda api: spoken(api) <= MAX_SHORT and bool(variable(api)),
-    "correctable": lambda api: bool(value_errors(api)) and bool(variable(api)),
+    "correctable": lambda api: bool(corrections(api)),
     "listing": lambda api: bool(listings(api)),
 }
 """What an API must be for a wish; of all, a person must be able to say the required values in one breath."""

@@ -13,13 +13,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from toolace_ray.config import Config
+from toolace_ray.dlv.rules import rejects, run_rules
 from toolace_ray.engines.protocol import BadRequest
 from toolace_ray.engines.roles import TaskEngines, Usage
 from toolace_ray.schema import Dialog, Message, Verdict
-from toolace_ray.sdg import wording
+from toolace_ray.sdg import roleplay, wording
 from toolace_ray.sdg.blueprint import Gold, gold_calls
+from toolace_ray.sdg.complexity import Evaluator, features
+from toolace_ray.sdg.complication import Band, guided
 from toolace_ray.sdg.invented import Unfit
-from toolace_ray.sdg.plans import Exchange, NoPlan, Plan, Task, make_plan
+from toolace_ray.sdg.plans import Dials, Exchange, NoPlan, Plan, Task, make_plan
 from toolace_ray.sdg.pool import Pool
 from toolace_ray.sdg.speech import Play, Rule
 
@@ -35,8 +38,14 @@ class Outcome:
     seconds: float = 0.0
 
 
-async def rollout(task: Task, pool: Pool, config: Config, engines: TaskEngines) -> Outcome:
-    """Play one dialog. Raises EngineError when an engine could not be asked at all."""
+async def rollout(
+    task: Task, pool: Pool, config: Config, engines: TaskEngines, target: Target | None = None
+) -> Outcome:
+    """Play one dialog, and again where `target` has a band that it does not fit.
+
+    Raises:
+        EngineError: an engine could not be asked at all.
+    """
     started = time.monotonic()
     outcome = Outcome(task, usage=engines.usage)
     last = Unfit("no_plan", "")
@@ -45,23 +54,93 @@ async def rollout(task: Task, pool: Pool, config: Config, engines: TaskEngines) 
         for attempt in range(config.generate.rounds):
             rng = random.Random(f"play/{task.seed}/{attempt}")
             try:
-                outcome.dialog = await play(plan, rng, config, engines)
+                outcome.dialog, gold = await play(plan, rng, config, engines)
                 break
             except Unfit as error:
                 last = error
+        if outcome.dialog is not None:
+            outcome.dialog = await _measured(outcome.dialog, plan, gold, pool, config, engines, target)
     except NoPlan as error:
         last = Unfit("no_plan", str(error))
     except BadRequest as error:
         last = Unfit("request_refused", str(error))
+        outcome.dialog = None
     if outcome.dialog is None:
         outcome.verdicts = (Verdict(stage="generate", rule=last.step, evidence=str(last)[:300]),)
     outcome.seconds = time.monotonic() - started
     return outcome
 
 
-async def play(plan: Plan, rng: random.Random, config: Config, engines: TaskEngines) -> Dialog:
-    """Play a plan by its blueprint. Raises Unfit, BadRequest, EngineError."""
-    gold = await gold_calls(plan, rng, engines)
+@dataclass(frozen=True)
+class Target:
+    """The model that is to be tuned, as rollouts measure dialogs for it; without a band it only measures."""
+
+    evaluator: Evaluator
+    band: Band | None = None
+    rounds: int = 0
+
+
+async def _measured(
+    dialog: Dialog,
+    plan: Plan,
+    gold: list[Gold] | None,
+    pool: Pool,
+    config: Config,
+    engines: TaskEngines,
+    target: Target | None,
+) -> Dialog:
+    """The dialog with its features and, where there is a target, its complexity; guided into the target's band."""
+    more: dict[str, Any] = {}
+    if target is not None:
+        found = await target.evaluator.measure(dialog, engines)
+        more = {"before": round(found.value, 4)}
+        if target.band is not None:
+
+            async def again(dials: Dials, best: Dialog, operator: str) -> Dialog:
+                turned = make_plan(plan.task, pool, config.generate, dials)
+                if operator.endswith("distractors") and best.kind != "non_tool.no_function":
+                    return _with_tools(best, turned, config)  # not a word depends on them
+                rng = random.Random(f"guided/{plan.task.seed}/{dials}")
+                played, _ = await play(
+                    turned, rng, config, engines, gold if turned.exchanges == plan.exchanges else None
+                )
+                return played
+
+            rng = random.Random(f"guided/{plan.task.seed}")
+            dialog, found, rounds = await guided(
+                dialog, found, target.band, target.rounds, target.evaluator, again, engines, rng
+            )
+            more |= {
+                "band": [target.band.lower, target.band.upper],
+                "in_band": not target.band.beyond(found.value),
+                "rounds": rounds,
+            }
+        more = {"complexity": {**found.record(), **more}, "models": dict(engines.models)}
+    return dialog.model_copy(update={"meta": {**dialog.meta, "features": features(dialog), **more}})
+
+
+def _with_tools(dialog: Dialog, plan: Plan, config: Config) -> Dialog:
+    """The dialog with the plan's candidates. Raises Unfit where a rule minds them."""
+    changed = dialog.model_copy(update={"tools": plan.tools})
+    if found := rejects(run_rules(changed, config.verify)):
+        raise Unfit("distractors", f"{found[0].rule}: {found[0].evidence}")
+    return changed
+
+
+async def play(
+    plan: Plan, rng: random.Random, config: Config, engines: TaskEngines, gold: list[Gold] | None = None
+) -> tuple[Dialog, list[Gold] | None]:
+    """Play a plan by the configured strategy; a blueprint is made unless it is given, and returned.
+
+    Raises:
+        Unfit: what the models made can't be used.
+        BadRequest: an engine refuses a request.
+        EngineError: an engine could not be asked.
+    """
+    if config.generate.strategy == "roleplay":
+        return await roleplay.play(plan, rng, config, engines), None
+    if gold is None:
+        gold = await gold_calls(plan, rng, engines)
     scene = Play(plan, rng, config, engines)
     rule = _rule(gold, rng) if plan.dials.constraint else None
     scene.open(rule)
@@ -79,7 +158,7 @@ async def play(plan: Plan, rng: random.Random, config: Config, engines: TaskEngi
             await _decline(scene, request, last)
         else:
             await _serve(scene, exchange, made, request, last)
-    return scene.dialog()
+    return scene.dialog(), gold
 
 
 def _rule(gold: list[Gold], rng: random.Random) -> Rule | None:

@@ -19,7 +19,7 @@ from toolace_ray.prompts import prompt
 from toolace_ray.schema import TRANSIENT, Api, ApiError, ToolCall, canonical_json
 from toolace_ray.sdg.invented import MAX_HOLE_TOKENS, Unfit, checked, plain_words
 from toolace_ray.sdg.plans import Plan, Wish
-from toolace_ray.sdg.pool import identifying, listings, value_errors
+from toolace_ray.sdg.pool import corrections, identifying, listings
 from toolace_ray.validation import errors
 
 
@@ -55,8 +55,10 @@ class ToolAgent:
     def _trouble(self, wish: Wish, api: Api, attempt: int) -> ApiError | None:
         if attempt > 0 or wish.trouble in ("", "empty"):
             return None
-        known = {"retry": list(TRANSIENT), "correct": value_errors(api), "error": list(api.errors)}[wish.trouble]
-        return self._rng.choice(known)
+        if wish.trouble == "retry":
+            return self._rng.choice(TRANSIENT)
+        told = [error for name, error in corrections(api) if name == wish.varied]
+        return self._rng.choice(told if wish.trouble == "correct" else list(api.errors))
 
     def _remember(self, arguments: dict[str, Any], result: Any, changed: bool) -> None:
         """Note what is known now of each thing that the call or its result names by an identifier."""

@@ -1,0 +1,158 @@
+"""Role-play (paper section 2.2): a user, an assistant and a tool agent play a plan to its end, and nothing is gold.
+
+The user holds a fact sheet: for each request the values it will say, and those it says only when asked. The assistant
+acts freely; the play goes on until it has called what the user wished for and told the outcome, or it is given up.
+
+Invariants: the user says no value that is not on its sheet; a request is complete when every function that it wishes for
+was called and answered for, or, where none is wished for, when the assistant has spoken.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from toolace_ray.config import Config
+from toolace_ray.engines.roles import TaskEngines
+from toolace_ray.schema import Dialog, Message
+from toolace_ray.sdg import invented, wording
+from toolace_ray.sdg.assistant import Assistant, Decision
+from toolace_ray.sdg.blueprint import OPTIONAL_SHARE
+from toolace_ray.sdg.invented import Unfit
+from toolace_ray.sdg.plans import Exchange, Plan, Wish
+from toolace_ray.sdg.speech import Play
+from toolace_ray.sdg.tools import ToolAgent
+
+MOST_STEPS = 4  # actions of the assistant beyond one a wish, in one exchange
+
+
+@dataclass
+class Sheet:
+    """What the user knows of one wish: values to say, and values to say when asked."""
+
+    wish: Wish
+    said: dict[str, Any]
+    later: dict[str, Any]
+    whole: dict[str, Any]
+
+
+async def play(plan: Plan, rng: random.Random, config: Config, engines: TaskEngines) -> Dialog:
+    """Play a plan. Raises Unfit, BadRequest, EngineError."""
+    scene = Play(plan, rng, config, engines)
+    settings = config.generate
+    assistant = Assistant(
+        plan, engines, settings.consensus, settings.thinking, settings.temperature, lambda: rng.getrandbits(31)
+    )
+    agent = ToolAgent(plan, rng, engines)
+    scene.open()
+    sheets: list[Sheet] = []
+    requests: dict[int, str] = {}
+    consensus: list[list[Any]] = []
+    for index, exchange in enumerate(plan.exchanges):
+        last = index == len(plan.exchanges) - 1
+        for wish in exchange.wishes:
+            sheets.append(await _sheet(wish, exchange, sheets, plan, rng, engines))
+        mine = sheets[len(sheets) - len(exchange.wishes) :]
+        request = await _request(scene, exchange, mine, requests)
+        requests.update(dict.fromkeys((wish.number for wish in exchange.wishes), request))
+        scene.messages.append(Message(role="user", content=request))
+        await _exchange(scene, exchange, mine, assistant, agent, consensus, last)
+    scene.meta["consensus"] = consensus
+    return scene.dialog()
+
+
+async def _sheet(
+    wish: Wish, exchange: Exchange, before: list[Sheet], plan: Plan, rng: random.Random, engines: TaskEngines
+) -> Sheet:
+    known: dict[str, Any] = {}
+    if wish.like is not None:
+        known = {name: value for name, value in before[wish.like].whole.items() if name != wish.varied}
+    optional = OPTIONAL_SHARE if wish.missing is None and wish.like is None else 0.0
+    whole = await invented.arguments(wish.api, known, optional, plan, rng, engines)
+    unsaid = {wish.link.name if wish.link else None, wish.missing}
+    said = {name: value for name, value in whole.items() if name not in unsaid}
+    later = {wish.missing: whole[wish.missing]} if wish.missing and exchange.ends == "answer" else {}
+    if wish.like is not None and wish.varied is not None and not exchange.parallel:
+        said = {wish.varied: whole[wish.varied]}
+    if wish.trouble == "correct" and wish.varied is not None:
+        other = await invented.arguments(
+            wish.api, {name: value for name, value in whole.items() if name != wish.varied}, 0.0, plan, rng, engines
+        )
+        later = {wish.varied: other[wish.varied]}
+    return Sheet(wish, said, later, whole)
+
+
+async def _request(scene: Play, exchange: Exchange, sheets: list[Sheet], before: dict[int, str]) -> str:
+    if exchange.kind in ("small_talk", "knowledge"):
+        known = exchange.kind == "knowledge"
+        return await scene.chatted("question" if known else "chat_user", exchange.subject, known)
+    parts = []
+    for sheet in sheets:
+        wish = sheet.wish
+        if wish.like is not None and not exchange.parallel and wish.like in before:
+            parts.append(await scene.again(before[wish.like], sheet.said))
+            continue
+        hidden = {wish.missing: sheet.whole[wish.missing]} if wish.missing else {}
+        parts.append(await scene.wished(wish.api, sheet.said, hidden))
+    return wording.together(parts, not exchange.parallel, scene.rng)
+
+
+async def _exchange(
+    scene: Play,
+    exchange: Exchange,
+    sheets: list[Sheet],
+    assistant: Assistant,
+    agent: ToolAgent,
+    consensus: list[list[Any]],
+    last: bool,
+) -> None:
+    """The assistant acts until it has answered the request; the tool agent and the user answer it."""
+    open_wishes = [sheet.wish for sheet in sheets] if exchange.kind == "calls" and exchange.ends == "answer" else []
+    attempts: dict[int, int] = {}
+    apis = {api.name: api for api in scene.plan.tools}
+    told = {name: value for sheet in sheets for name, value in sheet.later.items()}
+    for _ in range(len(sheets) + MOST_STEPS):
+        number = sum(len(message.tool_calls) for message in scene.messages)
+        decision = await assistant.decide(scene.messages, number)
+        action = decision.actions[0]
+        consensus.append([action.kind, decision.drawn, decision.agreed])
+        thought = {"thought": action.thought or None, "train": decision.agreed or scene.settings.consensus == 1}
+        if action.kind == "call":
+            results = []
+            for call in action.calls:
+                wish = next((wish for wish in open_wishes if wish.api.name == call.name), None)
+                attempt = attempts.get(wish.number, 0) if wish else 0
+                results.append(await agent.call(apis[call.name], call, wish, attempt))
+                if wish is not None:
+                    attempts[wish.number] = attempt + 1
+                    if not _failed(results[-1]) or wish.trouble == "error":
+                        open_wishes.remove(wish)
+            scene.call(action.calls, results, **thought)
+            continue
+        ends = last and (action.kind != "ask" or exchange.ends == "ask") and not open_wishes
+        scene.messages.append(Message(role="assistant", content=_spoken(scene, decision, ends), **thought))
+        if action.kind == "ask" and told:
+            values, told = told, {}
+            scene.messages.append(Message(role="user", content=await scene.replied(action.text, values)))
+            continue
+        if open_wishes:
+            raise Unfit("completion", f"{open_wishes[0].api.name} was wished for and not called")
+        if action.kind == "ask" and exchange.ends != "ask" and not any(s.wish.trouble == "error" for s in sheets):
+            raise Unfit("completion", "asks for what was given")
+        return
+    raise Unfit("completion", f"no end after {len(sheets) + MOST_STEPS} actions")
+
+
+def _failed(result: Any) -> bool:
+    return isinstance(result, dict) and set(result) == {"error"}
+
+
+def _spoken(scene: Play, decision: Decision, last: bool) -> str:
+    """The first of the agreeing texts that the rules let pass. Raises Unfit with the last one's fault."""
+    reason = ""
+    for action in decision.actions:
+        reason = scene.problem(action.text, last) or ""
+        if not reason:
+            return action.text
+    raise Unfit("assistant", f"{reason} in {decision.actions[-1].text!r}")
