@@ -109,6 +109,24 @@ def generate(config: Config) -> None:
     _with_session(config, lambda current: _generate(current), describe_dialogs)
 
 
+@main.command()
+@configured
+def calibrate(config: Config) -> None:
+    """Find the band of complexities that roles.target learns from; it goes to calibration/band.yaml in the run.
+
+    The run's dialogs are the prior set (they are made where they are not there). Then, in another run:
+    --set complexity.band=<the file>.
+    """
+    from jobs.summary import describe_band
+
+    def both(current: Any) -> Any:
+        from jobs.calibrate import calibrate as find_band
+
+        return find_band(current)
+
+    _with_session(config, both, describe_band)
+
+
 @main.command("run")
 @configured
 def run_all(config: Config) -> None:
@@ -143,7 +161,7 @@ def _with_session(config: Config, work: Callable[[Any], Any], describe: Callable
         result = work(current)
         text = describe(current.store, result, time.monotonic() - started)
     click.echo(text)
-    if result and not all(item["reached"] for item in result["types"].values()):
+    if result and not all(item["reached"] for item in result.get("types", {}).values()):
         sys.exit(SHORT)
 
 
@@ -153,7 +171,11 @@ def _with_session(config: Config, work: Callable[[Any], Any], describe: Callable
 @click.option("--rejected", is_flag=True, help="Show the ledger: why attempts were not accepted.")
 @click.option("--tree", is_flag=True, help="Show the API context tree.")
 @click.option("--apis", is_flag=True, help="Show the API pool.")
-@click.option("--type", "kind", help="Only this type (single, parallel, dependent, non_tool).")
+@click.option(
+    "--type",
+    "kind",
+    help="Only this type (single, parallel, dependent, non_tool, clarification, recovery, multi_turn).",
+)
 @click.option("--limit", default=3, show_default=True, help="How many to show.")
 @guarded
 def show(run: str, dialog_id: str | None, rejected: bool, tree: bool, apis: bool, kind: str | None, limit: int) -> None:

@@ -56,6 +56,12 @@ class Session:
             self._pools = self._stack.enter_context(Pools(self.config, self.progress.say))
         return self._pools
 
+    def release(self) -> None:
+        """Stop the pools, so that something else can have their memory; they start again when a flow needs them."""
+        if self._pools is not None:
+            self._pools.stop()
+            self._pools = None
+
     def play(self, flow: Flow, what: str) -> dict[str, Any]:
         """Bring a flow to its end; a flow that is done starts nothing. Returns its last status."""
         planner = flows.survey(flow, self.store)

@@ -101,6 +101,21 @@ def describe_dialogs(store: RunStore, status: dict[str, Any], seconds: float) ->
     return "\n".join(lines)
 
 
+def describe_band(store: RunStore, band: dict[str, Any], seconds: float) -> str:
+    """The end of `toolace calibrate`."""
+    path = store.path("calibration", "band.yaml")
+    lines = [f"done in {clock(seconds)}", f"  {path}: {band['measure']} from {band['lower']} to {band['upper']}"]
+    if band["measure"] == "loss":
+        lines.append(
+            f"  of {band['samples']} dialogs {band['solved']} are solved as it is, {band['failed_after_tuning']} not even "
+            f"after a short tuning, {band['in_band']} are in the band; loss tells failed from solved with an AUC of {band['auc']}"
+        )
+        if band["crossed"]:
+            lines.append("  the two bounds crossed: these are the median of the solved and the ninth decile of all")
+    lines.append(f"  aim at it in another run: --set complexity.band={path}")
+    return "\n".join(lines)
+
+
 def status(store: RunStore) -> str:
     """Counts by type, reasons of rejection, what was spent."""
     known = yaml.safe_load(store.read_bytes("run.yaml")) or {}

@@ -262,6 +262,19 @@ class ComplexityConfig(Section):
         return self.measure or bool(self.band)
 
 
+class CalibrateConfig(Section):
+    """The prior set and the short tuning that the band comes from (`toolace calibrate`)."""
+
+    dialogs: int = execution(500, "Dialogs of the prior set at most; the run's own, drawn where it has more.", ge=8)
+    epochs: int = execution(2, "Epochs of the probe's tuning.", ge=1)
+    learning_rate: float = execution(1e-4, "Its learning rate at the top of the schedule.", gt=0)
+    batch: int = execution(8, "Dialogs of one step.", ge=1)
+    rank: int = execution(16, "LoRA rank; alpha is twice that.", ge=1)
+    max_tokens: int = execution(4096, "Longer dialogs are not tuned on.", ge=64)
+    cpus: float = execution(1.0, "CPUs that the tuning reserves.", ge=0)
+    gpus: float = execution(0.0, "GPUs that the tuning reserves.", ge=0)
+
+
 class VerifyConfig(Section):
     """DLV: rules and experts."""
 
@@ -308,6 +321,7 @@ class Config(Section):
     evolve: EvolveConfig = EvolveConfig()
     generate: GenerateConfig = GenerateConfig()
     complexity: ComplexityConfig = ComplexityConfig()
+    calibrate: CalibrateConfig = CalibrateConfig()
     verify: VerifyConfig = VerifyConfig()
     execution: ExecutionConfig = ExecutionConfig()
 

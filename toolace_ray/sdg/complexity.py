@@ -26,6 +26,7 @@ from toolace_ray.schema import Dialog, Message, ToolCall
 from toolace_ray.sdg.template import ChatTemplate, Template, WordTemplate, in_words
 
 MAX_CALL_TOKENS = 192
+MAX_OPENING_TOKENS = 32  # tell whether an answer begins a call
 GRAM = 3
 
 
@@ -56,7 +57,9 @@ class Complexity:
 
 
 class Evaluator(Protocol):
-    """Measures dialogs for one target."""
+    """Measures dialogs for one target; `template` renders them for it."""
+
+    template: Template
 
     async def measure(self, dialog: Dialog, engines: TaskEngines) -> Complexity:
         """Raises EngineError."""
@@ -67,11 +70,11 @@ class LossEvaluator:
     """H_M by teacher forcing: one request a dialog where the template is prefix-stable."""
 
     def __init__(self, template: Template) -> None:
-        self._template = template
+        self.template = template
 
     async def measure(self, dialog: Dialog, engines: TaskEngines) -> Complexity:
         """See Evaluator.measure."""
-        passes = self._template.passes(dialog)
+        passes = self.template.passes(dialog)
         scores = await asyncio.gather(
             *(
                 engines.score("target", ScoreRequest(found.ids, [(turn.start, turn.end) for turn in found.turns]))
@@ -106,11 +109,11 @@ class PassEvaluator:
     """1 - pass@1 estimated from k samples a turn, for targets that return no log-probabilities."""
 
     def __init__(self, template: Template, samples: int) -> None:
-        self._template, self._samples = template, samples
+        self.template, self._samples = template, samples
 
     async def measure(self, dialog: Dialog, engines: TaskEngines) -> Complexity:
         """See Evaluator.measure."""
-        rates = await solved(dialog, self._template, engines, self._samples)
+        rates = await solved(dialog, self.template, engines, self._samples)
         return Complexity(value=1 - sum(rates) / len(rates))
 
 
@@ -130,7 +133,7 @@ async def solved(dialog: Dialog, template: Template, engines: TaskEngines, sampl
             messages=in_words(dialog.messages[:index], dialog.tools),
             prompt_ids=template.prompt(dialog, index),
             n=samples,
-            max_tokens=MAX_CALL_TOKENS,
+            max_tokens=MAX_CALL_TOKENS if dialog.messages[index].tool_calls else MAX_OPENING_TOKENS,
             temperature=0.0 if samples == 1 else 1.0,
             seed=dialog.seed,
         )

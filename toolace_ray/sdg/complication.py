@@ -15,6 +15,7 @@ from typing import Any, Literal
 import yaml
 
 from toolace_ray.config import Config
+from toolace_ray.engines.protocol import BadRequest
 from toolace_ray.engines.roles import TaskEngines
 from toolace_ray.errors import UserError
 from toolace_ray.schema import Dialog, DialogType
@@ -158,7 +159,7 @@ async def guided(
         try:
             dialog = await play(turned, best, operator.name)
             found = await evaluator.measure(dialog, engines)
-        except (Unfit, NoPlan) as error:
+        except (Unfit, NoPlan, BadRequest) as error:  # the last where the target's context is too short
             record["failed"] = str(error)[:200]
             tried.add(operator.name)
         else:

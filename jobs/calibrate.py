@@ -1,0 +1,197 @@
+"""Calibration as a job: what the target makes of a prior set, and the band that generation then aims at.
+
+python -m jobs.calibrate --config configs/local.yaml --set run.path=runs/prior
+
+The prior set is the run's own dialogs, made without a band. The target is measured on it, tuned on it for a short while,
+and measured again; the band goes to calibration/band.yaml in the run's folder. A phase whose figures are there is not
+done again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import yaml
+
+from actors.pools import PoolHandles, Pools, clients
+from jobs.generate import generate
+from jobs.session import Session
+from toolace_ray.config import Config, PoolConfig
+from toolace_ray.engines.protocol import BadRequest
+from toolace_ray.engines.roles import Engines
+from toolace_ray.errors import UserError
+from toolace_ray.models import resolve
+from toolace_ray.rows import row_dialog
+from toolace_ray.schema import Dialog
+from toolace_ray.sdg import calibration
+from toolace_ray.sdg.complexity import evaluator, solved
+from toolace_ray.sdg.probe import Tuning, tune
+from toolace_ray.sdg.template import ChatTemplate
+
+FOLDER = "calibration"
+MEASURED = pa.schema(
+    [
+        ("id", pa.string()),
+        ("kind", pa.string()),
+        ("loss", pa.float64()),
+        ("call_loss", pa.float64()),
+        ("tokens", pa.int32()),
+        ("solved", pa.list_(pa.float64())),
+        ("features", pa.string()),
+    ]
+)
+"""What the target makes of a dialog of the prior set; `solved` is by assistant turn."""
+
+
+def calibrate(current: Session) -> dict[str, Any]:
+    """Write the band of roles.target. Returns what is in the file.
+
+    Raises:
+        UserError: no target, a band in the configuration, or a prior set that is too small.
+    """
+    config, store = current.config, current.store
+    if "target" not in config.roles:
+        raise UserError("roles.target is missing: calibration measures the model that is to be tuned")
+    if config.complexity.band:
+        raise UserError("complexity.band: a prior set is made without a band; take the key out for calibration")
+    generate(current)
+    dialogs = _prior(current)
+    (name,) = config.mix("target")
+    pool = config.pools[name]
+    if pool.engine == "openai":
+        found = calibration.pass_band(config.complexity.samples)
+    elif pool.engine == "simulated":
+        raise UserError("roles.target is a simulated engine: its losses are drawn at random and calibrate nothing")
+    else:
+        store.make(FOLDER)
+        before = _measured(current, "prior", dialogs, config, None)
+        current.release()
+        after = _tuned(current, dialogs, name, pool)
+        pairs = [
+            (before[dialog.id], after[dialog.id]) for dialog in dialogs if dialog.id in before and dialog.id in after
+        ]
+        found = calibration.band([_sample(left, right) for left, right in pairs])
+    found |= {"target": pool.model, "run": store.uri}
+    store.make(FOLDER)
+    store.write_bytes(FOLDER, "band.yaml", yaml.safe_dump(found, sort_keys=False).encode())
+    return found
+
+
+def _prior(current: Session) -> list[Dialog]:
+    """The prior set: the run's accepted dialogs, or a sample of them."""
+    dialogs = [row_dialog(row) for row in current.store.rows("dialogs")]
+    dialogs.sort(key=lambda dialog: dialog.id)
+    most = current.config.calibrate.dialogs
+    rng = random.Random(f"prior/{current.config.run.seed}")
+    return dialogs if len(dialogs) <= most else rng.sample(dialogs, most)
+
+
+def _sample(before: dict[str, Any], after: dict[str, Any]) -> calibration.Sample:
+    return calibration.Sample(
+        before["id"],
+        before["kind"],
+        before["loss"],
+        min(before["solved"]) == 1,
+        after["loss"],
+        min(after["solved"]) == 1,
+    )
+
+
+def _measured(
+    current: Session, phase: str, dialogs: Sequence[Dialog], config: Config, handles: dict[str, PoolHandles] | None
+) -> dict[str, dict[str, Any]]:
+    """What the target makes of each dialog; those that are in the phase's file are not measured again."""
+    store = current.store
+    rows = {row["id"]: row for row in store.rows(FOLDER, part=f"{phase}-")}
+    missing = [dialog for dialog in dialogs if dialog.id not in rows]
+    if missing:
+        running = handles or current.pools().handles
+        current.progress.say(f"calibrate: measuring {len(missing)} dialogs ({phase})")
+        new = asyncio.run(_measure_all(missing, config, running))
+        if len(new) < len(missing):
+            current.progress.say(f"calibrate: {len(missing) - len(new)} dialogs are longer than the target's context")
+        store.write(FOLDER, f"{phase}-{current.epoch}.parquet", new, MEASURED)
+        rows |= {row["id"]: row for row in new}
+    return rows
+
+
+async def _measure_all(
+    dialogs: Sequence[Dialog], config: Config, handles: dict[str, PoolHandles]
+) -> list[dict[str, Any]]:
+    engines = Engines(config, clients(handles, config.execution.affinity_margin))
+    measure = evaluator(config)
+    template = measure.template
+    room = asyncio.Semaphore(config.execution.in_flight)
+
+    async def one(dialog: Dialog) -> dict[str, Any] | None:
+        async with room:
+            mine = engines.for_task(dialog.id)
+            try:
+                found = await measure.measure(dialog, mine)
+                rates = await solved(dialog, template, mine)
+            except BadRequest:
+                return None
+        return {
+            "id": dialog.id,
+            "kind": dialog.kind,
+            "loss": found.loss,
+            "call_loss": found.call_loss,
+            "tokens": sum(tokens for *_, tokens in found.turns),
+            "solved": rates,
+            "features": yaml.safe_dump(dialog.meta.get("features") or {}, default_flow_style=True),
+        }
+
+    return [row for row in await asyncio.gather(*(one(dialog) for dialog in dialogs)) if row is not None]
+
+
+def _tuned(current: Session, dialogs: Sequence[Dialog], name: str, pool: PoolConfig) -> dict[str, dict[str, Any]]:
+    """What the target makes of the prior set after a short tuning on it."""
+    import ray
+
+    config, store = current.config, current.store
+    done = {row["id"]: row for row in store.rows(FOLDER, part="tuned-")}
+    if done.keys() >= {dialog.id for dialog in dialogs}:
+        return done
+    if not store.local:
+        raise UserError(
+            f"run.path: {config.run.path}: the tuned probe must lie where the engines can load it; calibrate on a folder "
+            "that all nodes share"
+        )
+    settings = config.calibrate
+    output = store.path(FOLDER, "probe")
+    source = resolve(pool.model)
+    template = ChatTemplate.of(source)
+    passes = [found for dialog in dialogs for found in template.passes(dialog)]
+    current.progress.say(f"calibrate: tuning {pool.model} on {len(passes)} dialogs, {settings.epochs} epochs")
+    tuning = Tuning(
+        settings.epochs, settings.learning_rate, settings.batch, settings.rank, settings.max_tokens, config.run.seed
+    )
+    remote = ray.remote(_tune_here).options(num_cpus=settings.cpus, num_gpus=settings.gpus, max_retries=0)
+    losses = ray.get(remote.remote(source, passes, tuning, output))
+    current.progress.say(f"calibrate: loss by epoch {', '.join(f'{loss:.3f}' for loss in losses)}")
+    probed = config.model_copy(
+        update={
+            "pools": {**config.pools, name: pool.model_copy(update={"model": output})},
+            "roles": {**dict.fromkeys(config.roles, name)},
+        }
+    )
+    with Pools(probed, current.progress.say) as pools:
+        return _measured(current, "tuned", dialogs, probed, pools.handles)
+
+
+def _tune_here(source: str, passes: Any, settings: Tuning, output: str) -> list[float]:
+    import torch
+
+    torch.set_num_threads(os.cpu_count() or 1)  # Ray gives a task's libraries as many threads as it reserves CPUs
+    return tune(source, passes, settings, output)
+
+
+if __name__ == "__main__":
+    from jobs.cli import job
+
+    job("calibrate")

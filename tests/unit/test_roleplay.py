@@ -1,0 +1,192 @@
+"""The agents of the role-play one by one: the assistant's consensus, the tool agent's memory."""
+
+import asyncio
+import json
+import random
+
+import pytest
+
+from tests.samples import BOOK, LIST, SEARCH, WEATHER, ScriptedEngine, act, schema
+from toolace_ray.config import Config
+from toolace_ray.engines.roles import Engines
+from toolace_ray.schema import TRANSIENT, ApiError, Message, ToolCall
+from toolace_ray.sdg.assistant import Assistant, decision_schema
+from toolace_ray.sdg.invented import Unfit
+from toolace_ray.sdg.plans import Task, Wish, make_plan
+from toolace_ray.sdg.pool import Pool
+from toolace_ray.sdg.tools import ToolAgent
+from toolace_ray.validation import errors
+
+POOL = Pool.of((WEATHER, SEARCH, BOOK, LIST))
+LIMA = {"name": "get_forecast", "arguments": {"city": "Lima", "date": "2026-05-02"}}
+LYON = {"name": "get_forecast", "arguments": {"city": "Lyon", "date": "2026-05-02"}}
+SHOUTED = {"name": "get_forecast", "arguments": {"date": "2026-05-02", "city": "LIMA "}}
+
+
+def plan_with(*tools):
+    found = make_plan(Task("t", "single.plain", 0, 1), POOL, Config().generate)
+    return type(found)(**{**{name: getattr(found, name) for name in found.__dataclass_fields__}, "tools": tools})
+
+
+def decide(answers, most=3):
+    engine = ScriptedEngine(answers)
+    engines = Engines(Config(), {"small": engine}).for_task("t")
+    assistant = Assistant(plan_with(WEATHER, SEARCH), engines, most, True, 0.8, lambda: 1)
+    said = [Message(role="user", content="How will the weather be in Lima tomorrow?")]
+    return asyncio.run(assistant.decide(said, 0)), engine
+
+
+CALL, ASK, TELL = act("call", calls=[LIMA]), act("ask", text="Which city?"), act("reply", text="I can't.")
+
+
+@pytest.mark.parametrize(
+    ("answers", "most", "kind", "drawn", "agreed"),
+    [
+        ([[CALL, act("call", calls=[SHOUTED])]], 3, "call", 2, True),  # the same after normalisation
+        ([[ASK, act("ask", text="For which one?")]], 3, "ask", 2, True),  # the same kind of action is enough
+        ([[CALL, ASK], [CALL]], 3, "call", 3, True),
+        ([[CALL, ASK], [ASK]], 3, "ask", 3, True),
+        ([[CALL, act("call", calls=[LYON])], [ASK]], 3, "call", 3, False),
+        ([[CALL, act("call", calls=[LIMA, LYON])], [act("call", calls=[LYON, LIMA])]], 3, "call", 3, True),
+        ([["garbage", CALL], [CALL]], 3, "call", 3, True),
+        ([[CALL, ASK]], 2, "call", 2, False),
+        ([[CALL]], 1, "call", 1, False),
+        ([[CALL, ASK], [TELL], [TELL]], 5, "reply", 4, True),
+    ],
+)
+def test_consensus(answers, most, kind, drawn, agreed):
+    decision, engine = decide(answers, most)
+    assert (decision.actions[0].kind, decision.drawn, decision.agreed) == (kind, drawn, agreed)
+    assert [request.n for request in engine.requests] == [min(2, most)] + [1] * (drawn - min(2, most))
+    assert decision.actions[0].thought == "r; f; v"
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("no json", ""),
+        (json.dumps({"action": "dance"}), "no action"),
+        (act("call", calls=[]), "no calls"),
+        (act("call", calls=[{"name": "order_pizza", "arguments": {}}]), "no function"),
+        (act("call", calls=[{"name": "get_forecast", "arguments": {"city": "Lima"}}]), "get_forecast"),
+        (act("ask", text=" "), "without a text"),
+    ],
+)
+def test_what_cannot_be_carried_out_is_no_decision(answer, reason):
+    with pytest.raises(Unfit, match=reason):
+        decide([[answer, answer], [answer]])
+
+
+def test_the_prompt_holds_tools_dialog_and_date_and_the_answer_is_constrained():
+    _, engine = decide([[CALL, CALL]])
+    prompt = engine.requests[0].messages[-1]["content"]
+    assert prompt.startswith("Today: ")
+    assert 'get_forecast: Tell the weather forecast of a city for one day. {"city": "string, required"' in prompt
+    assert prompt.endswith("User: How will the weather be in Lima tomorrow?")
+    form = engine.requests[0].json_schema
+    for text in (CALL, ASK):
+        assert errors(form, json.loads(text), 1) == []
+    assert errors(form, json.loads(act("call", calls=[{"name": "x", "arguments": {}}])), 1)
+    assert "request" not in json.dumps(decision_schema([WEATHER], thinking=False))
+
+
+# The tool agent
+
+
+def answer(request):
+    """Another word for every hole at every request."""
+    answer.count += 1
+    properties = request.json_schema["properties"]
+    return json.dumps(
+        {name: f"word{answer.count}" if form["type"] == "string" else 7 for name, form in properties.items()}
+    )
+
+
+answer.count = 0
+
+
+def agent(engine=answer):
+    engines = Engines(Config(), {"small": ScriptedEngine(engine)}).for_task("t")
+    return ToolAgent(plan_with(WEATHER), random.Random(1), engines)
+
+
+def called(api, **arguments):
+    return ToolCall(id="c", name=api.name, arguments=arguments)
+
+
+def test_the_same_call_gives_the_same_answer_until_something_changes():
+    async def play():
+        mine = agent()
+        first = await mine.call(WEATHER, called(WEATHER, city="Lima", date="2026-05-02"))
+        again = await mine.call(WEATHER, called(WEATHER, city="Lima", date="2026-05-02"))
+        other = await mine.call(WEATHER, called(WEATHER, city="Lyon", date="2026-05-02"))
+        await mine.call(BOOK, called(BOOK, train_id="TR-1", seats=2))
+        later = await mine.call(WEATHER, called(WEATHER, city="Lima", date="2026-05-02"))
+        return first, again, other, later
+
+    first, again, other, later = asyncio.run(play())
+    assert first == again
+    assert first["summary"] != other["summary"]
+    assert first["summary"] != later["summary"]
+
+
+def test_what_was_said_of_a_thing_stays_true_and_changes_are_remembered():
+    status = BOOK.model_copy(
+        update={
+            "name": "get_train",
+            "side_effects": False,
+            "parameters": schema(("train_id",), train_id={"type": "string", "description": "T"}),
+            "returns": schema(
+                ("price", "seats"),
+                price={"type": "number", "description": "Price", "minimum": 1, "maximum": 500},
+                seats={"type": "integer", "description": "Seats"},
+            ),
+        }
+    )
+
+    async def play():
+        mine = agent()
+        found = await mine.call(SEARCH, called(SEARCH, origin="Lyon", destination="Turin"))
+        train = found["train_id"]
+        before = await mine.call(status, called(status, train_id=train))
+        await mine.call(BOOK, called(BOOK, train_id=train, seats=3))
+        after = await mine.call(status, called(status, train_id=train))
+        return found, before, after
+
+    found, before, after = asyncio.run(play())
+    assert before["price"] == after["price"] == found["price"]
+    assert after["seats"] == 3
+
+
+@pytest.mark.parametrize("trouble", ["error", "correct", "retry", "empty"])
+def test_trouble_strikes_as_planned(trouble):
+    api = (
+        LIST
+        if trouble == "empty"
+        else WEATHER.model_copy(
+            update={
+                "errors": (
+                    ApiError(code="404", message="The city is not known."),
+                    ApiError(code="500", message="Broken."),
+                )
+            }
+        )
+    )
+    call = called(api, city="Lima", date="2026-05-02")
+    wish = Wish(0, api, trouble=trouble, varied="city")
+    first, second = (asyncio.run(agent().call(api, call, wish, attempt)) for attempt in (0, 1))
+    if trouble == "empty":
+        assert first == {"concerts": []}
+        return
+    code = first["error"]["code"]
+    assert code in {"error": ("404", "500"), "correct": ("404",), "retry": [e.code for e in TRANSIENT]}[trouble]
+    assert errors(api.returns, second, 1) == []
+
+
+def test_results_that_do_not_fit_are_not_taken():
+    with pytest.raises(Unfit, match="begin like a value"):
+        asyncio.run(
+            agent(lambda request: '{"summary": "}{", "high": 3}').call(
+                WEATHER, called(WEATHER, city="Lima", date="2026-05-02")
+            )
+        )
