@@ -13,13 +13,15 @@ from toolace_ray.config import Config
 from toolace_ray.engines.roles import Engines, TaskEngines, Usage
 from toolace_ray.generations import Generation
 from toolace_ray.rows import dialog_key, ledger_row, usage_columns
-from toolace_ray.run import Documents, attempt_id, load_frontier, load_nodes, load_pool
+from toolace_ray.run import Documents, Twins, attempt_id, load_frontier, load_nodes, load_pool
 from toolace_ray.schema import Verdict, digest
 from toolace_ray.sdg.complexity import evaluator
 from toolace_ray.sdg.complication import Band
+from toolace_ray.sdg.invented import Unfit
 from toolace_ray.sdg.plans import Task
 from toolace_ray.sdg.pool import Pool
-from toolace_ray.sdg.rollout import Target, rollout
+from toolace_ray.sdg.rollout import Outcome, Target, rollout
+from toolace_ray.sdg.twins import play_twin
 from toolace_ray.storage import RunStore
 from toolace_ray.tss.evolution import Writing, evolve
 from toolace_ray.tss.novelty import api_key
@@ -67,13 +69,38 @@ class DialogPlayer:
         task = Task(attempt_id(self._config, kind, attempt), kind, attempt, seed_of(self._config, kind, attempt))
         engines = self._engines.for_task(task.id)
         outcome = await rollout(task, self._pool, self._config, engines, self._target)
-        spent = usage_columns(outcome.usage, outcome.seconds)
-        base = {"id": task.id, "type": task.type, "kind": kind, "attempt": attempt, "key": None}
-        if outcome.dialog is None:
-            return Played(kind, attempt, False, ledger_row(base, outcome.verdicts, None, spent), outcome.usage)
-        key = dialog_key(outcome.dialog)
-        row = {**base, "key": key, "record": outcome.dialog.model_dump_json(), **spent}
-        return Played(kind, attempt, True, row, outcome.usage)
+        return _dialog(outcome)
+
+
+class TwinPlayer:
+    """Plays twins of accepted dialogs; attempt i of a kind is the i-th that was designed."""
+
+    def __init__(self, config: Config, store: RunStore, engines: Engines) -> None:
+        self._config = config
+        self._engines = engines
+        self._twins = Twins(store)
+
+    async def play(self, kind: str, attempt: int) -> Played:
+        """See Player.play."""
+        task = Task(attempt_id(self._config, kind, attempt), kind, attempt, seed_of(self._config, kind, attempt))
+        engines = self._engines.for_task(task.id)
+        outcome = Outcome(task, usage=engines.usage)
+        try:
+            outcome.dialog = await play_twin(self._twins.at(kind, attempt), task, self._config, engines)
+        except Unfit as error:
+            outcome.verdicts = (Verdict(stage="generate", rule=error.step, evidence=str(error)[:300]),)
+        return _dialog(outcome)
+
+
+def _dialog(outcome: Outcome) -> Played:
+    """What became of a dialog, as a row."""
+    task = outcome.task
+    spent = usage_columns(outcome.usage, outcome.seconds)
+    base = {"id": task.id, "type": task.type, "kind": task.kind, "attempt": task.attempt, "key": None}
+    if outcome.dialog is None:
+        return Played(task.kind, task.attempt, False, ledger_row(base, outcome.verdicts, None, spent), outcome.usage)
+    row = {**base, "key": dialog_key(outcome.dialog), "record": outcome.dialog.model_dump_json(), **spent}
+    return Played(task.kind, task.attempt, True, row, outcome.usage)
 
 
 class DocumentPlayer:
@@ -172,6 +199,7 @@ class ApiPlayer:
 
 PLAYERS: dict[str, type[Any]] = {
     "dialogs": DialogPlayer,
+    "twins": TwinPlayer,
     "documents": DocumentPlayer,
     "nodes": NodePlayer,
     "apis": ApiPlayer,

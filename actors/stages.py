@@ -279,7 +279,7 @@ def stream(
         source = DraftSource(uri, drafts, planner, first, count)
         data = ray.data.read_datasource(source, override_num_blocks=count, num_cpus=WAITING_CPUS, compute=compute)
         # Different reservations keep Ray Data from fusing the stages into the read, which would wait and judge by turns.
-        if player == "dialogs":
+        if player in ("dialogs", "twins"):
             data = data.map_batches(judge_dialogs, fn_args=(config,), num_cpus=RULE_CPUS, **whole)
             if config.verify.consistency_votes:
                 data = data.map_batches(Experts.judge, fn_args=(config, pools, epoch), num_cpus=EXPERT_CPUS, **whole)

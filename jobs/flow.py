@@ -321,12 +321,12 @@ def _rewrite(
 
 
 def _record(flow: Flow, row: dict[str, Any]) -> str:
-    if flow.player == "dialogs":
+    if flow.drafts == "drafts/dialogs":
         return row_dialog(row).model_dump_json()
     return str(row["record"])
 
 
 def _accepted_row(flow: Flow, row: dict[str, Any]) -> dict[str, Any]:
-    if flow.player == "dialogs":
+    if flow.drafts == "drafts/dialogs":
         return dialog_row(Dialog.model_validate_json(row["record"]), row)
     return api_row(Api.model_validate_json(row["record"]), row)

@@ -5,7 +5,12 @@ python -m jobs.generate --config configs/cluster.yaml
 
 from __future__ import annotations
 
+import heapq
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
+
+import pyarrow as pa
 
 from jobs import flow as flows
 from jobs.evolve import evolve
@@ -13,8 +18,10 @@ from jobs.flow import Flow
 from jobs.session import Session
 from toolace_ray import run
 from toolace_ray.corpus.export import export
-from toolace_ray.rows import DIALOG
-from toolace_ray.sdg import balance
+from toolace_ray.rows import DIALOG, TWIN, row_dialog
+from toolace_ray.schema import TWINS
+from toolace_ray.sdg import balance, twins
+from toolace_ray.sdg.balance import apportion
 from toolace_ray.sdg.complication import check_band
 from toolace_ray.sdg.plans import feasible
 from toolace_ray.sdg.pool import Pool
@@ -42,18 +49,16 @@ def generate(current: Session) -> dict[str, Any]:
     for kind, number in shifted.items():
         current.progress.say(f"{kind}: the pool carries none; its {number} dialogs go to the type's other features")
     quotas = {kind: (number, number * settings.max_attempts) for kind, number in wanted.items()}
-    flow = Flow(
-        "dialogs",
-        "dialogs",
-        "drafts/dialogs",
-        "dialogs",
-        quotas,
-        max_tokens=settings.max_tokens,
-        max_cost=settings.max_cost,
-    )
+    flow = _flow(current, "dialogs", quotas)
     finished = flows.survey(flow, store).done
     status = current.play(flow, "dialogs")
     moved = flows.settle(flow, store, DIALOG, current.epoch)
+    if (second := _twins(current)) is not None:
+        finished = finished and flows.survey(second, store).done
+        more = current.play(second, "twins")
+        moved = flows.settle(second, store, DIALOG, current.epoch) or moved
+        status = {**more, "types": {**status["types"], **more["types"]}}
+        quotas |= second.quotas
     export(store)
     for kind, item in status["types"].items():
         if not item["reached"]:
@@ -62,6 +67,60 @@ def generate(current: Session) -> dict[str, Any]:
                 f"{kind}: {item['passing']} of {item['wanted']} dialogs, since {reason}; what there is is kept"
             )
     return {**status, "new": moved or not finished}
+
+
+def _flow(current: Session, name: str, quotas: dict[str, tuple[int, int]]) -> Flow:
+    settings = current.config.generate
+    return Flow(
+        name, name, "drafts/dialogs", "dialogs", quotas, max_tokens=settings.max_tokens, max_cost=settings.max_cost
+    )
+
+
+def _twins(current: Session) -> Flow | None:
+    """The flow of twins; which dialogs they come from is written down first, and never changes afterwards."""
+    store, settings = current.store, current.config.generate
+    known = [(row["kind"], row["base"]) for row in store.rows("twins", ["kind", "base"])]
+    served = sum(row["type"] != "non_tool" for row in store.rows("dialogs", ["type"], "-dialogs-"))
+    number = round(settings.twins * served)
+    if not number and not known:
+        return None
+    wanted = apportion(number, dict.fromkeys(TWINS, 1.0))
+    limits = {kind: settings.max_attempts * wanted[kind] for kind in TWINS}
+    counts = Counter(kind for kind, _ in known)
+    if any(counts[kind] < limits[kind] for kind in TWINS):
+        counts = _design_twins(current, Counter(known), limits, counts)
+    return _flow(current, "twins", {kind: (wanted[kind], min(counts[kind], limits[kind])) for kind in TWINS})
+
+
+def _design_twins(
+    current: Session, used: Counter[tuple[str, str]], limits: dict[str, int], counts: Counter[str]
+) -> Counter[str]:
+    """Write down as many more twins as `limits` allows, in the order of their hashes; a dialog gets a second one of a
+    kind when every other has its first. Returns the counts then."""
+    store = current.store
+    found: dict[str, list[tuple[int, float, str, str | None]]] = {}
+    for row in store.rows("dialogs", part="-dialogs-"):
+        for twin in twins.possible(row_dialog(row)):
+            times = used[twin.kind, twin.base.id]
+            heapq.heappush(found.setdefault(twin.kind, []), (times, twins.order(twin), twin.base.id, twin.missing))
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for kind, heap in found.items():
+        while counts[kind] < limits[kind]:
+            times, place, base, missing = heap[0]
+            heapq.heapreplace(heap, (times + 1, place, base, missing))
+            row = {"kind": kind, "attempt": counts[kind], "base": base, "missing": missing, "record": ""}
+            rows.setdefault(base, []).append(row)
+            counts[kind] += 1
+
+    def tables() -> Iterator[pa.Table]:
+        for row in store.rows("dialogs", part="-dialogs-"):
+            if row["id"] in rows:
+                record = row_dialog(row).model_dump_json()
+                yield pa.Table.from_pylist([{**item, "record": record} for item in rows[row["id"]]], schema=TWIN)
+
+    if rows:
+        store.write_tables("twins", f"{current.epoch}-twins.parquet", tables(), TWIN)
+    return counts
 
 
 if __name__ == "__main__":

@@ -204,6 +204,12 @@ class GenerateConfig(Section):
     features: dict[DialogType, Weights] = execution(
         FEATURES, "Type -> feature -> weight: how a type's quota is shared out, as counts of accepted dialogs."
     )
+    twins: float = execution(
+        0.0,
+        "Twins, as a share of the accepted dialogs with calls: the same request without its tool, or without a value.",
+        ge=0,
+        le=1,
+    )
     max_attempts: int = execution(8, "Attempts at most, as a multiple of each kind's quota.", ge=1)
     min_tools: int = content(1, "Candidate tools at least.", ge=1, le=10)
     max_tools: int = content(10, "Candidate tools at most (more where more are called).", ge=1, le=10)

@@ -104,6 +104,17 @@ DESIGN = pa.schema(
 )
 """An attempt at an API; `example` is a row of the generation's snapshot."""
 
+TWIN = pa.schema(
+    [
+        ("kind", pa.string()),
+        ("attempt", pa.int64()),
+        ("base", pa.string()),
+        ("missing", pa.string()),
+        ("record", pa.string()),
+    ]
+)
+"""An attempt at a twin: `record` is the dialog it comes from."""
+
 ELITE = pa.schema(
     [
         ("domain", pa.string()),

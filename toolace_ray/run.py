@@ -13,8 +13,9 @@ import yaml
 from toolace_ray.config import Config
 from toolace_ray.errors import UserError
 from toolace_ray.prompts import versions
-from toolace_ray.rows import DOCUMENT, NODE
-from toolace_ray.schema import KINDS, Api, digest
+from toolace_ray.rows import DOCUMENT, NODE, TWIN
+from toolace_ray.schema import KINDS, Api, Dialog, digest
+from toolace_ray.sdg.twins import Twin
 from toolace_ray.storage import RunStore
 from toolace_ray.tss.novelty import Exact, Novelty
 from toolace_ray.tss.readers import Document
@@ -23,7 +24,7 @@ from toolace_ray.tss.speciation import Division, Extraction, Node, Parts
 FOLDERS = (
     "sources/files", "sources/documents", "sources/mcp",
     "tree", "tree/extractions", "tree/frontiers", "tree/divisions",
-    "apis", "evolution", "drafts/apis", "drafts/dialogs", "dialogs", "rejected", "corpus", "report",
+    "apis", "evolution", "drafts/apis", "drafts/dialogs", "dialogs", "twins", "rejected", "corpus", "report",
 )  # fmt: skip
 SETTLED = "settled"  # suffix of files that settling wrote
 STAGES: dict[str, tuple[str, ...]] = {
@@ -111,6 +112,21 @@ def load_frontier(store: RunStore) -> dict[int, Division]:
 def _in_order(store: RunStore, folder: str) -> list[str]:
     found = {row["attempt"]: row["record"] for row in store.rows(folder, ["attempt", "record"])}
     return [found[attempt] for attempt in sorted(found)]
+
+
+class Twins:
+    """The twins that are to be played, as Arrow tables: a dialog becomes an object when it is asked for."""
+
+    def __init__(self, store: RunStore) -> None:
+        tables = [store.table("twins", name) for name in store.files("twins")] or [TWIN.empty_table()]
+        self._table = pa.concat_tables(tables)
+        pairs = zip(self._table["kind"].to_pylist(), self._table["attempt"].to_pylist(), strict=True)
+        self._rows = {pair: index for index, pair in enumerate(pairs)}
+
+    def at(self, kind: str, attempt: int) -> Twin:
+        """The twin of an attempt."""
+        row = self._table.slice(self._rows[kind, attempt], 1).to_pylist()[0]
+        return Twin(kind, Dialog.model_validate_json(row["record"]), row["missing"])
 
 
 def select(

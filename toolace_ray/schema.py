@@ -32,8 +32,12 @@ VARIANTS: dict[DialogType, tuple[str, ...]] = {
     "multi_turn": tuple(f"turns_{number}" for number in range(2, LONGEST_DIALOG + 1)),
 }
 """Type -> its features. Accepted dialogs are counted by type and feature, so that no easy one crowds the others out."""
-KINDS: dict[str, DialogType] = {f"{kind}.{variant}": kind for kind in DIALOG_TYPES for variant in VARIANTS[kind]}
+PLANNED: dict[str, DialogType] = {f"{kind}.{variant}": kind for kind in DIALOG_TYPES for variant in VARIANTS[kind]}
 """Kind (type and feature, "parallel.same_api") -> the type."""
+TWINS = ("non_tool.twin_tool", "non_tool.twin_value")
+"""Kinds of dialogs that are made from others: without the tool that is called, without a value that it needs."""
+KINDS: dict[str, DialogType] = {**PLANNED, **dict.fromkeys(TWINS, "non_tool")}
+"""All kinds -> their types."""
 
 
 def canonical_json(value: Any) -> str:

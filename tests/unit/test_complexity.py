@@ -12,7 +12,7 @@ from toolace_ray.dlv.rules import run_rules
 from toolace_ray.engines.protocol import Capabilities, Generation, Sample, Score
 from toolace_ray.engines.roles import Engines
 from toolace_ray.errors import UserError
-from toolace_ray.schema import KINDS, Message, ToolCall
+from toolace_ray.schema import PLANNED, Message, ToolCall
 from toolace_ray.sdg.complexity import (
     Complexity,
     LossEvaluator,
@@ -202,7 +202,7 @@ def guide(kind, seed, value, band, rounds=4):
     return asyncio.run(rollout(Task("t", kind, 0, seed), Pool.of(IDEAL_APIS), config, engines, target))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PLANNED)
 @pytest.mark.parametrize("hard", [True, False])
 def test_what_complication_keeps_is_right_and_nearer_to_the_band(kind, hard):
     """By a measure that likes many tools and little likeness, dialogs of every kind move towards the band."""

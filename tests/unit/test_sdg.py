@@ -15,7 +15,7 @@ from toolace_ray.engines.protocol import BadRequest, GenerateRequest
 from toolace_ray.engines.roles import Engines
 from toolace_ray.engines.simulated import instance
 from toolace_ray.instances import draw, fill, hole_schema
-from toolace_ray.schema import KINDS
+from toolace_ray.schema import PLANNED
 from toolace_ray.sdg import wording
 from toolace_ray.sdg.balance import apportion, quotas
 from toolace_ray.sdg.invented import plain_words
@@ -60,7 +60,7 @@ SHAPES = {
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.sampled_from(list(KINDS)), st.integers(0, 2**31 - 1))
+@given(st.sampled_from(list(PLANNED)), st.integers(0, 2**31 - 1))
 def test_a_dialog_of_any_kind_and_seed_passes_every_rule_and_has_its_structure(kind, seed):
     outcome = play(kind, seed)
     if outcome.dialog is None:
@@ -68,7 +68,7 @@ def test_a_dialog_of_any_kind_and_seed_passes_every_rule_and_has_its_structure(k
         assert "are the same" in outcome.verdicts[0].evidence
         return
     dialog = outcome.dialog
-    assert (dialog.kind, dialog.type) == (kind, KINDS[kind])
+    assert (dialog.kind, dialog.type) == (kind, PLANNED[kind])
     assert run_rules(dialog, CONFIG.verify) == []
     assert {record.source for record in dialog.provenance} <= {"literal", "normalised", "tool_output"}
     if kind.startswith("multi_turn"):
@@ -86,7 +86,7 @@ ROLEPLAY = parse({"generate": {"strategy": "roleplay"}})
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.sampled_from(list(KINDS)), st.integers(0, 2**31 - 1))
+@given(st.sampled_from(list(PLANNED)), st.integers(0, 2**31 - 1))
 def test_a_role_play_of_any_kind_and_seed_passes_every_rule_and_has_its_structure(kind, seed):
     outcome = play(kind, seed, config=ROLEPLAY)
     if outcome.dialog is None:
@@ -105,7 +105,7 @@ def test_a_role_play_of_any_kind_and_seed_passes_every_rule_and_has_its_structur
     assert [kind for kind, _, _ in dialog.meta["consensus"]].count("call") == sum(bool(m.tool_calls) for m in spoken)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PLANNED)
 def test_the_same_seed_gives_the_same_dialog(kind):
     seed = next(seed for seed in range(5, 20) if play(kind, seed).dialog)
     assert play(kind, seed).dialog == play(kind, seed).dialog
@@ -113,7 +113,7 @@ def test_the_same_seed_gives_the_same_dialog(kind):
 
 
 def test_every_kind_is_carried_and_chains_follow_the_graph():
-    assert feasible(KINDS, POOL) == set(KINDS)
+    assert feasible(PLANNED, POOL) == set(PLANNED)
     plan = make_plan(Task("x", "dependent.chain_5", 0, 3), POOL, CONFIG.generate)
     assert len({api.name for api in plan.wanted}) == 5
     for wish in plan.wishes[1:]:

@@ -9,7 +9,7 @@ from toolace_ray.engines.protocol import GenerateRequest
 from toolace_ray.engines.roles import TaskEngines
 from toolace_ray.limits import load_json
 from toolace_ray.prompts import prompt
-from toolace_ray.schema import Dialog, Verdict
+from toolace_ray.schema import TWINS, Dialog, Verdict
 from toolace_ray.sdg.wording import wish
 
 NONE = "none"
@@ -84,7 +84,7 @@ def fitting(dialog: Dialog) -> set[str] | None:
         called |= {call.name for call in message.tool_calls}
     if called:
         return called
-    if dialog.kind == "non_tool.missing":
+    if dialog.kind in ("non_tool.missing", TWINS[1]):
         wanted = {api.name for api in dialog.tools if api.id in dialog.meta.get("wanted", ())}
         return wanted or None
     return {NONE}

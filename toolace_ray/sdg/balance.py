@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Container, Mapping
 
 from toolace_ray.config import GenerateConfig
-from toolace_ray.schema import DIALOG_TYPES, KINDS
+from toolace_ray.schema import DIALOG_TYPES, PLANNED
 
 
 def apportion(total: int, weights: Mapping[str, float]) -> dict[str, int]:
@@ -25,13 +25,13 @@ def apportion(total: int, weights: Mapping[str, float]) -> dict[str, int]:
     return shares
 
 
-def quotas(config: GenerateConfig, feasible: Container[str] = KINDS) -> tuple[dict[str, int], dict[str, int]]:
+def quotas(config: GenerateConfig, feasible: Container[str] = PLANNED) -> tuple[dict[str, int], dict[str, int]]:
     """Accepted dialogs wanted of every kind, and how many went elsewhere since the pool carries none of theirs.
 
     What a kind that is not feasible would have had goes to the other features of its type; where there is none, it is
     wanted still, and the run will say why it comes short.
     """
-    wanted = dict.fromkeys(KINDS, 0)
+    wanted = dict.fromkeys(PLANNED, 0)
     moved: dict[str, int] = {}
     for kind in DIALOG_TYPES:
         total = config.quotas.of(kind)

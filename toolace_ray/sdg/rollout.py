@@ -155,9 +155,9 @@ async def play(
         requests.update(dict.fromkeys((wish.number for wish in exchange.wishes), request))
         scene.messages.append(Message(role="user", content=request))
         if exchange.kind == "no_function":
-            await _decline(scene, request, last)
+            await decline(scene, request, last)
         else:
-            await _serve(scene, exchange, made, request, last)
+            await serve(scene, exchange, made, request, last)
     return scene.dialog(), gold
 
 
@@ -201,7 +201,8 @@ async def _talk(scene: Play, exchange: Exchange, last: bool) -> None:
     scene.messages.append(Message(role="assistant", content=answer))
 
 
-async def _decline(scene: Play, request: str, last: bool) -> None:
+async def decline(scene: Play, request: str, last: bool) -> None:
+    """Say that no function does what is asked for."""
     functions = " ".join(wording.wish(api) for api in scene.plan.tools)
     today = scene.plan.today
     text = await scene.said(
@@ -214,7 +215,7 @@ async def _decline(scene: Play, request: str, last: bool) -> None:
     scene.messages.append(Message(role="assistant", content=text))
 
 
-async def _serve(scene: Play, exchange: Exchange, made: list[Gold], request: str, last: bool) -> None:
+async def serve(scene: Play, exchange: Exchange, made: list[Gold], request: str, last: bool) -> None:
     """Ask for what is missing, make the calls, tell what they gave."""
     for item in made:
         if (name := item.wish.missing) is not None:

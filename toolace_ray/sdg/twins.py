@@ -1,0 +1,101 @@
+"""Twins (method.md section 2): the request of an accepted dialog once more, where it can't be served.
+
+Data in which every request is served teaches to call always, and data of refusals alone to refuse. A twin shows the same
+words without the tool that they need (the assistant declines), or the same wish without a required value (it asks).
+
+Invariant: a twin of a missing tool has its dialog's request to the letter, and no candidate with a word of the called
+API's name.
+"""
+
+from __future__ import annotations
+
+import datetime
+import random
+from dataclasses import dataclass
+
+from toolace_ray.config import Config
+from toolace_ray.engines.roles import TaskEngines
+from toolace_ray.schema import TWINS, Api, Dialog, Message, ToolCall
+from toolace_ray.sdg.blueprint import Gold, GoldCall
+from toolace_ray.sdg.invented import Unfit
+from toolace_ray.sdg.plans import Exchange, Plan, Task, Wish
+from toolace_ray.sdg.pool import askable, words
+from toolace_ray.sdg.rollout import decline, serve
+from toolace_ray.sdg.speech import Play
+
+_SERVED = ("single", "parallel", "dependent")
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A twin to be: its kind, the dialog it comes from, and the parameter that is to be missing."""
+
+    kind: str
+    base: Dialog
+    missing: str | None = None
+
+
+def possible(dialog: Dialog) -> list[Twin]:
+    """The twins that a dialog can have: one a kind at most."""
+    if dialog.type not in _SERVED or dialog.kind == "single.error":
+        return []
+    found = []
+    if _others(dialog):
+        found.append(Twin(TWINS[0], dialog))
+    calls = _calls(dialog)
+    if len(calls) == 1:
+        api = next(api for api in dialog.tools if api.name == calls[0].name)
+        names = [name for name in askable(api) if name in calls[0].arguments]
+        if names and len(calls[0].arguments) > 1:
+            found.append(Twin(TWINS[1], dialog, random.Random(f"twin/{dialog.id}").choice(names)))
+    return found
+
+
+def order(twin: Twin) -> float:
+    """Twins are played in the order of this hash, so that those of the first dialogs do not come first."""
+    return random.Random(f"order/{twin.kind}/{twin.base.id}").random()
+
+
+def _calls(dialog: Dialog) -> list[ToolCall]:
+    return [call for message in dialog.messages for call in message.tool_calls]
+
+
+def _others(dialog: Dialog) -> tuple[Api, ...]:
+    """The candidates that have nothing to do with what was called."""
+    called = {call.name for call in _calls(dialog)}
+    spoken = frozenset().union(*(words(name) for name in called))
+    kinds = {tuple(api.domain[:2]) for api in dialog.tools if api.name in called}
+    return tuple(
+        api
+        for api in dialog.tools
+        if api.name not in called and (not words(api.name) & spoken or tuple(api.domain[:2]) not in kinds)
+    )
+
+
+async def play_twin(twin: Twin, task: Task, config: Config, engines: TaskEngines) -> Dialog:
+    """Play a twin. Raises Unfit, BadRequest, EngineError."""
+    base = twin.base
+    rng = random.Random(f"twin/{task.seed}")
+    call = _calls(base)[0]
+    api = next(found for found in base.tools if found.name == call.name)
+    today = datetime.date.fromisoformat(base.today)
+    style, language = str(base.meta.get("style", "plain")), str(base.meta.get("language", "English"))
+    system = [message for message in base.messages if message.role == "system"][:1]
+    if twin.kind == TWINS[0]:
+        exchange = Exchange("no_function", (Wish(0, api),))
+        scene = Play(Plan(task, today, (exchange,), _others(base), style, language), rng, config, engines)
+        request = next(message.content for message in base.messages if message.role == "user")
+        scene.messages = [*system, Message(role="user", content=request)]
+        await decline(scene, request, True)
+    else:
+        if twin.missing is None:
+            raise Unfit("twin", "nothing is to be missing")
+        wish = Wish(0, api, missing=twin.missing)
+        exchange = Exchange("calls", (wish,), ends="ask")
+        scene = Play(Plan(task, today, (exchange,), base.tools, style, language), rng, config, engines)
+        said = {name: value for name, value in call.arguments.items() if name != twin.missing}
+        request = await scene.wished(api, said, {twin.missing: call.arguments[twin.missing]})
+        scene.messages = [*system, Message(role="user", content=request)]
+        await serve(scene, exchange, [Gold(wish, (GoldCall(call, None),), said, {})], request, True)
+    scene.meta["twin_of"] = base.id
+    return scene.dialog()
