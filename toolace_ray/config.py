@@ -81,6 +81,15 @@ class PoolConfig(Section):
     pipeline_parallel: int = execution(1, "Groups of layers over GPUs (vLLM pipeline parallelism).", ge=1)
     gpus: int = execution(0, "GPUs of one replica: 0 on the CPU, else tensor_parallel * pipeline_parallel.", ge=0)
     options: dict[str, Any] = content({}, "More engine arguments of vLLM, by its own names.")
+    reasoning_parser: str = content(
+        "", "For reasoning models under `vllm`: the name of vLLM's parser, such as qwen3 or deepseek_r1."
+    )
+    thinking_tokens: int = content(
+        0, "Tokens that a reasoning model may think before each answer; 0 for models that don't think.", ge=0
+    )
+    body: dict[str, Any] = content(
+        {}, "More fields of every request to a server (`openai`), such as its thinking switch."
+    )
     env: dict[str, str] = execution({}, "Environment of the replica's process; no secrets.")
     url: str = execution("", "Base URL of an OpenAI-compatible server, with /v1.")
     api_key_env: str = execution("", "Name of the environment variable that holds the server's key.")
@@ -93,6 +102,10 @@ class PoolConfig(Section):
     def _consistent(self) -> PoolConfig:
         if self.engine == "openai" and not self.url.startswith(("http://", "https://")):
             raise ValueError("engine openai needs url: http(s)://host/v1")
+        if bool(self.reasoning_parser) and not (self.engine == "vllm" and self.thinking_tokens):
+            raise ValueError("reasoning_parser needs engine vllm and thinking_tokens above 0")
+        if self.engine == "vllm" and self.thinking_tokens and not self.reasoning_parser:
+            raise ValueError("thinking_tokens needs reasoning_parser, which tells thoughts from answers")
         if self.gpus and self.gpus != self.tensor_parallel * self.pipeline_parallel:
             raise ValueError("gpus must equal tensor_parallel * pipeline_parallel (or be 0 on the CPU)")
         return self
@@ -227,6 +240,9 @@ class GenerateConfig(Section):
         ge=1,
     )
     thinking: bool = content(True, "The assistant thinks in a structured way before each decision (roleplay).")
+    keep_thoughts: bool = content(
+        True, "Keep what the assistant thought beside its messages (never in them); false drops it."
+    )
     rounds: int = content(2, "Rounds of candidates before an attempt is given up.", ge=1)
     temperature: float = content(0.8, "Sampling temperature of words.", ge=0)
     max_tokens: int = execution(0, "Generated tokens the run may spend at most; 0 is no limit.", ge=0)

@@ -21,17 +21,25 @@ def build(config: PoolConfig) -> Engine:
             if not key:
                 raise UserError(f"the environment variable {config.api_key_env} (api_key_env) is not set")
         return OpenAIEngine(
-            config.url, config.model, api_key=key, context=config.context, max_connections=config.max_in_flight
+            config.url,
+            config.model,
+            api_key=key,
+            context=config.context,
+            max_connections=config.max_in_flight,
+            thinking_tokens=config.thinking_tokens,
+            body=config.body,
         )
     if config.engine == "simulated":
         return SimulatedEngine(context=config.context, **config.simulated.model_dump())
     from toolace_ray.engines.vllm import VllmEngine  # imports torch and vllm
 
     options = {"max_num_seqs": config.max_in_flight, **config.options}
+    if config.reasoning_parser:
+        options["reasoning_parser"] = config.reasoning_parser
     if config.gpus > 1:
         options |= {
             "tensor_parallel_size": config.tensor_parallel,
             "pipeline_parallel_size": config.pipeline_parallel,
             "distributed_executor_backend": "ray",
         }
-    return VllmEngine(resolve(config.model), **options)
+    return VllmEngine(resolve(config.model), config.thinking_tokens, **options)

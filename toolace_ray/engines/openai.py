@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
@@ -22,6 +23,7 @@ from toolace_ray.engines.protocol import (
     Score,
     ScoreRequest,
     Unsupported,
+    answered,
 )
 
 RETRIED = {408, 409, 425, 429, 500, 502, 503, 504}
@@ -38,12 +40,24 @@ class OpenAIEngine:
         api_key: sent as a bearer token when not empty; never logged.
         context: the model's context in tokens, for planning alone.
         max_connections: connections of the shared session.
+        thinking_tokens: tokens that a reasoning model may think beyond max_tokens; 0 for models that don't think.
+        body: more fields of every request's body.
     """
 
     def __init__(
-        self, url: str, model: str, *, api_key: str = "", context: int = 8192, max_connections: int = 256
+        self,
+        url: str,
+        model: str,
+        *,
+        api_key: str = "",
+        context: int = 8192,
+        max_connections: int = 256,
+        thinking_tokens: int = 0,
+        body: Mapping[str, Any] | None = None,
     ) -> None:
-        self.capabilities = Capabilities(model=model, context=context, score=False)
+        self.capabilities = Capabilities(model=model, context=context, score=False, reason=thinking_tokens > 0)
+        self._thinking = thinking_tokens
+        self._body = dict(body or {})
         self._url = f"{url.rstrip('/')}/chat/completions"
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._limit = max_connections
@@ -61,20 +75,20 @@ class OpenAIEngine:
             "model": self.capabilities.model,
             "messages": [dict(message) for message in request.messages],
             "n": request.n,
-            "max_tokens": request.max_tokens,
+            "max_tokens": request.max_tokens + self._thinking,
             "temperature": request.temperature,
             "top_p": request.top_p,
         }
         if request.seed is not None:
             body["seed"] = request.seed
-        if request.stop:
+        if request.stop and not self._thinking:  # a reasoning model's thought must not end at them
             body["stop"] = list(request.stop)
         if request.json_schema is not None:
             schema = {"name": "answer", "schema": request.json_schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         try:
             async with asyncio.timeout(request.timeout):
-                return self._read(await self._post(body), request.n)
+                return self._read(await self._post({**body, **self._body}), request)
         except TimeoutError as error:
             raise EngineTimeout(f"{self._url}: no answer within {request.timeout:.0f} s") from error
 
@@ -106,7 +120,8 @@ class OpenAIEngine:
             await asyncio.sleep(wait)
             pause = min(pause * 2, 8.0)
 
-    def _read(self, answer: Any, wanted: int) -> Generation:
+    def _read(self, answer: Any, request: GenerateRequest) -> Generation:
+        wanted = request.n
         try:
             usage = answer.get("usage") or {}
             choices = sorted(answer["choices"], key=lambda choice: choice.get("index", 0))
@@ -114,17 +129,22 @@ class OpenAIEngine:
                 raise EngineError(f"{self._url}: {len(choices)} choices for n={wanted}; the server may not support n")
             total = int(usage.get("completion_tokens") or 0)
             samples = tuple(
-                Sample(
-                    text=choice["message"].get("content") or "",
-                    finish=choice.get("finish_reason") or "stop",
-                    tokens=total // wanted + (index < total % wanted),
-                )
+                self._sample(choice, total // wanted + (index < total % wanted), request)
                 for index, choice in enumerate(choices)
             )
             cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
             return Generation(samples, int(usage.get("prompt_tokens") or 0), int(cached))
         except (KeyError, TypeError, AttributeError) as error:
             raise EngineError(f"{self._url}: the answer is no chat completion ({error!r})") from error
+
+    def _sample(self, choice: Any, tokens: int, request: GenerateRequest) -> Sample:
+        message = choice["message"]
+        text, finish = message.get("content") or "", choice.get("finish_reason") or "stop"
+        # vLLM calls it reasoning, DeepSeek and others reasoning_content.
+        thought = message.get("reasoning") or message.get("reasoning_content") or ""
+        if not self._thinking:
+            return Sample(text, finish, tokens, str(thought))
+        return answered(text, str(thought), finish, tokens, request.stop)
 
     async def score(self, request: ScoreRequest) -> Score:
         """Always raises Unsupported."""

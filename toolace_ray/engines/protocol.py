@@ -48,11 +48,22 @@ class GenerateRequest:
 
 @dataclass(frozen=True)
 class Sample:
-    """One answer. `finish` is `stop` for a finished text, `length` for one cut at max_tokens."""
+    """One answer. `finish` is `stop` for a finished text, `length` for one cut at max_tokens.
+
+    `thought` is what a reasoning model thought before it answered; `tokens` counts it too.
+    """
 
     text: str
     finish: str
     tokens: int
+    thought: str = ""
+
+
+def answered(text: str, thought: str, finish: str, tokens: int, stop: Sequence[str]) -> Sample:
+    """A reasoning model's sample: stop strings end its answer, not its thought; one that never answered was cut."""
+    ends = [at for word in stop if (at := text.lstrip().find(word)) >= 0]
+    whole = text.lstrip()[: min(ends)] if ends else text.strip()
+    return Sample(whole, "stop" if ends else finish if whole else "length", tokens, thought.strip())
 
 
 @dataclass(frozen=True)

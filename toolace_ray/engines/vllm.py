@@ -21,6 +21,7 @@ from toolace_ray.engines.protocol import (
     Sample,
     Score,
     ScoreRequest,
+    answered,
     check_spans,
 )
 
@@ -30,13 +31,14 @@ class VllmEngine:
 
     Args:
         model: a folder or hub id.
+        thinking_tokens: tokens that a reasoning model (with the option reasoning_parser) may think beyond max_tokens.
         options: more engine arguments of vLLM, as in its documentation.
 
     Raises:
         EngineError: vLLM could not load the model.
     """
 
-    def __init__(self, model: str, **options: Any) -> None:
+    def __init__(self, model: str, thinking_tokens: int = 0, **options: Any) -> None:
         from vllm import SamplingParams
         from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.platforms import current_platform
@@ -63,7 +65,15 @@ class VllmEngine:
         self._ids = itertools.count()
         self._schemas: dict[str, Any] = {}
         self.tokenizer = self._llm.get_tokenizer()
-        self.capabilities = Capabilities(model=model, context=int(config.max_model_len), score=True)
+        self._thinking = thinking_tokens
+        self._parser: Any = None
+        if name := options.get("reasoning_parser"):
+            from vllm.reasoning import ReasoningParserManager
+
+            self._parser = ReasoningParserManager.get_reasoning_parser(name)(self.tokenizer)
+        self.capabilities = Capabilities(
+            model=model, context=int(config.max_model_len), score=True, reason=self._parser is not None
+        )
 
     async def generate(self, request: GenerateRequest) -> Generation:
         """See Engine.generate."""
@@ -78,17 +88,22 @@ class VllmEngine:
             temperature=request.temperature,
             top_p=request.top_p,
             seed=request.seed if self._seeded else None,
-            max_tokens=min(request.max_tokens, room),
-            stop=list(request.stop) or None,
+            max_tokens=min(request.max_tokens + self._thinking, room),
+            stop=list(request.stop) or None if self._parser is None else None,
+            thinking_token_budget=self._thinking if self._parser is not None else None,
             structured_outputs=self._structured(json=request.json_schema) if request.json_schema else None,
             output_kind=self._final,
         )
         output = await self._run(ids, params, request.timeout)
-        samples = tuple(
-            Sample(text=item.text, finish=str(item.finish_reason or "stop"), tokens=len(item.token_ids))
-            for item in sorted(output.outputs, key=lambda item: item.index)
-        )
+        samples = tuple(self._sample(item, request) for item in sorted(output.outputs, key=lambda item: item.index))
         return Generation(samples, prompt_tokens=len(ids), cached_tokens=int(output.num_cached_tokens or 0))
+
+    def _sample(self, item: Any, request: GenerateRequest) -> Sample:
+        finish, tokens = str(item.finish_reason or "stop"), len(item.token_ids)
+        if self._parser is None:
+            return Sample(item.text, finish, tokens)
+        thought, text = self._parser.extract_reasoning(item.text, None)
+        return answered(text or "", thought or "", finish, tokens, request.stop)
 
     async def score(self, request: ScoreRequest) -> Score:
         """See Engine.score; one forward pass over the tokens, without the prefix cache."""

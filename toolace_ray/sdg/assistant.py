@@ -110,7 +110,7 @@ class Assistant:
             for sample in (await self._engines.generate("assistant", request)).samples:
                 drawn += 1
                 try:
-                    action = self._read(sample.text, number)
+                    action = self._read(sample.text, number, sample.thought)
                 except ValueError as error:
                     reason = str(error)
                     continue
@@ -123,12 +123,12 @@ class Assistant:
             raise Unfit("assistant", reason)
         return Decision((first,), drawn, False)
 
-    def _read(self, text: str, number: int) -> Action:
+    def _read(self, text: str, number: int, before: str) -> Action:
         """An action from a sample. Raises ValueError for one that can't be carried out."""
         found = load_json(text)
         if not isinstance(found, dict) or found.get("action") not in ("call", *TALK):
             raise ValueError("no action")
-        thought = "; ".join(str(found[name]) for name in THOUGHTS if found.get(name))
+        thought = "; ".join(str(part) for part in (before, *map(found.get, THOUGHTS)) if part)
         if found["action"] != "call":
             words = " ".join(str(found.get("text") or "").split())
             if not words:

@@ -117,7 +117,10 @@ async def _exchange(
         decision = await assistant.decide(scene.messages, number)
         action = decision.actions[0]
         consensus.append([action.kind, decision.drawn, decision.agreed])
-        thought = {"thought": action.thought or None, "train": decision.agreed or scene.settings.consensus == 1}
+        thought = {
+            "thought": (scene.settings.keep_thoughts and action.thought) or None,
+            "train": decision.agreed or scene.settings.consensus == 1,
+        }
         if action.kind == "call":
             results = []
             for call in action.calls:

@@ -192,27 +192,25 @@ async def _talk(scene: Play, exchange: Exchange, last: bool) -> None:
     text = await scene.chatted("question" if known else "chat_user", exchange.subject, known)
     scene.messages.append(Message(role="user", content=text))
     question = False if known else None
-    answer = await scene.said(
+    await scene.said(
         "explain" if known else "chat",
         lambda found: wording.talk_fault(found, text, question, scene.plan.today, scene.english),
         last,
         said=text,
     )
-    scene.messages.append(Message(role="assistant", content=answer))
 
 
 async def decline(scene: Play, request: str, last: bool) -> None:
     """Say that no function does what is asked for."""
     functions = " ".join(wording.wish(api) for api in scene.plan.tools)
     today = scene.plan.today
-    text = await scene.said(
+    await scene.said(
         "decline",
         lambda found: wording.decline_fault(found, request, functions, today, scene.english),
         last,
         request=request,
         functions=functions,
     )
-    scene.messages.append(Message(role="assistant", content=text))
 
 
 async def serve(scene: Play, exchange: Exchange, made: list[Gold], request: str, last: bool) -> None:
@@ -236,14 +234,13 @@ async def serve(scene: Play, exchange: Exchange, made: list[Gold], request: str,
     step = "answer"
     if made[-1].wish.trouble == "error":
         step, shown = "apologise", {"request": request, "error": results[0]["error"]["message"]}
-    text = await scene.said(
+    await scene.said(
         step,
         lambda found: None,
         last,
         lambda found: wording.answer_score(found, results, today),
         **shown,
     )
-    scene.messages.append(Message(role="assistant", content=text))
 
 
 async def _calls(scene: Play, item: Gold, request: str) -> None:
@@ -260,7 +257,7 @@ async def _retell(scene: Play, item: Gold, name: str, request: str) -> str:
     today = scene.plan.today
     error = item.calls[0].result["error"]["message"]
     known = " ".join(message.content for message in scene.messages) + f" {error}"
-    text = await scene.said(
+    return await scene.said(
         "retell",
         lambda found: wording.ask_fault(found, known, name, description, today, scene.english),
         False,
@@ -268,14 +265,12 @@ async def _retell(scene: Play, item: Gold, name: str, request: str) -> str:
         error=error,
         name=name.replace("_", " "),
     )
-    scene.messages.append(Message(role="assistant", content=text))
-    return text
 
 
 async def _ask(scene: Play, item: Gold, name: str, request: str, last: bool) -> str:
     description = str(item.api.properties[name].get("description") or "")
     today = scene.plan.today
-    text = await scene.said(
+    return await scene.said(
         "ask",
         lambda found: wording.ask_fault(found, request, name, description, today, scene.english),
         last,
@@ -283,8 +278,6 @@ async def _ask(scene: Play, item: Gold, name: str, request: str, last: bool) -> 
         name=name.replace("_", " "),
         description=description,
     )
-    scene.messages.append(Message(role="assistant", content=text))
-    return text
 
 
 async def _reply(scene: Play, question: str, values: dict[str, Any]) -> None:

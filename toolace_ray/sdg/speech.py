@@ -54,6 +54,7 @@ class Play:
         self.meta: dict[str, Any] = {}
         self.settings = config.generate
         self.english = plan.language == "English"
+        self._thoughts: dict[str, str] = {}
         self._names = set().union(*(code_names(api) for api in (*plan.tools, *plan.wanted)))
 
     # Bookkeeping
@@ -160,14 +161,17 @@ class Play:
         /,
         **shown: Any,
     ) -> str:
-        """The assistant's next text: by the prompt `step`, without `fault`, and passed by the rule layer."""
+        """Add the assistant's next text: by the prompt `step`, without `fault`, and passed by the rule layer."""
 
         def whole(text: str) -> str | None:
             return fault(text) or self.problem(text, last)
 
         messages = prompt(step).render(**shown)
         texts = await self._candidates("assistant", messages, self.settings.answer_samples, whole, step)
-        return max(texts, key=score)
+        best = max(texts, key=score)
+        thought = self._thoughts.get(best) if self.settings.keep_thoughts else None
+        self.messages.append(Message(role="assistant", content=best, thought=thought or None))
+        return best
 
     async def _candidates(
         self, role: Role, messages: list[dict[str, str]], count: int, fault: Fault, step: str
@@ -183,12 +187,14 @@ class Play:
         )
         answer = await self.engines.generate(role, request)
         passed: dict[str, None] = {}
+        self._thoughts = {}
         reason = "no candidate"
         for sample in answer.samples:
             text = wording.tidy(sample.text)
             problem = "cut at max_tokens" if sample.finish == "length" else fault(text)
             if problem is None:
                 passed[text] = None
+                self._thoughts[text] = sample.thought
             else:
                 reason = f"{problem} in {text!r}"
         if not passed:

@@ -121,7 +121,7 @@ def request_fault(
     if english:
         if found := _ASSISTANT.search(text):
             return f"speaks like an assistant: {found.group()!r}"
-        if not _ASKS.search(text):
+        if not _ASKS.search(text) and not _imperative(text, api):
             return "asks for nothing"
         if found := _REPORTS.search(text):
             return f"reports or instructs: {found.group()!r}"
@@ -134,6 +134,19 @@ def request_fault(
     if english and not about & _words(without(text, (value for _, value in values), today), 4):
         return "does not say what it is for"
     return None
+
+
+def _imperative(text: str, api: Api) -> bool:
+    """True where a text begins with the verb that the API's description or name begins with: "Find a train ..."."""
+    first = re.match(r"[A-Za-z]+", text)
+    verbs = [re.match(r"[a-z]+", told.lower()) for told in (api.description, api.name)]
+    return first is not None and any(
+        verb and len(verb.group()) > 2 and _stem(verb.group()) == _stem(first.group().lower()) for verb in verbs
+    )
+
+
+def _stem(verb: str) -> str:
+    return verb.removesuffix("es").removesuffix("s").removesuffix("e")
 
 
 def _stated(text: str, values: Sequence[tuple[Path, Any]], today: datetime.date) -> str | None:
