@@ -17,6 +17,7 @@ from toolace_ray.run import Documents, Twins, attempt_id, load_frontier, load_no
 from toolace_ray.schema import Verdict, digest
 from toolace_ray.sdg.complexity import evaluator
 from toolace_ray.sdg.complication import Band
+from toolace_ray.sdg.execution import Servers
 from toolace_ray.sdg.invented import Unfit
 from toolace_ray.sdg.plans import Task
 from toolace_ray.sdg.pool import Pool
@@ -59,6 +60,7 @@ class DialogPlayer:
         self._config = config
         self._engines = engines
         self._pool = Pool.of(load_pool(store))
+        self._servers = Servers(config) if config.generate.execution == "mcp" else None
         self._target: Target | None = None
         if config.complexity.active:
             band = Band.load(config.complexity.band) if config.complexity.band else None
@@ -68,7 +70,10 @@ class DialogPlayer:
         """See Player.play."""
         task = Task(attempt_id(self._config, kind, attempt), kind, attempt, seed_of(self._config, kind, attempt))
         engines = self._engines.for_task(task.id)
-        outcome = await rollout(task, self._pool, self._config, engines, self._target)
+        if self._servers is None:
+            return _dialog(await rollout(task, self._pool, self._config, engines, self._target))
+        async with self._servers.session() as servers:
+            outcome = await rollout(task, self._pool, self._config, engines, self._target, servers)
         return _dialog(outcome)
 
 

@@ -87,7 +87,7 @@ def _read_sources(current: Session, found: dict[str, list[str]], evolution: Evol
     imports = _Imports(store, evolution)
     for name in sorted(settings.mcp_servers):
         key = f"sources.mcp_servers.{name}"
-        for item in specs.import_tools(json.loads(store.read_bytes("sources/mcp", f"{name}.json")), name):
+        for item in specs.import_tools(json.loads(store.read_bytes("sources/mcp", f"{name}.json")), name, live=True):
             imports.take(import_row(key, item))
     files = _stamped(found)
     known = {(row["path"], row["size"], row["modified"]) for row in store.rows("sources/files")}

@@ -122,6 +122,10 @@ class McpServerConfig(Section):
     env: tuple[str, ...] = execution((), "Names of environment variables that the command is given.")
     token_env: str = execution("", "Name of the environment variable with the bearer token for `url`.")
     timeout: float = execution(60.0, "Seconds that starting the server and listing its tools may take.", gt=0)
+    allow: tuple[str, ...] = execution(
+        (), "Tools that dialogs may call there (generate.execution: mcp); when empty those that it calls read-only."
+    )
+    call_timeout: float = execution(30.0, "Seconds that one call may take, the server's start included.", gt=0)
 
     @model_validator(mode="after")
     def _one_way(self) -> McpServerConfig:
@@ -247,6 +251,10 @@ class GenerateConfig(Section):
     temperature: float = content(0.8, "Sampling temperature of words.", ge=0)
     max_tokens: int = execution(0, "Generated tokens the run may spend at most; 0 is no limit.", ge=0)
     max_cost: float = execution(0.0, "Money the run may spend at most, by the pools' prices; 0 is no limit.", ge=0)
+    execution: Literal["model", "mcp"] = content(
+        "model",
+        "What answers calls: `model`, the tool agent; `mcp`, the live servers of sources.mcp_servers for their own tools.",
+    )  # last, since it hides the function of its name
 
     @model_validator(mode="after")
     def _consistent(self) -> GenerateConfig:

@@ -108,7 +108,8 @@ class Lineage(Record):
     """Where an API comes from.
 
     `parent` is the id of the example that its writer was shown; `indicators` were applied in this order; `dropped` are
-    those that were tried and failed, with their reasons; `documents` are ids.
+    those that were tried and failed, with their reasons; `documents` are ids; `server` and `tool` are the names of a live
+    MCP server and of its tool.
     """
 
     parent: str | None = None
@@ -117,6 +118,8 @@ class Lineage(Record):
     dropped: tuple[str, ...] = ()
     documents: tuple[str, ...] = ()
     source: Literal["synthesised", "openapi", "mcp"] = "synthesised"
+    server: str = ""
+    tool: str = ""
 
 
 class Api(Record):

@@ -15,6 +15,7 @@ from typing import Any
 from toolace_ray.engines.roles import TaskEngines
 from toolace_ray.schema import Api, ToolCall
 from toolace_ray.sdg import invented
+from toolace_ray.sdg.execution import Session
 from toolace_ray.sdg.invented import Unfit
 from toolace_ray.sdg.plans import Exchange, Plan, Wish
 from toolace_ray.sdg.tools import ToolAgent
@@ -56,14 +57,16 @@ class Gold:
         return self.calls[-1].call.arguments
 
 
-async def gold_calls(plan: Plan, rng: random.Random, engines: TaskEngines) -> list[Gold]:
+async def gold_calls(
+    plan: Plan, rng: random.Random, engines: TaskEngines, servers: Session | None = None
+) -> list[Gold]:
     """What becomes of each wish of a plan, in order; a wish that no function fits has a call without a result.
 
     Raises:
         Unfit: no valid arguments or results were found.
         EngineError: an engine could not be asked.
     """
-    agent = ToolAgent(plan, rng, engines)
+    agent = ToolAgent(plan, rng, engines, servers, strict=True)
     made: list[Gold] = []
     seen: set[str] = set()
     for exchange in plan.exchanges:

@@ -19,6 +19,7 @@ from toolace_ray.schema import Dialog, Message
 from toolace_ray.sdg import invented, wording
 from toolace_ray.sdg.assistant import Assistant, Decision
 from toolace_ray.sdg.blueprint import OPTIONAL_SHARE
+from toolace_ray.sdg.execution import Session
 from toolace_ray.sdg.invented import Unfit
 from toolace_ray.sdg.plans import Exchange, Plan, Wish
 from toolace_ray.sdg.speech import Play
@@ -37,14 +38,16 @@ class Sheet:
     whole: dict[str, Any]
 
 
-async def play(plan: Plan, rng: random.Random, config: Config, engines: TaskEngines) -> Dialog:
+async def play(
+    plan: Plan, rng: random.Random, config: Config, engines: TaskEngines, servers: Session | None = None
+) -> Dialog:
     """Play a plan. Raises Unfit, BadRequest, EngineError."""
     scene = Play(plan, rng, config, engines)
     settings = config.generate
     assistant = Assistant(
         plan, engines, settings.consensus, settings.thinking, settings.temperature, lambda: rng.getrandbits(31)
     )
-    agent = ToolAgent(plan, rng, engines)
+    agent = ToolAgent(plan, rng, engines, servers)
     scene.open()
     sheets: list[Sheet] = []
     requests: dict[int, str] = {}

@@ -21,6 +21,7 @@ from toolace_ray.sdg import roleplay, wording
 from toolace_ray.sdg.blueprint import Gold, gold_calls
 from toolace_ray.sdg.complexity import Evaluator, features
 from toolace_ray.sdg.complication import Band, guided
+from toolace_ray.sdg.execution import Session
 from toolace_ray.sdg.invented import Unfit
 from toolace_ray.sdg.plans import Dials, Exchange, NoPlan, Plan, Task, make_plan
 from toolace_ray.sdg.pool import Pool
@@ -39,9 +40,17 @@ class Outcome:
 
 
 async def rollout(
-    task: Task, pool: Pool, config: Config, engines: TaskEngines, target: Target | None = None
+    task: Task,
+    pool: Pool,
+    config: Config,
+    engines: TaskEngines,
+    target: Target | None = None,
+    servers: Session | None = None,
 ) -> Outcome:
     """Play one dialog, and again where `target` has a band that it does not fit.
+
+    Args:
+        servers: answer the calls of their own tools.
 
     Raises:
         EngineError: an engine could not be asked at all.
@@ -54,12 +63,12 @@ async def rollout(
         for attempt in range(config.generate.rounds):
             rng = random.Random(f"play/{task.seed}/{attempt}")
             try:
-                outcome.dialog, gold = await play(plan, rng, config, engines)
+                outcome.dialog, gold = await play(plan, rng, config, engines, None, servers)
                 break
             except Unfit as error:
                 last = error
         if outcome.dialog is not None:
-            outcome.dialog = await _measured(outcome.dialog, plan, gold, pool, config, engines, target)
+            outcome.dialog = await _measured(outcome.dialog, plan, gold, pool, config, engines, target, servers)
     except NoPlan as error:
         last = Unfit("no_plan", str(error))
     except BadRequest as error:
@@ -88,6 +97,7 @@ async def _measured(
     config: Config,
     engines: TaskEngines,
     target: Target | None,
+    servers: Session | None,
 ) -> Dialog:
     """The dialog with its features and, where there is a target, its complexity; guided into the target's band."""
     more: dict[str, Any] = {}
@@ -101,9 +111,8 @@ async def _measured(
                 if operator.endswith("distractors") and best.kind != "non_tool.no_function":
                     return _with_tools(best, turned, config)  # not a word depends on them
                 rng = random.Random(f"guided/{plan.task.seed}/{dials}")
-                played, _ = await play(
-                    turned, rng, config, engines, gold if turned.exchanges == plan.exchanges else None
-                )
+                known = gold if turned.exchanges == plan.exchanges else None
+                played, _ = await play(turned, rng, config, engines, known, servers)
                 return played
 
             rng = random.Random(f"guided/{plan.task.seed}")
@@ -128,7 +137,12 @@ def _with_tools(dialog: Dialog, plan: Plan, config: Config) -> Dialog:
 
 
 async def play(
-    plan: Plan, rng: random.Random, config: Config, engines: TaskEngines, gold: list[Gold] | None = None
+    plan: Plan,
+    rng: random.Random,
+    config: Config,
+    engines: TaskEngines,
+    gold: list[Gold] | None,
+    servers: Session | None,
 ) -> tuple[Dialog, list[Gold] | None]:
     """Play a plan by the configured strategy; a blueprint is made unless it is given, and returned.
 
@@ -138,9 +152,9 @@ async def play(
         EngineError: an engine could not be asked.
     """
     if config.generate.strategy == "roleplay":
-        return await roleplay.play(plan, rng, config, engines), None
+        return await roleplay.play(plan, rng, config, engines, servers), None
     if gold is None:
-        gold = await gold_calls(plan, rng, engines)
+        gold = await gold_calls(plan, rng, engines, servers)
     scene = Play(plan, rng, config, engines)
     rule = _rule(gold, rng) if plan.dials.constraint else None
     scene.open(rule)

@@ -17,6 +17,7 @@ from toolace_ray.instances import Hole, draw, fill, hole_schema, leaves, schema_
 from toolace_ray.limits import load_json
 from toolace_ray.prompts import prompt
 from toolace_ray.schema import TRANSIENT, Api, ApiError, ToolCall, canonical_json
+from toolace_ray.sdg.execution import Session
 from toolace_ray.sdg.invented import MAX_HOLE_TOKENS, Unfit, checked, plain_words
 from toolace_ray.sdg.plans import Plan, Wish
 from toolace_ray.sdg.pool import corrections, identifying, listings
@@ -24,10 +25,18 @@ from toolace_ray.validation import errors
 
 
 class ToolAgent:
-    """Answers the calls of one dialog: values of the call where names agree, drawn values, a model's words for the rest."""
+    """Answers the calls of one dialog: values of the call where names agree, drawn values, a model's words for the rest.
 
-    def __init__(self, plan: Plan, rng: random.Random, engines: TaskEngines) -> None:
+    Args:
+        servers: asked for the tools that they run.
+        strict: an error of theirs that the plan knows nothing of makes the dialog unfit.
+    """
+
+    def __init__(
+        self, plan: Plan, rng: random.Random, engines: TaskEngines, servers: Session | None = None, strict: bool = False
+    ) -> None:
         self._plan, self._rng, self._engines = plan, rng, engines
+        self._servers, self._strict = servers, strict
         self._changes = 0
         self._answered: dict[str, Any] = {}
         self._things: dict[str, dict[str, Any]] = {}
@@ -41,6 +50,12 @@ class ToolAgent:
         """
         if wish is not None and (error := self._trouble(wish, api, attempt)):
             return {"error": {"code": error.code, "message": error.message}}
+        if self._servers is not None and self._servers.runs(api):
+            result = await self._servers.call(api, call)
+            failed = isinstance(result, dict) and set(result) == {"error"}
+            if failed and self._strict:
+                raise Unfit("execution", f"{api.name}: {result['error']['message']}")
+            return result if failed else checked(api.returns, result, "output")
         key = f"{self._changes}/{call.key()}"
         if key not in self._answered:
             empty = wish is not None and wish.trouble == "empty"

@@ -39,19 +39,21 @@ def list_tools(name: str, server: McpServerConfig) -> str:
     except TimeoutError as error:
         raise UserError(f"{key}: no list of tools within {server.timeout:g} s (see its timeout)") from error
     except Exception as error:  # whatever a server or its transport does wrong, the user chose that server
-        text = _innermost(error)
+        text = f"can't list its tools ({innermost(error)})"
         raise UserError(f"{key}: {text.replace(token, '***') if token else text}") from None
     return json.dumps({"tools": tools}, ensure_ascii=False, indent=1)
 
 
-def _innermost(error: BaseException) -> str:
+def innermost(error: BaseException) -> str:
+    """The error inside the groups that the client's task groups make of it."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return f"can't list its tools ({type(error).__name__}: {str(error)[:200]})"
+    return f"{type(error).__name__}: {str(error)[:200]}"
 
 
 @contextlib.asynccontextmanager
-async def _transport(server: McpServerConfig) -> AsyncIterator[Any]:
+async def transport(server: McpServerConfig) -> AsyncIterator[Any]:
+    """What the official client needs to meet a server."""
     if server.command:
         from mcp.client.stdio import StdioServerParameters
 
@@ -73,7 +75,7 @@ async def _list(server: McpServerConfig) -> list[dict[str, Any]]:
     from mcp import Client
 
     tools: list[dict[str, Any]] = []
-    async with _transport(server) as transport, Client(transport) as client:
+    async with transport(server) as met, Client(met) as client:
         cursor: str | None = None
         for _ in range(MAX_PAGES):
             page = await client.list_tools(cursor=cursor)

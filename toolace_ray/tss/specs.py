@@ -324,8 +324,12 @@ def import_mcp(path: str) -> Iterator[Api | str]:
     yield from import_tools(tree, Path(path).name.split(".")[0])
 
 
-def import_tools(tree: dict[str, Any], server: str) -> Iterator[Api | str]:
-    """The tools of a tools/list result as APIs of one domain, named after the server."""
+def import_tools(tree: dict[str, Any], server: str, live: bool = False) -> Iterator[Api | str]:
+    """The tools of a tools/list result as APIs of one domain, named after the server.
+
+    Args:
+        live: the server can be asked; its tools may fail at any time, and an error says so.
+    """
     tools = tree["tools"]
     document = digest(json.dumps(tree, sort_keys=True))
     for index, tool in enumerate(tools):
@@ -340,7 +344,13 @@ def import_tools(tree: dict[str, Any], server: str) -> Iterator[Api | str]:
                 returns=_dialect(returns),
                 side_effects=not (tool.get("annotations") or {}).get("readOnlyHint", False),
                 domain=(server.capitalize(),),
-                lineage=Lineage(documents=(document,), source="mcp"),
+                errors=(ApiError(code="tool_error", message="The tool failed."),) if live else (),
+                lineage=Lineage(
+                    documents=(document,),
+                    source="mcp",
+                    server=server if live else "",
+                    tool=tool["name"] if live else "",
+                ),
                 example_arguments=example_object(parameters),
                 example_return=example_object(returns),
             )

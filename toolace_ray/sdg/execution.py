@@ -1,0 +1,142 @@
+"""Calls on real MCP servers in place of the tool agent's model (`generate.execution: mcp`).
+
+Invariants: a tool is called only if the configuration allows it, or, where that names none, if the server calls it
+read-only; a call gets the time of its server's configuration; every dialog has a connection of its own; answers to
+read-only calls are kept by call and state, where the state is all that the dialog has changed on the server so far.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from typing import Any
+
+from toolace_ray.config import Config, McpServerConfig
+from toolace_ray.limits import load_json
+from toolace_ray.schema import Api, ToolCall, digest
+from toolace_ray.sdg.invented import Unfit
+from toolace_ray.tss.mcp_client import innermost, transport
+
+MOST_KEPT = 4096  # answers
+CLOSING = 10.0  # seconds in which a server must end
+MAX_RESULT = 1 << 16  # characters of one
+
+
+class Servers:
+    """The MCP servers of a configuration as a worker's dialogs call them."""
+
+    def __init__(self, config: Config) -> None:
+        self._servers = config.sources.mcp_servers
+        self._answers: OrderedDict[str, Any] = OrderedDict()
+
+    @contextlib.asynccontextmanager
+    async def session(self) -> AsyncIterator[Session]:
+        """The connections of one dialog; a server is met at its first call."""
+        session = Session(self._servers, self._answers)
+        try:
+            yield session
+        finally:
+            await session.close()
+
+
+class _Connection:
+    """A client in a task of its own: its task groups must be left where they were entered, and fail by themselves."""
+
+    def __init__(self, server: McpServerConfig) -> None:
+        self._ready: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._stop = asyncio.Event()
+        self._task = asyncio.ensure_future(self._run(server))
+
+    async def _run(self, server: McpServerConfig) -> None:
+        from mcp import Client
+
+        try:
+            async with transport(server) as met, Client(met) as client:
+                self._ready.set_result(client)
+                await self._stop.wait()
+        except Exception as error:  # whatever a server or its transport does wrong; a call waits for it or is over
+            if not self._ready.done():
+                self._ready.set_exception(ConnectionError(innermost(error)))
+
+    async def client(self) -> Any:
+        """The client, when the server has answered. Raises ConnectionError."""
+        return await asyncio.shield(self._ready)
+
+    async def close(self) -> None:
+        """Leave the server; one that does not end in time is left to its fate."""
+        self._stop.set()
+        await asyncio.wait({self._task}, timeout=CLOSING)
+        if not self._task.done():
+            self._task.cancel()
+        if self._ready.done() and not self._ready.cancelled():
+            self._ready.exception()  # seen: nobody may have waited for it
+
+
+class Session:
+    """One dialog's connections."""
+
+    def __init__(self, servers: dict[str, McpServerConfig], answers: OrderedDict[str, Any]) -> None:
+        self._servers, self._answers = servers, answers
+        self._connections: dict[str, _Connection] = {}
+        self._state: dict[str, str] = {}
+
+    async def close(self) -> None:
+        """Leave all servers."""
+        await asyncio.gather(*(connection.close() for connection in self._connections.values()))
+
+    def runs(self, api: Api) -> bool:
+        """True for an API that a configured server has and that may be called there."""
+        server = self._servers.get(api.lineage.server)
+        if server is None:
+            return False
+        return api.lineage.tool in server.allow if server.allow else not api.side_effects
+
+    async def call(self, api: Api, call: ToolCall) -> Any:
+        """The result of a call, {"error": ...} where the tool says that it failed.
+
+        Raises:
+            Unfit: the server can't be reached, doesn't answer in time, or gives more than MAX_RESULT characters.
+        """
+        name = api.lineage.server
+        key = digest(name, self._state.get(name, ""), call.key(), length=32)
+        if key in self._answers:
+            self._answers.move_to_end(key)
+            return self._answers[key]
+        server = self._servers[name]
+        try:
+            async with asyncio.timeout(server.call_timeout):
+                if name not in self._connections:
+                    self._connections[name] = _Connection(server)
+                client = await self._connections[name].client()
+                answer = await client.call_tool(api.lineage.tool, call.arguments)
+        except TimeoutError as error:
+            raise Unfit("execution", f"{name}: no answer of {api.name} within {server.call_timeout:g} s") from error
+        except Exception as error:  # whatever a server or its transport does wrong costs this dialog alone
+            raise Unfit("execution", f"{name}: {innermost(error)}") from None
+        result = _result(api, answer)
+        if api.side_effects:
+            self._state[name] = digest(self._state.get(name, ""), call.key(), json.dumps(result, sort_keys=True))
+        else:
+            self._answers[key] = result
+            if len(self._answers) > MOST_KEPT:
+                self._answers.popitem(last=False)
+        return result
+
+
+def _result(api: Api, answer: Any) -> Any:
+    text = "\n".join(str(part.text) for part in answer.content if getattr(part, "type", "") == "text")
+    if len(text) > MAX_RESULT:
+        raise Unfit("execution", f"{api.name} answers with {len(text)} characters, the limit is {MAX_RESULT}")
+    if answer.is_error:
+        return {"error": {"code": "tool_error", "message": " ".join(text.split())[:300] or "The tool failed."}}
+    if answer.structured_content is not None:
+        return answer.structured_content
+    if api.returns.get("type") == "string":
+        return text
+    try:
+        return load_json(text)
+    except ValueError as error:
+        raise Unfit("execution", f"{api.name} answers with no JSON: {text[:80]!r}") from error
