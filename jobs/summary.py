@@ -124,6 +124,7 @@ def status(store: RunStore) -> str:
     drafts = sum(len(rows) for rows in runs.drafted(store, "drafts/dialogs", KINDS).values())
     lines = [_pool(store), "accepted dialogs:"]
     lines += [f"  {kind:10} {counts[kind]:>7} of {quotas.get(kind, 0)}" for kind in DIALOG_TYPES]
+    lines += _conduct(store)
     lines.append(f"played to the end: {drafts}")
     reasons = _reasons(store)
     lines.append("not accepted:" if reasons else "not accepted: none")
@@ -132,6 +133,39 @@ def status(store: RunStore) -> str:
         f"spent: {spent['tokens']:,} generated tokens, {spent['prompt_tokens']:,} prompt tokens, cost {spent['cost']:.4f}"
     )
     return "\n".join(lines)
+
+
+def _conduct(store: RunStore) -> list[str]:
+    """What the dialogs' records tell of consensus and complexity, where they tell anything."""
+    actions: Counter[tuple[int, bool]] = Counter()
+    before: Counter[str] = Counter()
+    after: Counter[str] = Counter()
+    measured: Counter[str] = Counter()
+    losses: list[float] = []
+    for row in store.rows("dialogs", ["type", "meta"]):
+        meta = json.loads(row["meta"])
+        actions.update((drawn, agreed) for _, drawn, agreed in meta.get("consensus") or ())
+        if told := meta.get("complexity"):
+            losses.append(told["value"])
+            if "band" in told:
+                low, high = told["band"]
+                measured[row["type"]] += 1
+                before[row["type"]] += low <= told["before"] <= high
+                after[row["type"]] += told["in_band"]
+    lines = []
+    if actions:
+        agreed = Counter({drawn: number for (drawn, yes), number in actions.items() if yes})
+        by = ", ".join(
+            f"{100 * sum(agreed[i] for i in agreed if i <= k) / actions.total():.0f} % by {k}" for k in sorted(agreed)
+        )
+        lines.append(f"assistant's decisions: {actions.total()}, two samples agreed: {by or 'never'}")
+    if losses:
+        middle = sorted(losses)[len(losses) // 2]
+        lines.append(f"complexity for the target: median {middle:.3f} over {len(losses)} dialogs")
+    if measured:
+        shown = ", ".join(f"{kind} {before[kind]} -> {after[kind]} of {number}" for kind, number in measured.items())
+        lines.append(f"in band before -> after complication: {shown}")
+    return lines
 
 
 def show_dialogs(store: RunStore, dialog_id: str | None, kind: str | None, limit: int) -> str:

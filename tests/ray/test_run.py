@@ -19,7 +19,15 @@ from toolace_ray.storage import RunStore
 
 ROOT = Path(__file__).parents[2]
 CONFIG = "configs/simulated.yaml"
-QUOTAS = {"single": 8, "parallel": 6, "dependent": 5, "non_tool": 7, "clarification": 4, "recovery": 4, "multi_turn": 6}
+QUOTAS = {
+    "single": 8,
+    "parallel": 6,
+    "dependent": 5,
+    "non_tool": 14,
+    "clarification": 4,
+    "recovery": 4,
+    "multi_turn": 6,
+}
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +67,7 @@ def check(path, quotas):
 def finished(tmp_path_factory, environment):
     path = tmp_path_factory.mktemp("runs") / "finished"
     text = run(path, environment)
-    assert "40 accepted dialogs (single 8, parallel 6, dependent 5, non_tool 7" in text
+    assert "47 accepted dialogs (single 8, parallel 6, dependent 5, non_tool 14" in text
     return path
 
 
@@ -68,6 +76,11 @@ def test_a_run_makes_exactly_what_was_asked_for(finished):
     kinds = Counter(row["kind"] for row in dialogs(finished)[1])
     assert [kinds[f"non_tool.{name}"] for name in ("no_function", "missing", "small_talk", "knowledge")] == [3, 2, 1, 1]
     assert kinds["recovery.retry"] == kinds["recovery.correct"] == 2
+    # A fifth of the 33 with calls has a twin, which says whose it is.
+    assert (kinds["non_tool.twin_tool"], kinds["non_tool.twin_value"]) == (4, 3)
+    ids = {row["id"] for row in dialogs(finished)[1]}
+    twins = [json.loads(row["meta"]) for row in dialogs(finished)[1] if "twin" in row["kind"]]
+    assert all(meta["twin_of"] in ids for meta in twins)
 
 
 def test_a_finished_run_does_nothing_and_says_so(finished, environment):
@@ -102,7 +115,7 @@ def test_a_run_grows_and_keeps_what_it_has(finished, tmp_path, environment):
     shutil.copytree(finished, path)
     before = dialogs(path)[0]
     text = run(path, environment, "--set", "generate.quotas.single=12")
-    assert "44 accepted dialogs" in text
+    assert "51 accepted dialogs" in text
     grown = check(path, {**QUOTAS, "single": 12})
     assert before.items() <= grown.items()
 
@@ -113,6 +126,55 @@ def test_other_content_keys_are_refused(finished, environment):
     )  # fmt: skip
     assert done.returncode == 2
     assert "generate.temperature: 0.8 -> 0.1" in done.stderr
+
+
+def test_dialogs_are_measured_and_guided_into_the_band(tmp_path, environment):
+    """The simulated target's losses are drawn at random, but they are measured, recorded and acted upon."""
+    band = tmp_path / "band.yaml"
+    band.write_text("{measure: loss, lower: 0.5, upper: 0.99}")  # a random loss is near 1: rarely in it at first
+    path = tmp_path / "guided"
+    roles = dict.fromkeys(("writer", "user", "assistant", "tool", "judge", "target"), "simulated")
+    run(path, environment, "--set", f"complexity.band={band}", "--set", f"roles={json.dumps(roles)}",
+        "--set", "generate.twins=0", "--set", "generate.quotas={single: 6, parallel: 4, dependent: 0, non_tool: 0}")  # fmt: skip
+    found = [json.loads(row["meta"]) for row in dialogs(path)[1]]
+    assert len(found) == 10
+    for meta in found:
+        told = meta["complexity"]
+        assert told["band"] == [0.5, 0.99]
+        assert told["in_band"] == (0.5 <= told["value"] <= 0.99)
+        assert bool(told["rounds"]) or told["in_band"]
+        assert meta["models"]["target"]
+        assert meta["features"]["candidates"] >= 1
+    assert any(told["rounds"] for told in (meta["complexity"] for meta in found))
+    status = subprocess.run(
+        [sys.executable, "-m", "jobs.cli", "status", str(path)], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+    )  # fmt: skip
+    assert "in band" in status.stdout
+
+
+def test_calls_are_executed_on_a_live_server(tmp_path, environment):
+    log = tmp_path / "log"
+    server = {
+        "command": [sys.executable, str(ROOT / "tests" / "mcp_server.py"), str(log)],
+        "allow": ["get_balance", "deposit"],
+    }
+    path = tmp_path / "live"
+    run(path, environment, "--set", "sources={}", "--set", f"sources.mcp_servers.bank={json.dumps(server)}",
+        "--set", "evolve.apis=0", "--set", "generate.execution=mcp", "--set", "generate.twins=0",
+        "--set", "verify.consistency_votes=0", "--set", "generate.features={single: {plain: 1}}",
+        "--set", "generate.quotas={single: 4, parallel: 0, dependent: 0, non_tool: 0}", "--set", "execution.in_flight=4")  # fmt: skip
+    executed = log.read_text().splitlines()
+    seen = 0
+    for row in dialogs(path)[1]:
+        for message in json.loads(row["messages"]):
+            for call in message["tool_calls"]:
+                if call["name"] == "get_balance":
+                    assert f"get {call['arguments']['account']}" in executed
+                    seen += 1
+                elif call["name"] == "deposit":
+                    assert f"deposit {call['arguments']['account']} {call['arguments']['amount']}" in executed
+                    seen += 1
+    assert seen
 
 
 def free_port():
@@ -149,7 +211,7 @@ def test_ray_job_submit_on_a_real_head(tmp_path, environment):
             cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240,
         )  # fmt: skip
         assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
-        assert "26 accepted dialogs" in done.stdout + done.stderr
+        assert "47 accepted dialogs" in done.stdout + done.stderr
         check(path, QUOTAS)
     finally:
         with contextlib.suppress(ProcessLookupError):
