@@ -40,6 +40,7 @@ class VllmEngine:
 
     def __init__(self, model: str, thinking_tokens: int = 0, **options: Any) -> None:
         from vllm import SamplingParams
+        from vllm.config import StructuredOutputsConfig
         from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.platforms import current_platform
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
@@ -52,7 +53,7 @@ class VllmEngine:
             "enable_prefix_caching": True,
             "disable_log_stats": True,
             # One backend, pinned: `auto` may pick another one per request, which vLLM refuses within one engine.
-            "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
+            "structured_outputs_config": StructuredOutputsConfig(backend="xgrammar", disable_any_whitespace=True),
             **options,
         }
         try:
