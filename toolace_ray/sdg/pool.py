@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from toolace_ray.schema import Api, ApiError
 
@@ -23,6 +24,10 @@ _IDENTIFYING = {"id", "code", "number", "reference", "key"}
 _VALUE_ERROR = re.compile(
     r"\b(400|404|410|422)\b|not.?found|unknown|invalid|not (known|available|valid)|no (such|free)|not exist"
 )
+_COMMON = {
+    "name", "level", "type", "kind", "status", "state", "category", "date", "time", "day", "month", "year", "title", "text",
+    "description", "unit", "message", "value", "amount", "count", "size", "format", "language", "mode", "note",
+}  # fmt: skip
 _BARE = {"id", "name", "number", "code", "the"}  # words that tell nothing of what they name
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _VERBS = {
@@ -44,6 +49,7 @@ class Edge:
 Shelf = Mapping[str, tuple[Api, ...]]  # domain -> APIs
 
 
+@lru_cache(maxsize=1 << 17)
 def words(name: str) -> frozenset[str]:
     """The words of an identifier in lower case, without a plural s: bookingIds and booking_id are the same."""
     found = (word.lower() for word in _WORD.findall(name))
@@ -69,6 +75,7 @@ def spoken(api: Api) -> int:
     )
 
 
+@lru_cache(maxsize=1 << 16)
 def identifying(name: str) -> bool:
     """True for parameters such as flight_id or order_number, which people do not know by heart."""
     found = _WORD.findall(name)
@@ -279,41 +286,45 @@ def _returned(api: Api) -> Iterator[tuple[str, frozenset[str], str]]:
         yield name, own, str(schema.get("type"))
 
 
+_Producer = tuple[Api, str, frozenset[str], str]  # the API, its returned field, the field's words, the API's domain
+
+
 def _graph(apis: Sequence[Api]) -> dict[str, tuple[Edge, ...]]:
     """The tool graph (method.md section 2): a returned field feeds a required parameter of the same type and a similar name.
 
     Identifiers feed parameters with similar words (booking_id of a booking's `id`); other values, such as an address,
     feed parameters of the same name in the same domain. A bare name such as `code` connects within its domain alone.
     """
-    producers: dict[tuple[str, str], list[tuple[Api, str, frozenset[str]]]] = defaultdict(list)
+    alike: dict[tuple[str, str], list[_Producer]] = defaultdict(list)  # identifiers by each of their words, and type
+    same: dict[tuple[frozenset[str], str, str], list[_Producer]] = defaultdict(list)  # others by words, type and domain
     for api in apis:
+        home = domain(api)
         for name, own, kind in _returned(api):
-            for word in own:
-                producers[word, kind].append((api, name, own))
+            if identifying(name):
+                for word in own:
+                    alike[word, kind].append((api, name, own, home))
+            elif not own <= _COMMON:
+                same[own, kind, home].append((api, name, own, home))
     edges: dict[str, list[Edge]] = defaultdict(list)
     for target in apis:
         if spoken(target) > MAX_SPOKEN:
             continue
+        home = domain(target)
         for name in target.required:
             schema = target.properties.get(name)
             if not isinstance(schema, dict) or schema.get("enum") or schema.get("type") not in ("string", "integer"):
                 continue
-            wanted = words(name)
-            rarest = min(
-                wanted, key=lambda word: (len(producers.get((word, str(schema["type"])), ())), word), default=""
-            )
-            group = producers.get((rarest, str(schema["type"])), [])
+            wanted, kind = words(name), str(schema["type"])
+            if identifying(name):
+                rarest = min(wanted, key=lambda word: (len(alike.get((word, kind), ())), word))
+                group = alike.get((rarest, kind), [])
+            else:
+                group = same.get((wanted, kind, home), [])
             if len(group) > MOST_EDGES:
                 group = random.Random(f"edges/{target.id}/{name}").sample(group, MOST_EDGES)
-            for source, field, own in group:
-                near = domain(source) == domain(target)
-                if source.name == target.name:
-                    continue
-                if identifying(name) and identifying(field):
-                    fits = _jaccard(own, wanted) >= SIMILAR and (near or (own == wanted and len(wanted) > 1))
-                else:
-                    fits = near and own == wanted
-                if fits:
+            for source, field, own, origin in group:
+                fits = _jaccard(own, wanted) >= SIMILAR and (origin == home or (own == wanted and len(wanted) > 1))
+                if fits and source.name != target.name:
                     edges[source.id].append(Edge(source, target, field, name))
     return {source: tuple(found) for source, found in edges.items()}
 
