@@ -193,7 +193,10 @@ def render(dialog: Dialog) -> str:
     lines.append(f"tools: {tools}")
     for message in dialog.messages:
         text = printable(message.content or pythonic.render(message.tool_calls))
-        lines.append(f"{NAMES[message.role]:>9}: {text}")
+        lines.append(f"{NAMES[message.role]:>9}: {text}" + ("" if message.train else "   (masked from the loss)"))
+    if told := dialog.meta.get("complexity"):
+        turned = ", ".join(item["operator"] for item in told.get("rounds", ()) if item.get("kept"))
+        lines.append(f"   complexity: {told['value']}" + (f", after {turned}: was {told['before']}" if turned else ""))
     traced = Counter(record.source for record in dialog.provenance)
     if traced:
         lines.append(f"   values: {', '.join(f'{number} {source}' for source, number in traced.items())}")
