@@ -71,7 +71,7 @@ DEFECTS = {
         "duplicate_calls",
     ),
     "duplicate call in other letters": (
-        replaced(PARALLEL, 2, calls(("c1", "get_forecast", {"city": "Lima", "date": "2026-05-03"}), ("c2", "get_forecast", {"city": "lima", "date": "2026-05-03"}))),
+        replaced(PARALLEL, 2, calls(("c1", "get_forecast", {"city": "Lima", "date": "2026-05-03"}), ("c2", "get_forecast", {"city": "l\u00edma", "date": "2026-05-03"}))),
         "duplicate_calls",
     ),
     "request said back": (replaced(GOOD["missing"], 2, say("How will the weather be tomorrow?")), "echoed_request"),

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from toolace_ray.calls import SYNTAXES
 from toolace_ray.dlv.rules import Finding, View, rule
-from toolace_ray.dlv.values import find, numbers
+from toolace_ray.dlv.values import find, folded, numbers
 from toolace_ray.instances import leaves, pointer
 from toolace_ray.schema import TRANSIENT, Message
 from toolace_ray.validation import SchemaError, errors
@@ -147,7 +147,7 @@ def duplicate_calls(view: View) -> Iterator[Finding]:
     seen: set[str] = set()
     failed = _failed(view)
     for turn, call in view.calls:
-        key = " ".join(call.key().casefold().split())
+        key = folded(call.key())
         if key in seen:
             yield turn, f"{call.name} is called again with the same arguments"
         if call.id not in failed:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import re
+import unicodedata
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -38,6 +39,12 @@ _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ni
 _NUMBER = re.compile(r"(?<![\w.])-?\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\w)|(?<!\w)-?\d+(?:\.\d+)?(?!\w)")
 _NEGATIONS = re.compile(r"\b(no|not|without|don't|doesn't|do not|never|skip|except|isn't|off)\b")
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+
+
+def folded(text: str) -> str:
+    """A text without case, accents and repeated spaces, for telling what differs in writing alone."""
+    plain = unicodedata.normalize("NFKD", text)
+    return " ".join("".join(c for c in plain if not unicodedata.combining(c)).casefold().split())
 
 
 def number_words(value: int) -> str | None:

@@ -12,6 +12,7 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
+from toolace_ray.dlv.values import folded
 from toolace_ray.engines.roles import TaskEngines
 from toolace_ray.schema import Api, ToolCall
 from toolace_ray.sdg import invented
@@ -127,7 +128,7 @@ async def _fresh(
     """Arguments that no call of the dialog has."""
     for _ in range(REDRAWS):
         found = await invented.arguments(wish.api, known, optional, plan, rng, engines)
-        key = " ".join(ToolCall(name=wish.api.name, arguments=found).key().casefold().split())
+        key = folded(ToolCall(name=wish.api.name, arguments=found).key())
         if key not in seen:
             seen.add(key)
             return found
