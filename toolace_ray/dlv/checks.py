@@ -27,6 +27,7 @@ _LEAK = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _MISSING = re.compile(r"the value: .* is a required property$", re.DOTALL)
+ECHO = 0.85  # similarity from which an answer repeats the request
 _ENDING = ".!?…。！？)\"'”’:]}*"
 
 
@@ -237,10 +238,11 @@ def echoed_request(view: View) -> Iterator[Finding]:
     for turn, message in view.of("user", "assistant"):
         if message.role == "user":
             asked = message.content.lower()
-        elif (
-            message.content and difflib.SequenceMatcher(None, asked[:400], message.content.lower()[:400]).ratio() > 0.85
-        ):
-            yield turn, "repeats the request"
+        elif message.content:
+            match = difflib.SequenceMatcher(None, asked[:400], message.content.lower()[:400])
+            # The bounds cost next to nothing and tell most answers apart.
+            if match.real_quick_ratio() > ECHO and match.quick_ratio() > ECHO and match.ratio() > ECHO:
+                yield turn, "repeats the request"
 
 
 def code_names(api: Api) -> set[str]:

@@ -38,6 +38,14 @@ MOODS = (
     "glad that {} went well", "a greeting before some {}", "a rainy afternoon of {}",
 )  # fmt: skip
 THANKS = ("thanks for the help", "glad that this is settled", "relief that it was quick", "praise for the answer")
+PERSONAS = (
+    "a nurse on night shift", "a retired teacher", "a student in the first year", "a carpenter with a small workshop",
+    "a parent of three", "a shop owner", "a software tester", "a gardener", "an accountant", "a truck driver",
+    "a hotel receptionist", "a musician on tour", "a farmer", "a journalist", "a football coach", "a pharmacist",
+    "a librarian", "a bus driver", "a cook", "a real estate agent", "a volunteer at a food bank", "a biologist",
+    "a photographer", "a secretary of a sports club",
+)  # fmt: skip
+"""Who the user is in a role-play."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +151,7 @@ class Plan:
     exchanges: tuple[Exchange, ...]
     tools: tuple[Api, ...]
     style: str = "plain"
+    persona: str = "a person"
     language: str = "English"
     dials: Dials = field(default_factory=Dials)
 
@@ -171,11 +180,11 @@ def make_plan(task: Task, pool: Pool, config: GenerateConfig, dials: Dials | Non
     dials = dials or Dials()
     rng = random.Random(f"plan/{task.seed}")
     today = FIRST_DAY + datetime.timedelta(days=rng.randrange(DAYS))
-    style = rng.choice(list(STYLES))
+    style, persona = rng.choice(list(STYLES)), rng.choice(PERSONAS)
     languages = config.languages
     language = rng.choices(list(languages), list(languages.values()))[0]
     exchanges = tuple(_numbered(_exchanges(task, pool, rng, dials)))
-    draft = Plan(task, today, exchanges, (), style, language, dials)
+    draft = Plan(task, today, exchanges, (), style, persona, language, dials)
     return dataclasses.replace(draft, tools=candidates(draft, pool, config, rng, dials.tools))
 
 

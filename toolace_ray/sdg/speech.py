@@ -89,6 +89,7 @@ class Play:
                 "domain": list(domain),
                 "strategy": self.settings.strategy,
                 "style": plan.style,
+                "persona": plan.persona,
                 "language": plan.language,
                 "models": dict(self.engines.models),
                 "prompts": versions(),
@@ -202,8 +203,12 @@ class Play:
         return list(passed)
 
     def _told(self, role: Role, messages: list[dict[str, str]]) -> list[ChatMessage]:
-        """The messages, the first of which also tells the style (of the user) and the language."""
-        more = [STYLES[self.plan.style]] if role == "user" and self.plan.style != "plain" else []
+        """The messages, the first of which also tells who the user is and how it speaks, and the language."""
+        more = []
+        if role == "user":
+            # A blueprint's user has no more to say than its values; who it is would tempt a small model to tell.
+            more += [f"You are {self.plan.persona}."] if self.settings.strategy == "roleplay" else []
+            more += [STYLES[self.plan.style]] if self.plan.style != "plain" else []
         more += [] if self.english else [f"Whatever language the examples are in, write in {self.plan.language}."]
         if not more:
             return list(messages)

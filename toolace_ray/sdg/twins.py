@@ -9,6 +9,7 @@ API's name.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import random
 from dataclasses import dataclass
@@ -79,11 +80,17 @@ async def play_twin(twin: Twin, task: Task, config: Config, engines: TaskEngines
     call = _calls(base)[0]
     api = next(found for found in base.tools if found.name == call.name)
     today = datetime.date.fromisoformat(base.today)
-    style, language = str(base.meta.get("style", "plain")), str(base.meta.get("language", "English"))
+    plan = Plan(
+        task, today, (), base.tools,
+        style=str(base.meta.get("style", "plain")),
+        persona=str(base.meta.get("persona", "a person")),
+        language=str(base.meta.get("language", "English")),
+    )  # fmt: skip
     system = [message for message in base.messages if message.role == "system"][:1]
     if twin.kind == TWINS[0]:
         exchange = Exchange("no_function", (Wish(0, api),))
-        scene = Play(Plan(task, today, (exchange,), _others(base), style, language), rng, config, engines)
+        plan = dataclasses.replace(plan, exchanges=(exchange,), tools=_others(base))
+        scene = Play(plan, rng, config, engines)
         request = next(message.content for message in base.messages if message.role == "user")
         scene.messages = [*system, Message(role="user", content=request)]
         await decline(scene, request, True)
@@ -92,7 +99,7 @@ async def play_twin(twin: Twin, task: Task, config: Config, engines: TaskEngines
             raise Unfit("twin", "nothing is to be missing")
         wish = Wish(0, api, missing=twin.missing)
         exchange = Exchange("calls", (wish,), ends="ask")
-        scene = Play(Plan(task, today, (exchange,), base.tools, style, language), rng, config, engines)
+        scene = Play(dataclasses.replace(plan, exchanges=(exchange,)), rng, config, engines)
         said = {name: value for name, value in call.arguments.items() if name != twin.missing}
         request = await scene.wished(api, said, {twin.missing: call.arguments[twin.missing]})
         scene.messages = [*system, Message(role="user", content=request)]
