@@ -14,6 +14,10 @@ TOPIC = ["Weather", "tell forecast tells the forecast of a day"]
         ({"name": "ping_server"}, "off_topic"),
         ({"name": "forecasts"}, None),
         ({"description": "Give the city and the day, please."}, "off_topic"),
+        (
+            {"parameters": {"type": "object", "properties": {"city": {"type": "string", "enum": ["Lima", '"],']}}}},
+            "scraps",
+        ),
         ({"description": "Forecast and find a restaurant by city and kind of food, and more."}, "leaked"),
         ({"description": "Tell the weather forecast of a 城市 for one day."}, "language"),
         ({"returns": {"type": "object", "properties": {"x": {"description": "Прогноз погоды"}}}}, "language"),

@@ -80,6 +80,13 @@ def texts(schema: dict[str, Any]) -> Iterator[str]:
             yield node["description"]
 
 
+def choices(schema: dict[str, Any]) -> Iterator[str]:
+    """The texts among the enums and examples of all properties, at any depth."""
+    for _, node, _ in _walk(schema, "", 0):
+        for found in (node.get("enum"), node.get("examples")):
+            yield from (value for value in found or () if isinstance(value, str))
+
+
 def complexity(api: Api) -> int:
     """How much a caller has to get right: values, levels of nesting, constraints."""
     found = shape(api.parameters)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from toolace_ray.prompts import prompt
 from toolace_ray.schema import Api, Verdict
-from toolace_ray.tss.features import texts
+from toolace_ray.tss.features import choices, texts
 
 _SCRIPTS = {
     "LATIN",
@@ -26,6 +26,7 @@ _SCRIPTS = {
     "THAI",
     "DEVANAGARI",
 }
+_SCRAP = re.compile(r"""[\[\]{}"]|^[,:;]|[,:;]$""")  # of JSON, which a weak writer runs on into inside a string
 STEM = 4  # letters that two words must share to be taken for the same one
 _SMALL = {"this", "that", "with", "from", "your", "each", "them", "which", "when", "what", "will", "have", "been", "into",
           "list", "item", "items", "value", "values", "name", "give", "given"}  # fmt: skip
@@ -79,6 +80,9 @@ def off_topic(api: Api, topic: Iterable[str], names: Iterable[str], prompts: Ite
         for name in prompts:
             if shown := prompt(name).shares(text):
                 return Verdict(stage="gate", rule="leaked", evidence=f"{api.name} repeats its prompt: {shown}"[:300])
+    for value in (*choices(api.parameters), *choices(api.returns)):
+        if _SCRAP.search(value):
+            return Verdict(stage="gate", rule="scraps", evidence=f"{api.name} has the value {value!r}"[:300])
     foreign = _scripts(" ".join([api.name, *written])) - _scripts(wanted) - {"LATIN"}
     if foreign:
         evidence = f"{api.name} is partly written in {', '.join(sorted(foreign))}, its topic is not"
