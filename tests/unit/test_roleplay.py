@@ -6,14 +6,16 @@ import random
 
 import pytest
 
-from tests.samples import BOOK, LIST, SEARCH, WEATHER, ScriptedEngine, act, schema
-from toolace_ray.config import Config
+from tests.samples import BOOK, LIST, SEARCH, WEATHER, IdealEngine, ScriptedEngine, act, schema
+from toolace_ray.config import Config, parse
+from toolace_ray.engines.protocol import Generation, Sample
 from toolace_ray.engines.roles import Engines
 from toolace_ray.schema import TRANSIENT, ApiError, Message, ToolCall
 from toolace_ray.sdg.assistant import Assistant, decision_schema
 from toolace_ray.sdg.invented import Unfit
 from toolace_ray.sdg.plans import Task, Wish, make_plan
 from toolace_ray.sdg.pool import Pool
+from toolace_ray.sdg.rollout import rollout
 from toolace_ray.sdg.tools import ToolAgent
 from toolace_ray.validation import errors
 
@@ -190,3 +192,41 @@ def test_results_that_do_not_fit_are_not_taken():
                 WEATHER, called(WEATHER, city="Lima", date="2026-05-02")
             )
         )
+
+
+# The play as a whole
+
+
+class Forgetful(IdealEngine):
+    """Calls with another value than the user's."""
+
+    def decision(self, asked):
+        return super().decision(asked).replace('"city": "', '"city": "New ')
+
+
+def test_a_call_that_is_not_what_the_user_said_is_not_kept():
+    config = parse({"generate": {"strategy": "roleplay"}})
+    engines = Engines(config, {"small": Forgetful()}).for_task("t")
+    outcomes = [
+        asyncio.run(rollout(Task("t", "single.plain", 0, seed), Pool.of((WEATHER,)), config, engines))
+        for seed in range(4)
+    ]
+    assert {outcome.verdicts[0].rule for outcome in outcomes} == {"facts"}
+    assert "the user's is" in outcomes[0].verdicts[0].evidence
+
+
+def test_a_play_in_which_nothing_is_agreed_on_is_not_kept():
+    class Torn(IdealEngine):
+        """No two of its decisions are alike."""
+
+        async def generate(self, request):
+            answer = await super().generate(request)
+            if "Actions:" not in request.messages[0]["content"]:
+                return answer
+            other = Sample(act("ask", text="Which one would you like?"), "stop", 5)
+            return Generation((answer.samples[0], *[other] * (request.n - 1)), prompt_tokens=3)
+
+    config = parse({"generate": {"strategy": "roleplay", "consensus": 2}})
+    engines = Engines(config, {"small": Torn()}).for_task("t")
+    outcome = asyncio.run(rollout(Task("t", "non_tool.small_talk", 0, 1), POOL, config, engines))
+    assert outcome.verdicts[0].rule == "consensus"

@@ -9,16 +9,18 @@ was called and answered for, or, where none is wished for, when the assistant ha
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import dataclass
 from typing import Any
 
 from toolace_ray.config import Config
 from toolace_ray.engines.roles import TaskEngines
-from toolace_ray.schema import Dialog, Message
+from toolace_ray.schema import Dialog, Message, ToolCall
 from toolace_ray.sdg import invented, wording
 from toolace_ray.sdg.assistant import Assistant, Decision
 from toolace_ray.sdg.blueprint import OPTIONAL_SHARE
+from toolace_ray.sdg.complexity import normal
 from toolace_ray.sdg.execution import Session
 from toolace_ray.sdg.invented import Unfit
 from toolace_ray.sdg.plans import Exchange, Plan, Wish
@@ -30,12 +32,16 @@ MOST_STEPS = 4  # actions of the assistant beyond one a wish, in one exchange
 
 @dataclass
 class Sheet:
-    """What the user knows of one wish: values to say, and values to say when asked."""
+    """What the user knows of one wish: values to say, values to say when asked, and all of them.
+
+    `linked` are parameters that an earlier result gives, of which the user knows nothing.
+    """
 
     wish: Wish
     said: dict[str, Any]
     later: dict[str, Any]
     whole: dict[str, Any]
+    linked: set[str]
 
 
 async def play(
@@ -61,6 +67,8 @@ async def play(
         requests.update(dict.fromkeys((wish.number for wish in exchange.wishes), request))
         scene.messages.append(Message(role="user", content=request))
         await _exchange(scene, exchange, mine, assistant, agent, consensus, last)
+    if not any(message.train for message in scene.messages if message.role == "assistant"):
+        raise Unfit("consensus", "in no turn two samples agree")
     scene.meta["consensus"] = consensus
     return scene.dialog()
 
@@ -70,20 +78,23 @@ async def _sheet(
 ) -> Sheet:
     known: dict[str, Any] = {}
     if wish.like is not None:
-        known = {name: value for name, value in before[wish.like].whole.items() if name != wish.varied}
+        settled = {**before[wish.like].whole, **before[wish.like].later}  # a corrected value holds from then on
+        known = {name: value for name, value in settled.items() if name != wish.varied}
     optional = OPTIONAL_SHARE if wish.missing is None and wish.like is None else 0.0
-    whole = await invented.arguments(wish.api, known, optional, plan, rng, engines)
-    unsaid = {wish.link.name if wish.link else None, wish.missing}
-    said = {name: value for name, value in whole.items() if name not in unsaid}
+    drawn = await invented.arguments(wish.api, known, optional, plan, rng, engines)
+    # What an earlier result gives is nothing that the user knows.
+    linked = {wish.link.name} if wish.link else before[wish.like].linked if wish.like is not None else set()
+    whole = {name: value for name, value in drawn.items() if name not in linked}
+    said = {name: value for name, value in whole.items() if name != wish.missing}
     later = {wish.missing: whole[wish.missing]} if wish.missing and exchange.ends == "answer" else {}
     if wish.like is not None and wish.varied is not None and not exchange.parallel:
         said = {wish.varied: whole[wish.varied]}
     if wish.trouble == "correct" and wish.varied is not None:
         other = await invented.arguments(
-            wish.api, {name: value for name, value in whole.items() if name != wish.varied}, 0.0, plan, rng, engines
+            wish.api, {name: value for name, value in drawn.items() if name != wish.varied}, 0.0, plan, rng, engines
         )
         later = {wish.varied: other[wish.varied]}
-    return Sheet(wish, said, later, whole)
+    return Sheet(wish, said, later, whole, linked)
 
 
 async def _request(scene: Play, exchange: Exchange, sheets: list[Sheet], before: dict[int, str]) -> str:
@@ -128,6 +139,8 @@ async def _exchange(
             results = []
             for call in action.calls:
                 wish = next((wish for wish in open_wishes if wish.api.name == call.name), None)
+                if wish is not None:
+                    _as_said(call, next(sheet for sheet in sheets if sheet.wish is wish), not told)
                 attempt = attempts.get(wish.number, 0) if wish else 0
                 results.append(await agent.call(apis[call.name], call, wish, attempt))
                 if wish is not None:
@@ -148,6 +161,18 @@ async def _exchange(
             raise Unfit("completion", "asks for what was given")
         return
     raise Unfit("completion", f"no end after {len(sheets) + MOST_STEPS} actions")
+
+
+def _as_said(call: ToolCall, sheet: Sheet, asked: bool) -> None:
+    """Raise Unfit where a call leaves out or changes a value that the user has said."""
+    facts = {**sheet.whole, **(sheet.later if asked else {})}
+    for name, value in facts.items():
+        given = ToolCall(name=call.name, arguments={name: call.arguments[name]}) if name in call.arguments else None
+        if given is None or normal(given) != normal(ToolCall(name=call.name, arguments={name: value})):
+            shown = json.dumps(call.arguments.get(name), ensure_ascii=False)
+            raise Unfit(
+                "facts", f"{call.name}: {name} is {shown}, the user's is {json.dumps(value, ensure_ascii=False)}"
+            )
 
 
 def _failed(result: Any) -> bool:

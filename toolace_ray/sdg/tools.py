@@ -13,7 +13,7 @@ from typing import Any
 
 from toolace_ray.engines.protocol import GenerateRequest
 from toolace_ray.engines.roles import TaskEngines
-from toolace_ray.instances import Hole, draw, fill, hole_schema, leaves, schema_at
+from toolace_ray.instances import Hole, draw, fill, hole_schema, schema_at
 from toolace_ray.limits import load_json
 from toolace_ray.prompts import prompt
 from toolace_ray.schema import TRANSIENT, Api, ApiError, ToolCall, canonical_json
@@ -22,6 +22,8 @@ from toolace_ray.sdg.invented import MAX_HOLE_TOKENS, Unfit, checked, plain_word
 from toolace_ray.sdg.plans import Plan, Wish
 from toolace_ray.sdg.pool import corrections, identifying, listings
 from toolace_ray.validation import errors
+
+MIN_NAME = 4  # characters of an identifier by which a thing is remembered
 
 
 class ToolAgent:
@@ -80,14 +82,14 @@ class ToolAgent:
         told = {**arguments, **(result if isinstance(result, dict) else {})}
         facts = {name: value for name, value in told.items() if not isinstance(value, dict | list)}
         for name, value in facts.items():
-            if identifying(name) and value is not None:
+            if identifying(name) and _names_one(value):
                 thing = self._things.setdefault(canonical_json(value), {})
                 self._things[canonical_json(value)] = {**thing, **facts} if changed else {**facts, **thing}
 
     def _known(self, arguments: dict[str, Any]) -> dict[str, Any]:
         known: dict[str, Any] = {}
         for name, value in arguments.items():
-            if identifying(name) and not isinstance(value, dict | list):
+            if identifying(name) and _names_one(value):
                 known |= self._things.get(canonical_json(value), {})
         return known | arguments
 
@@ -136,6 +138,6 @@ class ToolAgent:
         raise Unfit("output", reason)
 
 
-def scalars(value: Any) -> list[Any]:
-    """The leaves of a value that are neither null nor boolean."""
-    return [item for _, item in leaves(value) if item is not None and not isinstance(item, bool)]
+def _names_one(value: Any) -> bool:
+    """True for identifiers that no two things share by chance, as 1 and "A" may."""
+    return isinstance(value, str) and len(value) >= MIN_NAME
