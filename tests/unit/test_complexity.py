@@ -161,6 +161,28 @@ def test_an_answer_agrees_by_what_it_calls_not_by_how_it_is_written(syntax):
     assert not agrees("<tool_call>{broken</tool_call>", GOOD["single"].messages[4])
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{0}",
+        "```json\n{0}\n```",
+        "[{0}]",
+        "<tool_call>\n{0}\n</tool_call>",
+        "```json\n{0}\n```\n</tool_call>",
+        "<tool_calls>{0}</tool_calls>",
+    ],
+)
+def test_what_is_called_counts_and_not_the_brackets_around_it(form):
+    message = GOOD["single"].messages[2]
+    call = '{"name": "get_forecast", "arguments": {"city": "Lima", "date": "2026-05-02"}}'
+    assert agrees(form.format(call), message)
+    assert not agrees(form.format(call.replace("Lima", "Lyon")), message)
+    assert agrees(form.format(call.replace("arguments", "parameters")), message)
+    for text in ('{"name": "get_forecast"}', '{"temperature": 3}', "[1, 2]", "[" * 5000, "{" * 100_000):
+        assert not agrees(text, message)
+    assert not agrees(f"{call}\n{call}", message)
+
+
 def test_solving_asks_for_every_turn_and_counts_the_samples():
     dialog = GOOD["single"]
     right = SYNTAXES["hermes"].render(dialog.messages[2].tool_calls)

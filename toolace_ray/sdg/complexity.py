@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,11 +22,13 @@ from toolace_ray.config import Config
 from toolace_ray.engines.protocol import GenerateRequest, ScoreRequest
 from toolace_ray.engines.roles import TaskEngines
 from toolace_ray.instances import leaves
+from toolace_ray.limits import DECODER
 from toolace_ray.models import resolve
 from toolace_ray.schema import Dialog, Message, ToolCall
 from toolace_ray.sdg.template import ChatTemplate, Template, WordTemplate, in_words
 
 MAX_CALL_TOKENS = 192
+MAX_ANSWER = 1 << 16  # characters of an answer that is looked at
 MAX_OPENING_TOKENS = 32  # tell whether an answer begins a call
 GRAM = 3
 
@@ -152,12 +155,37 @@ def agrees(text: str, message: Message) -> bool:
 
 
 def read_calls(text: str) -> tuple[ToolCall, ...] | None:
-    """The calls in an answer, whatever syntax they are in; None for a call that can't be read."""
-    parsed = [syntax.parse(text) for syntax in SYNTAXES.values()]
-    found = next((item.calls for item in parsed if isinstance(item, Parsed) and item.calls), None)
-    if found is not None:
-        return found
-    return () if "<tool_call>" not in text else None
+    """The calls in an answer, whatever syntax they are in; None for a call that can't be read.
+
+    A model that was not tuned for it often writes the right call as bare or fenced JSON: what it calls counts here, not how.
+    """
+    bare = re.sub(r"```\w*|</?tool_calls?>", " ", text)
+    for syntax in SYNTAXES.values():
+        for written in (text, bare):
+            parsed = syntax.parse(written)
+            if isinstance(parsed, Parsed) and parsed.calls:
+                return parsed.calls
+    found = _bare_calls(bare)
+    if found is None and "<tool_call>" not in text:
+        return ()
+    return found
+
+
+def _bare_calls(text: str) -> tuple[ToolCall, ...] | None:
+    """The calls of a text that is nothing but JSON objects with `name` and `arguments`, or lists of them; else None."""
+    if len(text) > MAX_ANSWER:
+        return None
+    calls: list[ToolCall] = []
+    at = 0
+    while (at := at + len(text[at:]) - len(text[at:].lstrip(" \n\t\r,;"))) < len(text):
+        try:
+            value, at = DECODER.raw_decode(text, at)
+            for item in value if isinstance(value, list) else [value]:
+                arguments = item.get("arguments", item.get("parameters"))
+                calls.append(ToolCall(name=item["name"], arguments=arguments))
+        except (ValueError, RecursionError, AttributeError, KeyError):
+            return None
+    return tuple(calls) or None
 
 
 def normal(call: ToolCall) -> str:
