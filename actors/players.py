@@ -17,7 +17,7 @@ from toolace_ray.run import Documents, Twins, attempt_id, load_frontier, load_no
 from toolace_ray.schema import Verdict, digest
 from toolace_ray.sdg.complexity import evaluator
 from toolace_ray.sdg.complication import Band
-from toolace_ray.sdg.execution import Servers
+from toolace_ray.sdg.execution import Servers, playable
 from toolace_ray.sdg.invented import Unfit
 from toolace_ray.sdg.plans import Task
 from toolace_ray.sdg.pool import Pool
@@ -59,21 +59,16 @@ class DialogPlayer:
     def __init__(self, config: Config, store: RunStore, engines: Engines) -> None:
         self._config = config
         self._engines = engines
-        self._pool = Pool.of(load_pool(store))
+        self._pool = Pool.of(playable(load_pool(store), config))
         self._servers = Servers(config) if config.generate.execution == "mcp" else None
-        self._target: Target | None = None
-        if config.complexity.active:
-            band = Band.load(config.complexity.band) if config.complexity.band else None
-            self._target = Target(evaluator(config), band, config.complexity.rounds)
+        band = Band.load(config.complexity.band) if config.complexity.band else None
+        self._target = Target(evaluator(config), band, config.complexity.rounds) if config.complexity.active else None
 
     async def play(self, kind: str, attempt: int) -> Played:
         """See Player.play."""
         task = Task(attempt_id(self._config, kind, attempt), kind, attempt, seed_of(self._config, kind, attempt))
         engines = self._engines.for_task(task.id)
-        if self._servers is None:
-            return _dialog(await rollout(task, self._pool, self._config, engines, self._target))
-        async with self._servers.session() as servers:
-            outcome = await rollout(task, self._pool, self._config, engines, self._target, servers)
+        outcome = await rollout(task, self._pool, self._config, engines, self._target, self._servers)
         return _dialog(outcome)
 
 
@@ -84,6 +79,7 @@ class TwinPlayer:
         self._config = config
         self._engines = engines
         self._twins = Twins(store)
+        self._evaluator = evaluator(config) if config.complexity.active else None
 
     async def play(self, kind: str, attempt: int) -> Played:
         """See Player.play."""
@@ -91,7 +87,11 @@ class TwinPlayer:
         engines = self._engines.for_task(task.id)
         outcome = Outcome(task, usage=engines.usage)
         try:
-            outcome.dialog = await play_twin(self._twins.at(kind, attempt), task, self._config, engines)
+            dialog = await play_twin(self._twins.at(kind, attempt), task, self._config, engines)
+            if self._evaluator is not None:  # a twin is what its dialog makes it: it is measured and not guided
+                found = await self._evaluator.measure(dialog, engines)
+                dialog = dialog.model_copy(update={"meta": {**dialog.meta, "complexity": found.record()}})
+            outcome.dialog = dialog
         except Unfit as error:
             outcome.verdicts = (Verdict(stage="generate", rule=error.step, evidence=str(error)[:300]),)
         return _dialog(outcome)

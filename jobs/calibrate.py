@@ -31,7 +31,7 @@ from toolace_ray.schema import Dialog
 from toolace_ray.sdg import calibration
 from toolace_ray.sdg.complexity import evaluator, solved
 from toolace_ray.sdg.probe import Tuning, tune
-from toolace_ray.sdg.template import ChatTemplate
+from toolace_ray.sdg.template import ChatTemplate, Pass
 
 FOLDER = "calibration"
 MEASURED = pa.schema(
@@ -166,7 +166,11 @@ def _tuned(current: Session, dialogs: Sequence[Dialog], name: str, pool: PoolCon
     output = store.path(FOLDER, "probe")
     source = resolve(pool.model)
     template = ChatTemplate.of(source)
-    passes = [found for dialog in dialogs for found in template.passes(dialog)]
+    passes = [
+        Pass(found.ids, tuple(turn for turn in found.turns if dialog.messages[turn.message].train))
+        for dialog in dialogs
+        for found in template.passes(dialog)
+    ]
     current.progress.say(f"calibrate: tuning {pool.model} on {len(passes)} dialogs, {settings.epochs} epochs")
     tuning = Tuning(
         settings.epochs, settings.learning_rate, settings.batch, settings.rank, settings.max_tokens, config.run.seed

@@ -23,8 +23,11 @@ from toolace_ray.schema import TWINS
 from toolace_ray.sdg import balance, twins
 from toolace_ray.sdg.balance import apportion
 from toolace_ray.sdg.complication import check_band
+from toolace_ray.sdg.execution import playable
 from toolace_ray.sdg.plans import feasible
 from toolace_ray.sdg.pool import Pool
+
+TWIN_ATTEMPTS = 4  # at most, as a multiple of the twins wanted: each is written down with the dialog it comes from
 
 
 def generate(current: Session) -> dict[str, Any]:
@@ -42,7 +45,7 @@ def generate(current: Session) -> dict[str, Any]:
     run.begin(store, config, "generate")
     check_band(config)
     settings = config.generate
-    pool = Pool.of(run.load_pool(store))
+    pool = Pool.of(playable(run.load_pool(store), config))
     asked, _ = balance.quotas(settings)
     wanted, shifted = balance.quotas(settings, feasible([kind for kind, number in asked.items() if number], pool))
     del pool  # the workers index it again for themselves
@@ -85,11 +88,15 @@ def _twins(current: Session) -> Flow | None:
     if not number and not known:
         return None
     wanted = apportion(number, dict.fromkeys(TWINS, 1.0))
-    limits = {kind: settings.max_attempts * wanted[kind] for kind in TWINS}
+    limits = {kind: min(settings.max_attempts, TWIN_ATTEMPTS) * wanted[kind] for kind in TWINS}
     counts = Counter(kind for kind, _ in known)
     if any(counts[kind] < limits[kind] for kind in TWINS):
         counts = _design_twins(current, Counter(known), limits, counts)
-    return _flow(current, "twins", {kind: (wanted[kind], min(counts[kind], limits[kind])) for kind in TWINS})
+    if none := [kind for kind in TWINS if wanted[kind] and not counts[kind]]:
+        current.progress.say(f"{', '.join(none)}: no accepted dialog can have one")
+    return _flow(
+        current, "twins", {kind: (wanted[kind], min(counts[kind], limits[kind])) for kind in TWINS if counts[kind]}
+    )
 
 
 def _design_twins(

@@ -104,6 +104,16 @@ TRANSIENT = (
 """Errors that any service may give, whatever it documents; the same call may succeed when it is made again."""
 
 
+def is_error(result: Any) -> bool:
+    """True for a result that tells of an error: an object of `error` alone, which has a code."""
+    return (
+        isinstance(result, dict)
+        and set(result) == {"error"}
+        and isinstance(result["error"], dict)
+        and "code" in result["error"]
+    )
+
+
 class Lineage(Record):
     """Where an API comes from.
 

@@ -53,6 +53,11 @@ def test_auc_is_the_share_of_ordered_pairs(items):
 
 @given(st.lists(st.tuples(st.floats(0, 10), st.booleans(), st.booleans()), min_size=8, max_size=60))
 def test_a_band_is_never_upside_down(items):
-    found = band([sample(*item) for item in items])
-    assert found["lower"] <= found["upper"]
+    samples = [sample(*item) for item in items]
+    if len({s.loss for s in samples}) == 1:
+        with pytest.raises(UserError, match="no band can be told"):
+            band(samples)
+        return
+    found = band(samples)
+    assert found["lower"] <= found["upper"]  # rounded; they differ by less than the rounding at worst
     assert pass_band(4) == {"measure": "failure", "lower": 0.125, "upper": 0.875}

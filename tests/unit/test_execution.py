@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.samples import WEATHER
 from toolace_ray.config import parse
 from toolace_ray.schema import Api, ToolCall
-from toolace_ray.sdg.execution import Servers
+from toolace_ray.sdg.execution import Servers, playable
 from toolace_ray.sdg.invented import Unfit
 from toolace_ray.tss import gate, mcp_client, specs
 
@@ -44,12 +45,12 @@ def lines(log):
 
 
 def test_what_may_be_called(log, apis):
-    async def allowed(**more):
-        async with Servers(configuration(log, **more)).session() as session:
-            return {name for name, api in apis.items() if session.runs(api)}
+    def allowed(**more):
+        return {api.name for api in playable([*apis.values(), WEATHER], configuration(log, **more))}
 
-    assert asyncio.run(allowed()) == {"get_balance", "fail", "hang", "flood"}  # those that it calls read-only
-    assert asyncio.run(allowed(allow=["deposit"])) == {"deposit"}
+    assert allowed() == {"get_balance", "fail", "hang", "flood", "get_forecast"}  # those that it calls read-only
+    assert allowed(allow=["deposit"]) == {"deposit", "get_forecast"}
+    assert len(playable(apis.values(), parse({}))) == 5  # a model answers for all of them
     saved = apis["get_balance"].model_copy(
         update={"lineage": apis["get_balance"].lineage.model_copy(update={"server": ""})}
     )

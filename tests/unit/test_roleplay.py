@@ -83,7 +83,7 @@ def test_the_prompt_holds_tools_dialog_and_date_and_the_answer_is_constrained():
     _, engine = decide([[CALL, CALL]])
     prompt = engine.requests[0].messages[-1]["content"]
     assert prompt.startswith("Today: ")
-    assert 'get_forecast: Tell the weather forecast of a city for one day. {"city": "string, required"' in prompt
+    assert 'get_forecast: Tell the weather forecast of a city for one day. {"city": "string, required, City"' in prompt
     assert prompt.endswith("User: How will the weather be in Lima tomorrow?")
     form = engine.requests[0].json_schema
     for text in (CALL, ASK):

@@ -139,6 +139,14 @@ def necessary_fields(view: View) -> Iterator[Finding]:
 
 
 @rule("dialog")
+def trainable(view: View) -> Iterator[Finding]:
+    """At least one turn of the assistant is not masked from the loss."""
+    turns = [message.train for _, message in view.of("assistant")]
+    if turns and not any(turns):
+        yield None, "every turn of the assistant is masked"
+
+
+@rule("dialog")
 def message_length(view: View) -> Iterator[Finding]:
     """No message is longer than verify.max_message_chars."""
     for turn, message in enumerate(view.dialog.messages):

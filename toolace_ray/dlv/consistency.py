@@ -12,9 +12,9 @@ from collections.abc import Iterator
 
 from toolace_ray.calls import SYNTAXES
 from toolace_ray.dlv.rules import Finding, View, rule
-from toolace_ray.dlv.values import find, folded, numbers
+from toolace_ray.dlv.values import find, folded, is_question, numbers
 from toolace_ray.instances import leaves, pointer
-from toolace_ray.schema import TRANSIENT, Message
+from toolace_ray.schema import TRANSIENT, Message, is_error
 from toolace_ray.validation import SchemaError, errors
 
 _MARKUP = re.compile(r"</?tool_call>|<\|[a-z_]+\|>|\"(?:arguments|parameters)\"\s*:\s*\{|```")
@@ -128,25 +128,31 @@ def structure_of_type(view: View) -> Iterator[Finding]:
 
 def _failed(view: View) -> set[str]:
     """The ids of the calls that returned an error."""
-    return {
-        message.tool_call_id or ""
-        for turn, message in view.of("tool")
-        if isinstance(result := view.results.get(turn), dict) and set(result) == {"error"}
-    }
+    return {message.tool_call_id or "" for turn, message in view.of("tool") if is_error(view.results.get(turn))}
 
 
 def _recovered(view: View) -> bool:
-    failed = _failed(view)
-    broken = {call.name for _, call in view.calls if call.id in failed}
-    return any(call.name in broken and call.id not in failed for _, call in view.calls)
+    failed, broken = _failed(view), set()
+    for _, call in view.calls:
+        if call.id in failed:
+            broken.add(call.name)
+        elif call.name in broken:
+            return True
+    return False
 
 
 @rule("consistency")
 def duplicate_calls(view: View) -> Iterator[Finding]:
-    """No call is made twice with the same arguments, however they are written, but for one that failed."""
+    """No call is made twice with the same arguments, however they are written, but for one that failed, or when something
+    was changed since."""
     seen: set[str] = set()
     failed = _failed(view)
+    changed = -1  # the turn of the latest change
     for turn, call in view.calls:
+        if 0 <= changed < turn:
+            seen, changed = set(), -1
+        if (api := view.apis.get(call.name)) and api.side_effects:
+            changed = turn
         key = folded(call.key())
         if key in seen:
             yield turn, f"{call.name} is called again with the same arguments"
@@ -219,17 +225,16 @@ def success_denied(view: View) -> Iterator[Finding]:
         if message.tool_calls or turn == 0 or view.dialog.messages[turn - 1].role != "tool":
             continue
         results = [view.results.get(i) for i in range(turn) if view.dialog.messages[i].role == "tool"]
-        failed = any(_empty(result) or (isinstance(result, dict) and "error" in result) for result in results)
-        if not failed and (denied := _DENIED.search(message.content)):
+        failed = any(_empty(result) or is_error(result) for result in results)
+        if view.english and not failed and (denied := _DENIED.search(message.content)):
             yield turn, f"says {denied.group()!r} though nothing failed"
 
 
 def _empty(result: object) -> bool:
-    """True for a result that found nothing: an empty list, or an object all of whose lists are."""
+    """True for a result that found nothing: an empty list, or an object of empty lists, of noughts and nulls."""
     if not isinstance(result, dict):
         return result == []
-    lists = [item for item in result.values() if isinstance(item, list)]
-    return bool(lists) and not any(lists)
+    return bool(result) and all(item in ([], 0, None) and item is not False for item in result.values())
 
 
 def _shown(message: Message) -> str:
@@ -247,18 +252,22 @@ def _unused_results(view: View, turn: int, message: Message) -> Iterator[Finding
     while index >= 0 and view.dialog.messages[index].role == "tool":
         result = view.results.get(index)
         said = message.content
-        if isinstance(result, dict) and set(result) == {"error"}:
-            text = str((result["error"] or {}).get("message", "")) if isinstance(result["error"], dict) else ""
+        if is_error(result):
+            text = str(result["error"].get("message", "")) if isinstance(result, dict) else ""
             words = set(re.findall(r"[a-z]{4,}", text.lower()))
-            if not re.search(
-                r"n't|n’t|\bnot\b|unable|unfortunately|sorry|fail|error|no \w+|unavailable", said.lower()
-            ) and not any(word in said.lower() for word in words):
+            if (
+                view.english
+                and not re.search(
+                    r"n't|n’t|\bnot\b|unable|unfortunately|sorry|fail|error|no \w+|unavailable", said.lower()
+                )
+                and not any(word in said.lower() for word in words)
+            ):
                 yield turn, "the result is an error, the answer does not say so"
         else:
             values = [value for _, value in leaves(result) if value is not None and not isinstance(value, bool)]
             if values and not any(find(value, said, view.today) for value in values):
                 yield turn, f"nothing of the result of {view.dialog.messages[index].name} is in the answer"
-            if _empty(result) and not _NOTHING.search(said):
+            if view.english and _empty(result) and not _NOTHING.search(said):
                 yield turn, f"{view.dialog.messages[index].name} found nothing, the answer does not say so"
         index -= 1
 
@@ -269,9 +278,12 @@ def missing_value_asked(view: View) -> Iterator[Finding]:
     missing = view.dialog.meta.get("missing")
     if not isinstance(missing, dict):
         return
+    for turn, message in view.of("system"):
+        if find(missing.get("value"), message.content, view.today, (str(missing.get("name")),)):
+            yield turn, f"the missing {missing.get('name')} is set by the system prompt"
     asked = next((turn for turn, _ in view.of("assistant")), len(view.dialog.messages))
     for turn, message in view.of("user"):
         if turn < asked and find(missing.get("value"), message.content, view.today, (str(missing.get("name")),)):
             yield turn, f"the missing {missing.get('name')} is said"
-    if asked < len(view.dialog.messages) and "?" not in view.dialog.messages[asked].content:
+    if asked < len(view.dialog.messages) and not is_question(view.dialog.messages[asked].content):
         yield asked, f"no question for the missing {missing.get('name')}"

@@ -48,6 +48,11 @@ class View:
         """Where every argument value comes from."""
         return trace(self.dialog)
 
+    @property
+    def english(self) -> bool:
+        """False for dialogs that are marked as being in another language: rules on English words do not apply."""
+        return self.dialog.meta.get("language", "English") == "English"
+
     @cached_property
     def today(self) -> datetime.date:
         """The dialog's date."""

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 Match = Literal["literal", "normalised"]
 
+_UNSPACED = (["CJK"], ["HIRAGANA"], ["KATAKANA"], ["THAI"], ["LAO"], ["KHMER"])
 _UNITS = [
     "zero",
     "one",
@@ -45,6 +46,11 @@ def folded(text: str) -> str:
     """A text without case, accents and repeated spaces, for telling what differs in writing alone."""
     plain = unicodedata.normalize("NFKD", text)
     return " ".join("".join(c for c in plain if not unicodedata.combining(c)).casefold().split())
+
+
+def is_question(text: str) -> bool:
+    """True where a text asks something, in any script."""
+    return any(mark in text for mark in "?？؟՞") if not text.isascii() else "?" in text
 
 
 def number_words(value: int) -> str | None:
@@ -126,6 +132,8 @@ def find(value: Any, text: str, today: datetime.date, names: tuple[str, ...] = (
 
 
 def _holds(text: str, value: str) -> bool:
+    if not value.isascii() and any(unicodedata.name(c, "").split()[:1] in _UNSPACED for c in value):
+        return value in text  # no spaces between words
     left = r"(?<!\w)" if value[0].isalnum() else ""
     right = r"(?!\w)" if value[-1].isalnum() else ""
     return re.search(left + re.escape(value) + right, text) is not None

@@ -140,6 +140,8 @@ class OpenAIEngine:
     def _sample(self, choice: Any, tokens: int, request: GenerateRequest) -> Sample:
         message = choice["message"]
         text, finish = message.get("content") or "", choice.get("finish_reason") or "stop"
+        if isinstance(text, list):  # some servers send parts
+            text = "".join(str(part.get("text") or "") for part in text if isinstance(part, dict))
         # vLLM calls it reasoning, DeepSeek and others reasoning_content.
         thought = message.get("reasoning") or message.get("reasoning_content") or ""
         if not self._thinking:

@@ -61,6 +61,9 @@ class Sample:
 
 def answered(text: str, thought: str, finish: str, tokens: int, stop: Sequence[str]) -> Sample:
     """A reasoning model's sample: stop strings end its answer, not its thought; one that never answered was cut."""
+    before, closed, rest = text.rpartition("</think>")
+    if closed:  # a server that does not take thoughts out of the text
+        thought, text = f"{thought} {before.replace('<think>', '')}", rest
     ends = [at for word in stop if (at := text.lstrip().find(word)) >= 0]
     whole = text.lstrip()[: min(ends)] if ends else text.strip()
     return Sample(whole, "stop" if ends else finish if whole else "length", tokens, thought.strip())

@@ -23,6 +23,7 @@ from toolace_ray.sdg.blueprint import day
 from toolace_ray.sdg.complexity import normal
 from toolace_ray.sdg.invented import Unfit
 from toolace_ray.sdg.plans import Plan
+from toolace_ray.sdg.wording import clean
 from toolace_ray.validation import errors
 
 Kind = Literal["call", "ask", "summarise", "reply"]
@@ -32,6 +33,10 @@ AGREEING = 2  # samples that must agree
 DECISION_TOKENS = 400
 MAX_TEXT = 320
 MAX_THOUGHT = 100
+MAX_STRING = 200
+MOST_ITEMS = 8
+MAX_INTEGER = 10**12
+MAX_NESTING = 8
 THOUGHTS = ("request", "function", "values")
 
 
@@ -128,7 +133,7 @@ class Assistant:
         found = load_json(text)
         if not isinstance(found, dict) or found.get("action") not in ("call", *TALK):
             raise ValueError("no action")
-        thought = "; ".join(str(part) for part in (before, *map(found.get, THOUGHTS)) if part)
+        thought = "; ".join(str(part) for part in (clean(before), *map(found.get, THOUGHTS)) if part)
         if found["action"] != "call":
             words = " ".join(str(found.get("text") or "").split())
             if not words:
@@ -163,7 +168,7 @@ def _lines(messages: Sequence[Message]) -> list[str]:
 
 
 def outline(api: Api) -> dict[str, Any]:
-    """Parameter -> what it is, in a few words: type, choices, whether it is required."""
+    """Parameter -> what it is, in a few words: type, choices, whether it is required, and its description."""
     shown = {}
     for name, schema in api.properties.items():
         parts = [str(schema.get("type", "value"))]
@@ -175,6 +180,8 @@ def outline(api: Api) -> dict[str, Any]:
             parts.append(str(schema["format"]))
         if name in api.required:
             parts.append("required")
+        if schema.get("description"):
+            parts.append(str(schema["description"])[:MAX_THOUGHT])
         shown[name] = ", ".join(parts)
     return shown
 
@@ -211,14 +218,19 @@ def _closed(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def decodable(schema: Any, depth: int = 0) -> dict[str, Any]:
-    """A schema with what grammar backends know of it; answers are validated against the whole one afterwards."""
-    if not isinstance(schema, dict) or depth > 8:
-        return {"type": "string", "maxLength": 60}
+    """A schema with what grammar backends know of it, bounded; answers are validated against the whole one afterwards."""
+    if not isinstance(schema, dict) or depth > MAX_NESTING:
+        return {"type": "string", "maxLength": MAX_STRING}
+    if "const" in schema:
+        return {"enum": [schema["const"]]}
     if schema.get("enum"):
         return {"enum": schema["enum"]}
+    for key in ("anyOf", "oneOf"):
+        if schema.get(key):
+            return {"anyOf": [decodable(part, depth + 1) for part in schema[key]]}
     kind = schema.get("type", "object" if "properties" in schema else "string")
     if isinstance(kind, list):
-        kind = next((item for item in kind if item != "null"), "string")
+        return {"anyOf": [decodable({**schema, "type": item}, depth + 1) for item in kind]}
     if kind == "object":
         properties = {name: decodable(below, depth + 1) for name, below in (schema.get("properties") or {}).items()}
         return {
@@ -228,12 +240,17 @@ def decodable(schema: Any, depth: int = 0) -> dict[str, Any]:
             "additionalProperties": False,
         }
     if kind == "array":
+        least = int(schema.get("minItems", 0))
+        most = max(least, min(int(schema.get("maxItems", MOST_ITEMS)), MOST_ITEMS))
         return {
             "type": "array",
             "items": decodable(schema.get("items"), depth + 1),
-            "minItems": min(int(schema.get("minItems", 0)), 4),
-            "maxItems": min(int(schema.get("maxItems", 4)), 4),
+            "minItems": least,
+            "maxItems": most,
         }
     if kind == "integer":
-        return {"type": "integer", "minimum": -(10**6), "maximum": 10**6}
-    return {"type": "string", "maxLength": 60} if kind == "string" else {"type": kind}
+        low, high = schema.get("minimum", -MAX_INTEGER), schema.get("maximum", MAX_INTEGER)
+        return {"type": "integer", "minimum": int(low), "maximum": int(high)}
+    if kind == "string":
+        return {"type": "string", "maxLength": max(1, min(int(schema.get("maxLength", MAX_STRING)), MAX_STRING))}
+    return {"type": kind}

@@ -69,6 +69,8 @@ def band(samples: Sequence[Sample]) -> dict[str, Any]:
         upper = _quantile(every, 90)
         if lower >= upper:
             lower, upper = min(every), max(every)
+    if lower >= upper:  # type: ignore[operator]
+        raise UserError(f"every dialog of the prior set has a loss of {lower:.3f}: no band can be told from that")
     found = auc(samples)
     return {
         "measure": "loss",

@@ -21,7 +21,6 @@ from toolace_ray.calls import SYNTAXES, Parsed
 from toolace_ray.config import Config
 from toolace_ray.engines.protocol import GenerateRequest, ScoreRequest
 from toolace_ray.engines.roles import TaskEngines
-from toolace_ray.instances import leaves
 from toolace_ray.limits import DECODER
 from toolace_ray.models import resolve
 from toolace_ray.schema import Dialog, Message, ToolCall
@@ -31,6 +30,9 @@ MAX_CALL_TOKENS = 192
 MAX_ANSWER = 1 << 16  # characters of an answer that is looked at
 MAX_OPENING_TOKENS = 32  # tell whether an answer begins a call
 GRAM = 3
+_OPENING = re.compile(
+    r"""\s*(```\w*\s*)?(<tool_call|<function|<\|python_tag|\[TOOL_CALLS|\[?\s*\{\s*"(name|function|arg)|\[\s*\w+\()"""
+)
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def summed(dialog: Dialog, turns: Sequence[tuple[int, Sequence[float]]]) -> Comp
 
 
 class PassEvaluator:
-    """1 - pass@1 estimated from k samples a turn, for targets that return no log-probabilities."""
+    """1 minus the share of k samples that do the hardest turn, for targets that return no log-probabilities."""
 
     def __init__(self, template: Template, samples: int) -> None:
         self.template, self._samples = template, samples
@@ -117,7 +119,7 @@ class PassEvaluator:
     async def measure(self, dialog: Dialog, engines: TaskEngines) -> Complexity:
         """See Evaluator.measure."""
         rates = await solved(dialog, self.template, engines, self._samples)
-        return Complexity(value=1 - sum(rates) / len(rates))
+        return Complexity(value=1 - min(rates))
 
 
 async def solved(dialog: Dialog, template: Template, engines: TaskEngines, samples: int = 1) -> list[float]:
@@ -149,8 +151,8 @@ async def solved(dialog: Dialog, template: Template, engines: TaskEngines, sampl
 def agrees(text: str, message: Message) -> bool:
     """True where an answer does what the message does: the same calls, or none."""
     calls = read_calls(text)
-    if calls is None:
-        return False
+    if calls is None or (not message.tool_calls and _OPENING.match(text)):
+        return False  # what begins like a call is one, though it may be cut or broken
     return Counter(map(normal, calls)) == Counter(map(normal, message.tool_calls))
 
 
@@ -190,14 +192,19 @@ def _bare_calls(text: str) -> tuple[ToolCall, ...] | None:
 
 def normal(call: ToolCall) -> str:
     """A call for comparison: case, spaces and the way a number is written make no difference."""
-    shown = [
-        (path, float(value) if isinstance(value, int | float) and not isinstance(value, bool) else value)
-        for path, value in leaves(call.arguments)
-    ]
-    flat = [
-        (str(path), " ".join(value.casefold().split()) if isinstance(value, str) else value) for path, value in shown
-    ]
-    return f"{call.name} {sorted(flat, key=repr)!r}"
+    return f"{call.name} {_normal(call.arguments)}"
+
+
+def _normal(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key!r}: {_normal(value[key])}" for key in sorted(value)) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_normal, value)) + "]"
+    if isinstance(value, str):
+        return repr(" ".join(value.casefold().split()))
+    if isinstance(value, float) and value.is_integer():
+        return repr(int(value))
+    return repr(value)
 
 
 def evaluator(config: Config) -> Evaluator:

@@ -74,12 +74,20 @@ _CALLED: tuple[DialogType, ...] = ("single", "parallel", "dependent", "clarifica
 
 @dataclass(frozen=True)
 class Operator:
-    """Turns one dial. `types` are those in which it changes something; None from `turn` says that the dial is at its end."""
+    """Turns one dial; None from `turn` says that the dial is at its end.
+
+    Attributes:
+        types: those of the dialogs in which it changes something.
+        words: it changes how things are said, and not the plan.
+        blueprint: only blueprints know it.
+    """
 
     name: str
     up: bool
     types: tuple[DialogType, ...]
     turn: Turn
+    words: bool = False
+    blueprint: bool = False
 
 
 def _steps(field: str, by: int) -> Turn:
@@ -98,6 +106,14 @@ def _tools(by: int) -> Turn:
     return turn
 
 
+def _sign(field: str, by: int) -> Turn:
+    def turn(dials: Dials) -> Dials | None:
+        value = getattr(dials, field) + by
+        return dataclasses.replace(dials, **{field: value}) if abs(value) <= 1 else None
+
+    return turn
+
+
 def _switch(field: str, on: bool) -> Turn:
     def turn(dials: Dials) -> Dials | None:
         return dataclasses.replace(dials, **{field: on}) if getattr(dials, field) != on else None
@@ -107,17 +123,19 @@ def _switch(field: str, on: bool) -> Turn:
 
 OPERATORS: tuple[Operator, ...] = (
     Operator("more distractors", True, (*_CALLED, "non_tool"), _tools(3)),
-    Operator("further from the descriptions' words", True, (*_CALLED, "non_tool"), _steps("apart", 1)),
-    Operator("implicit values", True, _CALLED, _switch("implicit", True)),
-    Operator("a constraint in the system prompt", True, _CALLED, _switch("constraint", True)),
+    Operator("further from the descriptions' words", True, (*_CALLED, "non_tool"), _steps("apart", 1), words=True),
+    Operator("implicit values", True, _CALLED, _switch("implicit", True), words=True),
+    Operator(
+        "a constraint in the system prompt", True, _CALLED, _switch("constraint", True), words=True, blueprint=True
+    ),
     Operator("more APIs", True, ("parallel",), _steps("calls", 1)),
-    Operator("a dependency", True, ("multi_turn",), _switch("depend", True)),
-    Operator("information spread over turns", True, ("multi_turn",), _switch("spread", True)),
+    Operator("more dependencies", True, ("multi_turn",), _sign("depend", 1)),
+    Operator("information spread over turns", True, ("multi_turn",), _sign("spread", 1)),
     Operator("fewer distractors", False, (*_CALLED, "non_tool"), _tools(-3)),
-    Operator("nearer to the descriptions' words", False, (*_CALLED, "non_tool"), _steps("apart", -1)),
+    Operator("nearer to the descriptions' words", False, (*_CALLED, "non_tool"), _steps("apart", -1), words=True),
     Operator("fewer APIs", False, ("parallel",), _steps("calls", -1)),
-    Operator("no dependency", False, ("multi_turn",), _switch("depend", False)),
-    Operator("values said at once", False, ("multi_turn",), _switch("spread", False)),
+    Operator("fewer dependencies", False, ("multi_turn",), _sign("depend", -1)),
+    Operator("values said at once", False, ("multi_turn",), _sign("spread", -1)),
 )
 
 
@@ -128,6 +146,7 @@ async def guided(
     rounds: int,
     evaluator: Evaluator,
     play: Callable[[Dials, Dialog, str], Awaitable[Dialog]],
+    changes: Callable[[Operator, Dials, Dials], bool],
     engines: TaskEngines,
     rng: random.Random,
 ) -> tuple[Dialog, Complexity, list[dict[str, Any]]]:
@@ -136,6 +155,7 @@ async def guided(
     Args:
         play: plays the dialog with its dials turned, given the best one so far and the operator's name; raises Unfit or
             NoPlan where that gives none.
+        changes: True where an operator makes another dialog of these dials.
 
     Returns:
         The dialog nearest to the band, what the target makes of it, and a record of each round.
@@ -150,7 +170,7 @@ async def guided(
         away = band.beyond(value.value)
         if not away:
             break
-        choice = _choose(best, dials, away < 0, tried, rng)
+        choice = _choose(best, dials, away < 0, tried, changes, rng)
         if choice is None:
             break
         operator, turned = choice
@@ -175,7 +195,12 @@ async def guided(
 
 
 def _choose(
-    dialog: Dialog, dials: Dials, up: bool, tried: set[str], rng: random.Random
+    dialog: Dialog,
+    dials: Dials,
+    up: bool,
+    tried: set[str],
+    changes: Callable[[Operator, Dials, Dials], bool],
+    rng: random.Random,
 ) -> tuple[Operator, Dials] | None:
     options = [
         (operator, turned)
@@ -184,5 +209,6 @@ def _choose(
         and dialog.type in operator.types
         and operator.name not in tried
         and (turned := operator.turn(dials)) is not None
+        and changes(operator, dials, turned)
     ]
     return rng.choice(options) if options else None

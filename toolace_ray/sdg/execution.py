@@ -11,18 +11,32 @@ import asyncio
 import contextlib
 import json
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from toolace_ray.config import Config, McpServerConfig
 from toolace_ray.limits import load_json
-from toolace_ray.schema import Api, ToolCall, digest
+from toolace_ray.schema import Api, ToolCall, digest, is_error
 from toolace_ray.sdg.invented import Unfit
 from toolace_ray.tss.mcp_client import innermost, transport
 
 MOST_KEPT = 4096  # answers
 CLOSING = 10.0  # seconds in which a server must end
 MAX_RESULT = 1 << 16  # characters of one
+
+
+def playable(apis: Iterable[Api], config: Config) -> list[Api]:
+    """The APIs that dialogs may use: of a live server only those that may be called there, since what it knows and what a
+    model makes up would not fit together."""
+    servers = config.sources.mcp_servers if config.generate.execution == "mcp" else {}
+
+    def fits(api: Api) -> bool:
+        server = servers.get(api.lineage.server)
+        if server is None:
+            return True
+        return api.lineage.tool in server.allow if server.allow else not api.side_effects
+
+    return [api for api in apis if fits(api)]
 
 
 class Servers:
@@ -88,11 +102,8 @@ class Session:
         await asyncio.gather(*(connection.close() for connection in self._connections.values()))
 
     def runs(self, api: Api) -> bool:
-        """True for an API that a configured server has and that may be called there."""
-        server = self._servers.get(api.lineage.server)
-        if server is None:
-            return False
-        return api.lineage.tool in server.allow if server.allow else not api.side_effects
+        """True for an API that a configured server has."""
+        return api.lineage.server in self._servers
 
     async def call(self, api: Api, call: ToolCall) -> Any:
         """The result of a call, {"error": ...} where the tool says that it failed.
@@ -101,7 +112,8 @@ class Session:
             Unfit: the server can't be reached, doesn't answer in time, or gives more than MAX_RESULT characters.
         """
         name = api.lineage.server
-        key = digest(name, self._state.get(name, ""), call.key(), length=32)
+        made = ToolCall(name=api.lineage.tool, arguments=call.arguments).key()
+        key = digest(name, self._state.get(name, ""), made, length=32)
         if key in self._answers:
             self._answers.move_to_end(key)
             return self._answers[key]
@@ -118,8 +130,8 @@ class Session:
             raise Unfit("execution", f"{name}: {innermost(error)}") from None
         result = _result(api, answer)
         if api.side_effects:
-            self._state[name] = digest(self._state.get(name, ""), call.key(), json.dumps(result, sort_keys=True))
-        else:
+            self._state[name] = digest(self._state.get(name, ""), made, json.dumps(result, sort_keys=True))
+        elif not is_error(result):  # what failed may work the next time
             self._answers[key] = result
             if len(self._answers) > MOST_KEPT:
                 self._answers.popitem(last=False)
@@ -128,8 +140,11 @@ class Session:
 
 def _result(api: Api, answer: Any) -> Any:
     text = "\n".join(str(part.text) for part in answer.content if getattr(part, "type", "") == "text")
-    if len(text) > MAX_RESULT:
-        raise Unfit("execution", f"{api.name} answers with {len(text)} characters, the limit is {MAX_RESULT}")
+    size = len(text)
+    if answer.structured_content is not None and size <= MAX_RESULT:
+        size = len(json.dumps(answer.structured_content, ensure_ascii=False))
+    if size > MAX_RESULT:
+        raise Unfit("execution", f"{api.name} answers with {size} characters, the limit is {MAX_RESULT}")
     if answer.is_error:
         return {"error": {"code": "tool_error", "message": " ".join(text.split())[:300] or "The tool failed."}}
     if answer.structured_content is not None:

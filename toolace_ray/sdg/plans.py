@@ -129,8 +129,8 @@ class Dials:
         apart: above 0 requests far from the descriptions' words are preferred, below 0 near ones.
         implicit: dates and times are said relative to the day, numbers in words.
         constraint: one value is set by the system prompt and not said.
-        depend: later requests build on earlier results where they can.
-        spread: later requests leave a value out, which is said when asked for.
+        depend: 1 where later requests build on earlier results if they can, -1 where they don't.
+        spread: 1 where later requests leave a value out that is said when asked for, -1 where they say all at once.
     """
 
     calls: int = 0
@@ -138,8 +138,8 @@ class Dials:
     apart: int = 0
     implicit: bool = False
     constraint: bool = False
-    depend: bool = False
-    spread: bool = False
+    depend: int = 0
+    spread: int = 0
 
 
 @dataclass(frozen=True)
@@ -304,14 +304,16 @@ def _mixed(turns: int, pool: Pool, rng: random.Random, dials: Dials) -> list[Exc
     referred = False
     while (left := turns - sum(exchange.turns for exchange in exchanges)) > 0:
         kinds = {"again": 5, "follow": 4, "fresh": 3, "parallel": 1, "clarify": 2, "correct": 1, "chat": 1, "refuse": 1}
-        kinds["follow"] += 40 * dials.depend
-        kinds["clarify"] += 40 * dials.spread
+        for name, dial in (("follow", dials.depend), ("clarify", dials.spread)):
+            kinds[name] = kinds[name] + 40 * dial if dial >= 0 else 0
         if left == 1 and not referred:
             kinds = {"follow": 1, "again": 1}
         elif left < (2 if referred else 3):  # these two take two messages of the user
             del kinds["clarify"], kinds["correct"]
         found = None
         while found is None and kinds:
+            if not any(kinds.values()):
+                break
             kind = rng.choices(list(kinds), list(kinds.values()))[0]
             del kinds[kind]
             found = _next(kind, wishes, exchanges, home, pool, rng)
@@ -332,6 +334,8 @@ def _next(
     match kind:
         case "again":
             # "The same for Lyon" is said of the last call, where that was one alone.
+            if before[-1].kind not in ("calls", "small_talk"):
+                return None
             last = next(exchange for exchange in reversed(before) if exchange.kind == "calls").wishes
             free = [name for name in variable(last[-1].api) if last[-1].link is None or name != last[-1].link.name]
             if len(last) > 1 or not free:

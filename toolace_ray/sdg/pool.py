@@ -30,7 +30,7 @@ _COMMON = {
 }  # fmt: skip
 _BARE = {"id", "name", "number", "code", "the"}  # words that tell nothing of what they name
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
-_VERBS = {
+VERBS = {
     "get", "find", "list", "search", "create", "add", "set", "update", "delete", "remove", "book", "check", "show", "make",
     "read", "fetch", "look", "lookup", "cancel", "reserve", "send", "start", "stop", "open", "close", "post", "put",
 }  # fmt: skip
@@ -118,7 +118,9 @@ def corrections(api: Api) -> list[tuple[str, ApiError]]:
 
 
 def listings(api: Api) -> list[str]:
-    """The returned fields that may be an empty list."""
+    """The returned fields that may be an empty list; the name "" for a result that is one itself."""
+    if api.returns.get("type") == "array":
+        return [] if api.returns.get("minItems") else [""]
     properties = api.returns.get("properties") or {}
     return [
         name
@@ -150,6 +152,7 @@ class Pool:
         pairs: domains in which two short APIs of different names are.
         topics: the first two levels of the domain path -> APIs.
         edges: id of an API -> edges of the tool graph that leave it.
+        starts: calls in a chain -> domain -> APIs that may begin one.
         reach: id of an API -> calls in the longest chain that begins with it, at most LONGEST_CHAIN.
         alike: word of a name -> APIs.
     """
@@ -160,7 +163,7 @@ class Pool:
     shelves: dict[str, Shelf]
     pairs: tuple[str, ...]
     edges: dict[str, tuple[Edge, ...]]
-    starts: dict[int, tuple[Api, ...]]
+    starts: dict[int, dict[str, tuple[Api, ...]]]
     reach: dict[str, int]
     alike: dict[str, tuple[Api, ...]]
 
@@ -176,7 +179,7 @@ class Pool:
         edges = _graph(ordered)
         reach = _reach(edges)
         starts = {
-            length: tuple(api for api in sayable if reach.get(api.id, 1) >= length)
+            length: _grouped((api for api in sayable if reach.get(api.id, 1) >= length), domain)
             for length in range(2, LONGEST_CHAIN + 1)
         }
         alike: dict[str, list[Api]] = defaultdict(list)
@@ -203,15 +206,9 @@ class Pool:
 
     def chain(self, length: int, rng: random.Random) -> list[Edge] | None:
         """The edges of a chain of `length` calls, each fed by the one before; None where no walk found one."""
-        starts = self.starts.get(length) or ()
+        starts = self.starts.get(length) or {}
         for _ in range(16 if starts else 0):
-            # A domain first, here too.
-            groups = sorted({domain(api) for api in starts}) if len(starts) <= MOST_EDGES else None
-            if groups:
-                chosen = rng.choice(groups)
-                first = rng.choice([api for api in starts if domain(api) == chosen])
-            else:
-                first = rng.choice(starts)
+            first = rng.choice(starts[rng.choice(list(starts))])  # a domain first, here too
             if (walk := self._walk(first, length, rng)) is not None:
                 return walk
         return None
@@ -240,7 +237,7 @@ class Pool:
 
     def neighbours(self, api: Api, rng: random.Random) -> list[Api]:
         """APIs whose names share a rare word with this one's, nearest first by the words of name and description."""
-        shared = sorted((len(self.alike.get(word, ())), word) for word in words(api.name) - _VERBS)
+        shared = sorted((len(self.alike.get(word, ())), word) for word in words(api.name) - VERBS)
         mine = _described(api)
         found: dict[str, Api] = {}
         for size, word in shared:
@@ -282,7 +279,7 @@ def _returned(api: Api) -> Iterator[tuple[str, frozenset[str], str]]:
             continue
         own = words(name)
         if len(own) == 1 and identifying(name):
-            own |= words(api.name) - _VERBS
+            own |= words(api.name) - VERBS
         yield name, own, str(schema.get("type"))
 
 
@@ -326,7 +323,10 @@ def _graph(apis: Sequence[Api]) -> dict[str, tuple[Edge, ...]]:
                 fits = _jaccard(own, wanted) >= SIMILAR and (origin == home or (own == wanted and len(wanted) > 1))
                 if fits and source.name != target.name:
                     edges[source.id].append(Edge(source, target, field, name))
-    return {source: tuple(found) for source, found in edges.items()}
+    return {
+        source: tuple(random.Random(f"out/{source}").sample(found, MOST_EDGES) if len(found) > MOST_EDGES else found)
+        for source, found in edges.items()
+    }
 
 
 def _reach(edges: Mapping[str, Sequence[Edge]]) -> dict[str, int]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from toolace_ray.config import Config
 from toolace_ray.engines.roles import TaskEngines
-from toolace_ray.schema import Dialog, Message, ToolCall
+from toolace_ray.schema import Dialog, Message, ToolCall, is_error
 from toolace_ray.sdg import invented, wording
 from toolace_ray.sdg.assistant import Assistant, Decision
 from toolace_ray.sdg.blueprint import OPTIONAL_SHARE
@@ -109,7 +109,7 @@ async def _request(scene: Play, exchange: Exchange, sheets: list[Sheet], before:
             continue
         hidden = {wish.missing: sheet.whole[wish.missing]} if wish.missing else {}
         parts.append(await scene.wished(wish.api, sheet.said, hidden))
-    return wording.together(parts, not exchange.parallel, scene.rng)
+    return wording.together(parts, not exchange.parallel, scene.rng, scene.english)
 
 
 async def _exchange(
@@ -139,14 +139,14 @@ async def _exchange(
             results = []
             for call in action.calls:
                 wish = next((wish for wish in open_wishes if wish.api.name == call.name), None)
-                if wish is not None:
-                    _as_said(call, next(sheet for sheet in sheets if sheet.wish is wish), not told)
-                attempt = attempts.get(wish.number, 0) if wish else 0
+                if wish is None:
+                    raise Unfit("superfluous", f"{call.name} is called, and nothing is wished for that it does")
+                _as_said(call, next(sheet for sheet in sheets if sheet.wish is wish), not told)
+                attempt = attempts.get(wish.number, 0)
                 results.append(await agent.call(apis[call.name], call, wish, attempt))
-                if wish is not None:
-                    attempts[wish.number] = attempt + 1
-                    if not _failed(results[-1]) or wish.trouble == "error":
-                        open_wishes.remove(wish)
+                attempts[wish.number] = attempt + 1
+                if not is_error(results[-1]) or wish.trouble == "error":
+                    open_wishes.remove(wish)
             scene.call(action.calls, results, **thought)
             continue
         ends = last and (action.kind != "ask" or exchange.ends == "ask") and not open_wishes
@@ -173,10 +173,6 @@ def _as_said(call: ToolCall, sheet: Sheet, asked: bool) -> None:
             raise Unfit(
                 "facts", f"{call.name}: {name} is {shown}, the user's is {json.dumps(value, ensure_ascii=False)}"
             )
-
-
-def _failed(result: Any) -> bool:
-    return isinstance(result, dict) and set(result) == {"error"}
 
 
 def _spoken(scene: Play, decision: Decision, last: bool) -> str:

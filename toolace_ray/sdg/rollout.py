@@ -20,8 +20,8 @@ from toolace_ray.schema import Dialog, Message, Verdict
 from toolace_ray.sdg import roleplay, wording
 from toolace_ray.sdg.blueprint import Gold, gold_calls
 from toolace_ray.sdg.complexity import Evaluator, features
-from toolace_ray.sdg.complication import Band, guided
-from toolace_ray.sdg.execution import Session
+from toolace_ray.sdg.complication import Band, Operator, guided
+from toolace_ray.sdg.execution import Servers, Session
 from toolace_ray.sdg.invented import Unfit
 from toolace_ray.sdg.plans import Dials, Exchange, NoPlan, Plan, Task, make_plan
 from toolace_ray.sdg.pool import Pool
@@ -45,7 +45,7 @@ async def rollout(
     config: Config,
     engines: TaskEngines,
     target: Target | None = None,
-    servers: Session | None = None,
+    servers: Servers | None = None,
 ) -> Outcome:
     """Play one dialog, and again where `target` has a band that it does not fit.
 
@@ -97,7 +97,7 @@ async def _measured(
     config: Config,
     engines: TaskEngines,
     target: Target | None,
-    servers: Session | None,
+    servers: Servers | None,
 ) -> Dialog:
     """The dialog with its features and, where there is a target, its complexity; guided into the target's band."""
     more: dict[str, Any] = {}
@@ -105,19 +105,33 @@ async def _measured(
         found = await target.evaluator.measure(dialog, engines)
         more = {"before": round(found.value, 4)}
         if target.band is not None:
+            roleplay = config.generate.strategy == "roleplay"
+            spoken = roleplay or any(exchange.kind == "no_function" for exchange in plan.exchanges)
+
+            def planned(dials: Dials) -> Plan:
+                return make_plan(plan.task, pool, config.generate, dials)
 
             async def again(dials: Dials, best: Dialog, operator: str) -> Dialog:
-                turned = make_plan(plan.task, pool, config.generate, dials)
-                if operator.endswith("distractors") and best.kind != "non_tool.no_function":
+                turned = planned(dials)
+                if operator.endswith("distractors") and not spoken:
                     return _with_tools(best, turned, config)  # not a word depends on them
                 rng = random.Random(f"guided/{plan.task.seed}/{dials}")
                 known = gold if turned.exchanges == plan.exchanges else None
                 played, _ = await play(turned, rng, config, engines, known, servers)
                 return played
 
+            def changes(operator: Operator, before: Dials, after: Dials) -> bool:
+                if operator.words:
+                    return not (roleplay and operator.blueprint)
+                try:
+                    old, new = planned(before), planned(after)
+                except NoPlan:
+                    return False
+                return (old.exchanges, old.tools) != (new.exchanges, new.tools)
+
             rng = random.Random(f"guided/{plan.task.seed}")
             dialog, found, rounds = await guided(
-                dialog, found, target.band, target.rounds, target.evaluator, again, engines, rng
+                dialog, found, target.band, target.rounds, target.evaluator, again, changes, engines, rng
             )
             more |= {
                 "band": [target.band.lower, target.band.upper],
@@ -142,7 +156,7 @@ async def play(
     config: Config,
     engines: TaskEngines,
     gold: list[Gold] | None,
-    servers: Session | None,
+    servers: Servers | None,
 ) -> tuple[Dialog, list[Gold] | None]:
     """Play a plan by the configured strategy; a blueprint is made unless it is given, and returned.
 
@@ -151,10 +165,24 @@ async def play(
         BadRequest: an engine refuses a request.
         EngineError: an engine could not be asked.
     """
+    if servers is not None:  # a play has connections of its own: what another one changed is not there
+        async with servers.session() as session:
+            return await _play(plan, rng, config, engines, gold, session)
+    return await _play(plan, rng, config, engines, gold, None)
+
+
+async def _play(
+    plan: Plan,
+    rng: random.Random,
+    config: Config,
+    engines: TaskEngines,
+    gold: list[Gold] | None,
+    session: Session | None,
+) -> tuple[Dialog, list[Gold] | None]:
     if config.generate.strategy == "roleplay":
-        return await roleplay.play(plan, rng, config, engines, servers), None
+        return await roleplay.play(plan, rng, config, engines, session), None
     if gold is None:
-        gold = await gold_calls(plan, rng, engines, servers)
+        gold = await gold_calls(plan, rng, engines, session)
     scene = Play(plan, rng, config, engines)
     rule = _rule(gold, rng) if plan.dials.constraint else None
     scene.open(rule)
@@ -178,7 +206,8 @@ async def play(
 def _rule(gold: list[Gold], rng: random.Random) -> Rule | None:
     """A value that the system prompt sets instead of the user: of the first wish, which must have another one to say."""
     said = gold[0].said if gold else {}
-    names = [name for name, value in said.items() if isinstance(value, str) and name != gold[0].wish.varied]
+    varied = {item.wish.varied for item in gold}
+    names = [name for name, value in said.items() if isinstance(value, str) and name not in varied]
     if len(said) < 2 or not names:
         return None
     name = rng.choice(sorted(names))
@@ -196,9 +225,11 @@ async def _request(scene: Play, exchange: Exchange, made: list[Gold], before: di
             continue
         unsaid = [name for name in (wish.missing, wish.link.name if wish.link else None) if name]
         hidden = {name: item.arguments[name] for name in unsaid}
-        said = {name: value for name, value in item.said.items() if rule is None or name != rule.name}
+        said = {
+            name: value for name, value in item.said.items() if rule is None or (name, value) != (rule.name, rule.value)
+        }
         parts.append(await scene.wished(item.api, said, hidden))
-    return wording.together(parts, not exchange.parallel, scene.rng)
+    return wording.together(parts, not exchange.parallel, scene.rng, scene.english)
 
 
 async def _talk(scene: Play, exchange: Exchange, last: bool) -> None:

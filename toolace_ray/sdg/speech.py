@@ -26,6 +26,7 @@ from toolace_ray.sdg.invented import Unfit
 from toolace_ray.sdg.plans import STYLES, Plan
 
 WORD_TOKENS = 90
+RULE = "Unless told otherwise, the"
 SYSTEM = (
     "You are a helpful assistant that can call functions. Today is {day}.",
     "You answer with the help of the functions you are given and ask when something is missing. The date is {day}.",
@@ -42,7 +43,7 @@ class Rule:
     value: Any
 
     def __str__(self) -> str:
-        return f" Unless told otherwise, the {self.name.replace('_', ' ')} is {self.value}."
+        return f" {RULE} {self.name.replace('_', ' ')} is {self.value}."
 
 
 class Play:
@@ -195,7 +196,7 @@ class Play:
             problem = "cut at max_tokens" if sample.finish == "length" else fault(text)
             if problem is None:
                 passed[text] = None
-                self._thoughts[text] = sample.thought
+                self._thoughts[text] = wording.clean(sample.thought)
             else:
                 reason = f"{problem} in {text!r}"
         if not passed:

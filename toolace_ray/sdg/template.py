@@ -7,12 +7,18 @@ is the loss of generating it.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from toolace_ray.calls import hermes
+from toolace_ray.engines.protocol import BadRequest
 from toolace_ray.schema import Api, Dialog, Message
+
+_T = TypeVar("_T")
+_Messages = list[dict[str, Any]]
+_Tools = list[dict[str, Any]] | None
 
 TOOLS = (
     "\n\nYou may call functions. Their signatures, as JSON within <tools></tools>:\n<tools>\n{tools}\n</tools>\n"
@@ -70,60 +76,62 @@ class ChatTemplate:
         return ChatTemplate(AutoTokenizer.from_pretrained(folder))
 
     def passes(self, dialog: Dialog) -> list[Pass]:
-        """See Template.passes."""
-        messages, tools = self._prepared(dialog)
-        shift = len(messages) - len(dialog.messages)  # 1 where a system prompt had to be put before
+        """See Template.passes. Raises BadRequest where the template takes no such dialog."""
+        return self._tried(lambda *shown: self._passes(dialog, *shown), dialog)
+
+    def prompt(self, dialog: Dialog, message: int) -> tuple[int, ...]:
+        """See Template.prompt. Raises BadRequest where the template takes no such dialog."""
+
+        def ids(messages: _Messages, tools: _Tools, places: list[int]) -> tuple[int, ...]:
+            self._text(messages, tools, False)  # the whole decides the form, as it does in `passes`
+            return self._ids(self._text(messages[: places[message]], tools, True))
+
+        return self._tried(ids, dialog)
+
+    def _tried(self, work: Callable[[_Messages, _Tools, list[int]], _T], dialog: Dialog) -> _T:
+        """What `work` makes of the dialog in the first form that the template takes."""
+        from jinja2 import TemplateError
+
+        problem = ""
+        for form in FORMS if self._native else FORMS[1:]:
+            try:
+                return work(*_shown(dialog, form))
+            except TemplateError as error:  # templates raise for what their model was not made for
+                problem = str(error)
+        raise BadRequest(f"{dialog.id}: the target's chat template takes no such dialog: {problem}")
+
+    def _passes(self, dialog: Dialog, messages: _Messages, tools: _Tools, places: list[int]) -> list[Pass]:
         whole = self._text(messages, tools, False)
         cuts: list[tuple[int, int, int, str]] = []
         for index, message in enumerate(dialog.messages):
             if message.role == "assistant":
-                before, after = self._around(messages, tools, index + shift)
+                before, after = self._around(messages, tools, places[index])
                 cuts.append((index, len(before), len(after), after))
         if all(whole.startswith(after) for *_, after in cuts):
             return [self._pass(whole[: cuts[-1][2]], [cut[:3] for cut in cuts])] if cuts else []
         return [self._pass(after, [(index, start, end)]) for index, start, end, after in cuts]
 
-    def prompt(self, dialog: Dialog, message: int) -> tuple[int, ...]:
-        """See Template.prompt."""
-        messages, tools = self._prepared(dialog)
-        shift = len(messages) - len(dialog.messages)
-        return tuple(self._ids(self._text(messages[: message + shift], tools, True)))
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """The text of generated tokens."""
-        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
-
-    def _around(
-        self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None, index: int
-    ) -> tuple[str, str]:
+    def _around(self, messages: _Messages, tools: _Tools, index: int) -> tuple[str, str]:
         """The text before a turn as the model is given it, and the text with the turn up to its end token."""
         before = self._text(messages[:index], tools, True)
         after = self._text(messages[: index + 1], tools, False)
+        content = str(messages[index]["content"] or "")
         if not after.startswith(before):
-            # A template that writes more into a finished turn than into an open one: the turn begins where they part.
+            # A template that opens a thought for the model and leaves it out of what is over: the turn begins where the two
+            # part, at the end of a tag or a line.
             shared = next((i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), 0)
-            before = after[:shared]
+            before = after[: max(after.rfind(">", 0, shared), after.rfind("\n", 0, shared)) + 1]
+        elif before == self._text(messages[:index], tools, False) and (at := after.find(content, len(before))) > 0:
+            before = after[:at]  # one that ignores the generation prompt: its header is none of the model's words
         end = after.rfind(self._eos, len(before)) if self._eos else -1
         return before, after[: end + len(self._eos)] if end >= 0 else after.rstrip()
 
     def _pass(self, text: str, cuts: list[tuple[int, int, int]]) -> Pass:
-        # Each part is tokenised by itself: no token reaches over the border of what is given and what is written.
-        ids: list[int] = []
-        turns: list[Turn] = []
-        at = 0
-        for index, start, end in cuts:
-            ids += self._ids(text[at:start])
-            begin = len(ids)
-            ids += self._ids(text[start:end])
-            turns.append(Turn(index, begin, len(ids)))
-            at = end
-        return Pass(tuple(ids), tuple(turns))
-
-    def _prepared(self, dialog: Dialog) -> tuple[list[dict[str, Any]], list[dict[str, Any]] | None]:
-        tools = [{"type": "function", "function": api.tool()} for api in dialog.tools]
-        if self._native:
-            return [_native(message) for message in dialog.messages], tools
-        return [dict(message) for message in in_words(dialog.messages, dialog.tools)], None
+        """Tokens of the whole text, cut by their offsets: pieces by themselves get other tokens in some tokenizers."""
+        found = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        starts = [start for start, _ in found["offset_mapping"]]
+        turns = [Turn(index, bisect_left(starts, start), bisect_left(starts, end)) for index, start, end in cuts]
+        return Pass(tuple(found["input_ids"]), tuple(turns))
 
     def _text(self, messages: Sequence[dict[str, Any]], tools: list[dict[str, Any]] | None, open_turn: bool) -> str:
         return str(
@@ -132,8 +140,35 @@ class ChatTemplate:
             )
         )
 
-    def _ids(self, text: str) -> list[int]:
-        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
+    def _ids(self, text: str) -> tuple[int, ...]:
+        return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"]) if text else ()
+
+
+FORMS = ("native", "words", "merged")
+"""How a dialog is given to a template: with tools and calls of its own; all in words; in words, without a system prompt and
+with one message after another of the same role joined."""
+
+
+def _shown(dialog: Dialog, form: str) -> tuple[_Messages, _Tools, list[int]]:
+    """Messages in a form, the tools where they stand beside them, and the place of each of the dialog's messages."""
+    if form == "native":
+        tools = [{"type": "function", "function": api.tool()} for api in dialog.tools]
+        return [_native(message) for message in dialog.messages], tools, list(range(len(dialog.messages)))
+    written = in_words(dialog.messages, dialog.tools)
+    shift = len(written) - len(dialog.messages)  # 1 where a system prompt had to be put before
+    places = [index + shift for index in range(len(dialog.messages))]
+    if form == "words":
+        return [dict(message) for message in written], None, places
+    merged: _Messages = []
+    moved: list[int] = []
+    for message in written:
+        role = "user" if message["role"] == "system" else message["role"]
+        if merged and merged[-1]["role"] == role == "user":
+            merged[-1] = {"role": role, "content": f"{merged[-1]['content']}\n\n{message['content']}"}
+        else:
+            merged.append({"role": role, "content": message["content"]})
+        moved.append(len(merged) - 1)
+    return merged, None, [moved[place] for place in places]
 
 
 def _native(message: Message) -> dict[str, Any]:
@@ -187,10 +222,6 @@ class WordTemplate:
         """See Template.prompt."""
         found = self.passes(dialog.model_copy(update={"messages": dialog.messages[:message]}))
         return found[0].ids
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Words can't be had back from their hashes."""
-        return ""
 
 
 def _word_ids(text: str) -> list[int]:

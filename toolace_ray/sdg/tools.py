@@ -16,13 +16,14 @@ from toolace_ray.engines.roles import TaskEngines
 from toolace_ray.instances import Hole, draw, fill, hole_schema, schema_at
 from toolace_ray.limits import load_json
 from toolace_ray.prompts import prompt
-from toolace_ray.schema import TRANSIENT, Api, ApiError, ToolCall, canonical_json
+from toolace_ray.schema import TRANSIENT, Api, ApiError, ToolCall, canonical_json, is_error
 from toolace_ray.sdg.execution import Session
 from toolace_ray.sdg.invented import MAX_HOLE_TOKENS, Unfit, checked, plain_words
 from toolace_ray.sdg.plans import Plan, Wish
-from toolace_ray.sdg.pool import corrections, identifying, listings
+from toolace_ray.sdg.pool import VERBS, corrections, identifying, listings, words
 from toolace_ray.validation import errors
 
+COUNTS = {"total", "count", "number", "size", "found", "hit", "match"}  # words of fields that count what was found
 MIN_NAME = 4  # characters of an identifier by which a thing is remembered
 
 
@@ -41,7 +42,8 @@ class ToolAgent:
         self._servers, self._strict = servers, strict
         self._changes = 0
         self._answered: dict[str, Any] = {}
-        self._things: dict[str, dict[str, Any]] = {}
+        self._refused: dict[str, Any] = {}
+        self._things: dict[tuple[frozenset[str], str], dict[str, Any]] = {}
 
     async def call(self, api: Api, call: ToolCall, wish: Wish | None = None, attempt: int = 0) -> Any:
         """The result of a call; `attempt` counts the calls of a wish, whose first one its trouble strikes.
@@ -50,14 +52,22 @@ class ToolAgent:
             Unfit: no valid result was found.
             EngineError: the engine could not be asked.
         """
+        if call.key() in self._refused:
+            return self._refused[call.key()]
         if wish is not None and (error := self._trouble(wish, api, attempt)):
-            return {"error": {"code": error.code, "message": error.message}}
+            told = {"error": {"code": error.code, "message": error.message}}
+            if wish.trouble != "retry":
+                self._refused[call.key()] = told  # the same call fails again
+            return told
         if self._servers is not None and self._servers.runs(api):
             result = await self._servers.call(api, call)
-            failed = isinstance(result, dict) and set(result) == {"error"}
-            if failed and self._strict:
-                raise Unfit("execution", f"{api.name}: {result['error']['message']}")
-            return result if failed else checked(api.returns, result, "output")
+            if is_error(result):
+                if self._strict:
+                    raise Unfit("execution", f"{api.name}: {result['error']['message']}")
+                return result
+            if wish is not None and wish.trouble == "empty" and result:
+                raise Unfit("execution", f"{api.name} finds something where nothing was to be found")
+            return checked(api.returns, result, "output")
         key = f"{self._changes}/{call.key()}"
         if key not in self._answered:
             empty = wish is not None and wish.trouble == "empty"
@@ -66,7 +76,7 @@ class ToolAgent:
                 self._changes += 1
                 key = f"{self._changes}/{call.key()}"
             self._answered[key] = result
-            self._remember(call.arguments, result, api.side_effects)
+            self._remember(api, call.arguments, result, api.side_effects)
         return self._answered[key]
 
     def _trouble(self, wish: Wish, api: Api, attempt: int) -> ApiError | None:
@@ -77,20 +87,24 @@ class ToolAgent:
         told = [error for name, error in corrections(api) if name == wish.varied]
         return self._rng.choice(told if wish.trouble == "correct" else list(api.errors))
 
-    def _remember(self, arguments: dict[str, Any], result: Any, changed: bool) -> None:
-        """Note what is known now of each thing that the call or its result names by an identifier."""
+    def _remember(self, api: Api, arguments: dict[str, Any], result: Any, changed: bool) -> None:
+        """Note what is known now of the thing that the call is about: the one it returns an identifier of, or is given."""
         told = {**arguments, **(result if isinstance(result, dict) else {})}
+        new = {name for name in told if name not in arguments}
+        named = [name for name, value in told.items() if identifying(name) and _names_one(value)]
+        about = [name for name in named if name in new] or named
+        if len(about) != 1:
+            return
+        key = _thing(about[0], api, told[about[0]])
         facts = {name: value for name, value in told.items() if not isinstance(value, dict | list)}
-        for name, value in facts.items():
-            if identifying(name) and _names_one(value):
-                thing = self._things.setdefault(canonical_json(value), {})
-                self._things[canonical_json(value)] = {**thing, **facts} if changed else {**facts, **thing}
+        known = self._things.get(key, {})
+        self._things[key] = {**known, **facts} if changed else {**facts, **known}
 
-    def _known(self, arguments: dict[str, Any]) -> dict[str, Any]:
+    def _known(self, api: Api, arguments: dict[str, Any]) -> dict[str, Any]:
         known: dict[str, Any] = {}
         for name, value in arguments.items():
             if identifying(name) and _names_one(value):
-                known |= self._things.get(canonical_json(value), {})
+                known |= self._things.get(_thing(name, api, value), {})
         return known | arguments
 
     async def _result(self, api: Api, arguments: dict[str, Any], empty: bool) -> Any:
@@ -105,8 +119,12 @@ class ToolAgent:
         if empty:
             for name in listings(api):
                 value[name] = []
-            holes = [hole for hole in holes if hole.path[0] not in listings(api)]
-        for name, item in self._known(arguments).items():
+            for name, item in value.items():
+                if words(name) & COUNTS and isinstance(item, int) and not isinstance(item, bool):
+                    value[name] = 0
+            gone = {*listings(api), *(name for name in value if words(name) & COUNTS)}
+            holes = [hole for hole in holes if hole.path[0] not in gone]
+        for name, item in self._known(api, arguments).items():
             if name in value and not errors(schema_at(api.returns, (name,)), item, 1):
                 value[name] = item
                 holes = [hole for hole in holes if hole.path[0] != name]
@@ -128,6 +146,8 @@ class ToolAgent:
         for sample in answer.samples:
             try:
                 found = load_json(sample.text)
+                if not isinstance(found, dict):
+                    raise ValueError("the answer is no object")
                 plain_words(found, api)
                 filled = fill(json.loads(canonical_json(value)), holes, found)
                 if (api.returns.get("type") or "object") == "object":
@@ -136,6 +156,12 @@ class ToolAgent:
             except (ValueError, KeyError, TypeError, Unfit) as error:
                 reason = str(error)
         raise Unfit("output", reason)
+
+
+def _thing(name: str, api: Api, value: str) -> tuple[frozenset[str], str]:
+    """What an identifier names: a field that is just `id` names what its API is about."""
+    own = words(name)
+    return (own | (words(api.name) - VERBS) if len(own) == 1 else own), value
 
 
 def _names_one(value: Any) -> bool:

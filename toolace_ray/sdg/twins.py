@@ -3,8 +3,8 @@
 Data in which every request is served teaches to call always, and data of refusals alone to refuse. A twin shows the same
 words without the tool that they need (the assistant declines), or the same wish without a required value (it asks).
 
-Invariant: a twin of a missing tool has its dialog's request to the letter, and no candidate with a word of the called
-API's name.
+Invariant: a twin of a missing tool has its dialog's request to the letter, and no candidate of the called API's subtree or
+with a word of its name, verbs aside.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from toolace_ray.config import Config
 from toolace_ray.engines.roles import TaskEngines
 from toolace_ray.schema import TWINS, Api, Dialog, Message, ToolCall
 from toolace_ray.sdg.blueprint import Gold, GoldCall
+from toolace_ray.sdg.complexity import features
 from toolace_ray.sdg.invented import Unfit
 from toolace_ray.sdg.plans import Exchange, Plan, Task, Wish
-from toolace_ray.sdg.pool import askable, words
+from toolace_ray.sdg.pool import VERBS, askable, words
 from toolace_ray.sdg.rollout import decline, serve
-from toolace_ray.sdg.speech import Play
+from toolace_ray.sdg.speech import RULE, Play
 
 _SERVED = ("single", "parallel", "dependent")
 
@@ -44,7 +45,8 @@ def possible(dialog: Dialog) -> list[Twin]:
     if _others(dialog):
         found.append(Twin(TWINS[0], dialog))
     calls = _calls(dialog)
-    if len(calls) == 1:
+    system = next((message.content for message in dialog.messages if message.role == "system"), "")
+    if len(calls) == 1 and RULE not in system:  # what the system prompt sets is not missing
         api = next(api for api in dialog.tools if api.name == calls[0].name)
         names = [name for name in askable(api) if name in calls[0].arguments]
         if names and len(calls[0].arguments) > 1:
@@ -64,12 +66,12 @@ def _calls(dialog: Dialog) -> list[ToolCall]:
 def _others(dialog: Dialog) -> tuple[Api, ...]:
     """The candidates that have nothing to do with what was called."""
     called = {call.name for call in _calls(dialog)}
-    spoken = frozenset().union(*(words(name) for name in called))
+    spoken = frozenset().union(*(words(name) for name in called)) - VERBS
     kinds = {tuple(api.domain[:2]) for api in dialog.tools if api.name in called}
     return tuple(
         api
         for api in dialog.tools
-        if api.name not in called and (not words(api.name) & spoken or tuple(api.domain[:2]) not in kinds)
+        if api.name not in called and not words(api.name) & spoken and tuple(api.domain[:2]) not in kinds
     )
 
 
@@ -105,4 +107,5 @@ async def play_twin(twin: Twin, task: Task, config: Config, engines: TaskEngines
         scene.messages = [*system, Message(role="user", content=request)]
         await serve(scene, exchange, [Gold(wish, (GoldCall(call, None),), said, {})], request, True)
     scene.meta["twin_of"] = base.id
-    return scene.dialog()
+    dialog = scene.dialog()
+    return dialog.model_copy(update={"meta": {**dialog.meta, "features": features(dialog)}})

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from toolace_ray.dlv.values import find, number_words, numbers, variants_of, without
+from toolace_ray.dlv.values import find, is_question, number_words, numbers, variants_of, without
 from toolace_ray.instances import Path, leaves
 from toolace_ray.schema import Api
 
@@ -27,6 +27,7 @@ _REPORTS = re.compile(
     re.IGNORECASE,
 )
 _CODE = re.compile(r"[{}<>]|\w+\(|\w+_\w+|```|\[\]|=>|\\n")
+_CODED = re.compile(r"\b[A-Za-z]{1,6}-?\d{2,}\b")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _INABILITY = re.compile(
     r"\b(can't|cannot|can not|can’t|unable|not able|don't have|do not have|don’t have|no function|none of|not possible|couldn't"
@@ -94,9 +95,14 @@ def wish(api: Api) -> str:
     return plain if plain.endswith((".", "!", "?")) else f"{plain}."
 
 
+def clean(text: str) -> str:
+    """A model's text without lone surrogates, which no file can hold."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
 def tidy(text: str) -> str:
     """One line, without the quotation marks some models put around everything."""
-    line = re.sub(r"\s+", " ", text).strip()
+    line = re.sub(r"\s+", " ", clean(text)).strip()
     return line[1:-1].strip() if len(line) > 2 and line[0] == line[-1] == '"' and line.count('"') == 2 else line
 
 
@@ -161,8 +167,11 @@ def _stated(text: str, values: Sequence[tuple[Path, Any]], today: datetime.date)
     for number in numbers(left):
         if find(int(number) if number.is_integer() else number, known, today) is None:
             return f"invents {number:g}"
-    found = _DATE.search(left)
-    return f"invents {found.group()}" if found else None
+    codes = (found.group() for found in _CODED.finditer(left) if found.group().lower() not in known.lower())
+    if code := next(codes, None):
+        return f"invents {code}"
+    date = _DATE.search(left)
+    return f"invents {date.group()}" if date else None
 
 
 def reply_fault(
@@ -187,7 +196,7 @@ def talk_fault(text: str, said: str, question: bool | None, today: datetime.date
     """
     if not MIN_REQUEST <= len(text) <= MAX_REQUEST:
         return f"{len(text)} characters"
-    if question is not None and text.endswith("?") != question:
+    if question is not None and is_question(text[-1:]) != question:
         return "is no question" if question else "asks back"
     if found := _CODE.search(text):
         return f"code in the words: {found.group()!r}"
@@ -235,8 +244,10 @@ def _words(text: str, stem: int = 6) -> set[str]:
     return {word[:stem] for word in re.findall(r"[a-z]{3,}", text.lower())}
 
 
-def together(parts: Sequence[str], then: bool, rng: random.Random) -> str:
-    """Several requests as one message. `then` says that the later ones build on the first."""
+def together(parts: Sequence[str], then: bool, rng: random.Random, english: bool = True) -> str:
+    """Several requests as one message. `then` says that the later ones build on the first (in English words)."""
+    if not english:
+        return " ".join(parts)
     links = ("Then", "After that,", "Once you have it,") if then else ("Also,", "And", "Besides,", "Another thing:")
     text = parts[0]
     for part in parts[1:]:
@@ -265,7 +276,7 @@ def ask_fault(
     text: str, request: str, name: str, description: str, today: datetime.date, english: bool = True
 ) -> str | None:
     """Why a question for a missing value is none: it must ask, name what is missing and invent no number."""
-    if not text.endswith("?"):
+    if not is_question(text[-1:]):
         return "is no question"
     if not english:
         return _invents(text, f"{request} {name} {description}", today)
