@@ -185,6 +185,111 @@ def test_trouble_strikes_as_planned(trouble):
     assert errors(api.returns, second, 1) == []
 
 
+def test_the_same_wrong_call_fails_again_and_another_value_helps():
+    api = WEATHER.model_copy(update={"errors": (ApiError(code="404", message="The city is not known."),)})
+    wish = Wish(0, api, trouble="correct", varied="city")
+
+    async def play():
+        mine = agent()
+        bad = called(api, city="Lima", date="2026-05-02")
+        first = await mine.call(api, bad, wish, 0)
+        return (
+            first,
+            await mine.call(api, bad, wish, 1),
+            await mine.call(api, called(api, city="Quito", date="2026-05-02"), wish, 2),
+        )
+
+    first, again, other = asyncio.run(play())
+    assert first == again
+    assert "error" in first
+    assert set(other) == {"summary", "high"}
+
+
+def test_two_things_with_one_call_are_not_mixed_up():
+    order = BOOK.model_copy(
+        update={
+            "name": "create_order",
+            "parameters": schema(("customer_id",), customer_id={"type": "string", "description": "C"}),
+            "returns": schema(
+                ("order_id", "name"),
+                order_id={"type": "string", "description": "O", "examples": ["OR-1234"]},
+                name={"type": "string", "description": "Product"},
+            ),
+        }
+    )
+    customer = order.model_copy(
+        update={
+            "name": "get_customer",
+            "side_effects": False,
+            "returns": schema(("name",), name={"type": "string", "description": "Name"}),
+        }
+    )
+
+    async def play():
+        mine = agent()
+        made = await mine.call(order, called(order, customer_id="C-7755"))
+        return made, await mine.call(customer, called(customer, customer_id="C-7755"))
+
+    made, found = asyncio.run(play())
+    assert made["name"] != found["name"]
+
+
+def test_an_empty_page_counts_nothing():
+    counted = LIST.model_copy(
+        update={
+            "returns": schema(
+                ("concerts", "total"),
+                concerts={"type": "array", "description": "C", "items": {"type": "string"}},
+                total={"type": "integer", "description": "How many", "minimum": 0, "maximum": 90},
+            )
+        }
+    )
+    call = called(counted, city="Lima", dates=["2026-05-02"])
+    found = asyncio.run(agent().call(counted, call, Wish(0, counted, trouble="empty")))
+    assert found == {"concerts": [], "total": 0}
+
+
+def test_a_call_that_nobody_wished_for_is_not_kept():
+    class Busy(IdealEngine):
+        def decision(self, asked):
+            return act("call", calls=[LIMA]) if "get_forecast" in asked else super().decision(asked)
+
+    config = parse({"generate": {"strategy": "roleplay", "min_tools": 4, "max_tools": 4}})
+    engines = Engines(config, {"small": Busy()}).for_task("t")
+    rules = set()
+    for seed in range(6):
+        outcome = asyncio.run(rollout(Task("t", "non_tool.no_function", 0, seed), POOL, config, engines))
+        rules.add(outcome.verdicts[0].rule if outcome.verdicts else "")
+    assert "superfluous" in rules
+
+
+def test_right_arguments_fit_the_grammar():
+    api = WEATHER.model_copy(
+        update={
+            "parameters": schema(
+                ("order", "parts", "kind", "note"),
+                order={"type": "integer", "description": "O"},
+                parts={"type": "array", "description": "P", "items": {"type": "integer"}, "minItems": 10},
+                kind={"description": "K", "anyOf": [{"type": "integer"}, {"const": "all"}]},
+                note={"type": ["string", "null"], "description": "N"},
+            )
+        }
+    )
+    form = decision_schema([api], thinking=False)
+    arguments = {"order": 12345678901, "parts": list(range(10)), "kind": "all", "note": "x" * 150}
+    for kind in ("all", 3):
+        text = json.loads(act("call", calls=[{"name": "get_forecast", "arguments": {**arguments, "kind": kind}}]))
+        assert errors(form, {key: text[key] for key in ("action", "calls")}, 1) == []
+
+
+def test_hostile_tool_answers_are_no_results():
+    for text in ("[1]", "3", '"x"', "{}"):
+        with pytest.raises(Unfit):
+            asyncio.run(
+                agent(lambda request, text=text: text).call(WEATHER, called(WEATHER, city="Lima", date="2026-05-02"))
+            )
+
+
 def test_results_that_do_not_fit_are_not_taken():
     with pytest.raises(Unfit, match="begin like a value"):
         asyncio.run(

@@ -35,6 +35,46 @@ def test_good_dialogs_pass_every_rule(name):
     assert run_rules(good_dialogs()[name], CONFIG) == []
 
 
+def test_reading_again_after_a_change_is_no_repetition():
+    read = ("get_forecast", {"city": "Lima", "date": "2026-05-02"})
+    messages = [
+        user("How will the weather be in Lima tomorrow? Then book two seats on TR-1."),
+        calls(("c1", *read)), result("c1", "get_forecast", {"summary": "sunny", "high": 24}),
+        calls(("c2", "book_seats", {"train_id": "TR-1", "seats": 2})), result("c2", "book_seats", {"booking": "BK-1"}),
+        calls(("c3", *read)), result("c3", "get_forecast", {"summary": "sunny", "high": 24}),
+        say("Sunny at 24; your booking is BK-1."),
+    ]  # fmt: skip
+    dialog = GOOD["single"].model_copy(update={"messages": (GOOD["single"].messages[0], *messages)})
+    assert "duplicate_calls" not in found(dialog)
+    same = dialog.model_copy(update={"messages": (*dialog.messages[:4], *dialog.messages[6:])})
+    assert "duplicate_calls" in found(same)
+
+
+def test_an_empty_list_beside_something_is_not_nothing():
+    api = WEATHER.model_copy(
+        update={
+            "returns": {
+                "type": "object",
+                "properties": {
+                    "price": {"type": "number", "description": "P"},
+                    "tags": {"type": "array", "description": "T"},
+                },
+                "required": ["price", "tags"],
+            },
+            "example_return": {"price": 1, "tags": []},
+        }
+    )
+    dialog = GOOD["single"].model_copy(update={"tools": (api,)})
+    dialog = replaced(
+        replaced(dialog, 3, result("c1", "get_forecast", {"price": 12, "tags": []})), 4, say("That is 12 euros.")
+    )
+    assert found(dialog) == set()
+    nothing = replaced(
+        replaced(dialog, 3, result("c1", "get_forecast", {"price": 0, "tags": []})), 4, say("Here you are, sunny 0.")
+    )
+    assert "answer_grounded" not in found(replaced(nothing, 4, say("I found nothing, the price is 0.")))
+
+
 def test_every_rule_says_what_it_holds():
     assert len(registered()) >= 25
     for rule in registered():
@@ -96,6 +136,13 @@ DEFECTS = {
     "parallel turned dependent": (DEPENDENT.model_copy(update={"type": "parallel"}), "structure_of_type"),
     "no question": (replaced(GOOD["missing"], 2, say("It will be sunny.")), "missing_value_asked"),
     "missing value said": (replaced(GOOD["missing"], 1, user("How will the weather be in Lima?")), "missing_value_asked"),
+    "never recovered": (
+        GOOD["recovery"].model_copy(update={"messages": (*GOOD["recovery"].messages[:2], *GOOD["recovery"].messages[4:6], calls(("c9", "search_trains", {"origin": "Lyon", "destination": "Rome"})), result("c9", "search_trains", {"error": {"code": "unavailable", "message": "Busy."}}), GOOD["recovery"].messages[6])}),
+        "structure_of_type",
+    ),
+    "asked though given": (replaced(GOOD["clarification"], 1, user("How will the weather be in Lima tomorrow?")), "missing_value_asked"),
+    "all masked": (SINGLE.model_copy(update={"messages": tuple(m.model_copy(update={"train": False}) for m in SINGLE.messages)}), "trainable"),
+    "set by the system prompt": (replaced(GOOD["missing"], 0, Message(role="system", content="The city is Lima.")), "missing_value_asked"),
     "too long": (replaced(SINGLE, 4, say("It is sunny at 24. " + "Really nice, truly. " * 300)), "message_length"),
 }  # fmt: skip
 

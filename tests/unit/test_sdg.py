@@ -252,6 +252,59 @@ def test_the_best_candidate_that_passes_is_taken():
     assert "is to be missing" in (wording.request_fault(good, WEATHER, [], TODAY, {"city": "Lima"}) or "")
 
 
+def test_a_user_makes_no_identifier_up():
+    values = [(("seats",), 3)]
+    assert wording.request_fault("Please book 3 seats on the train.", BOOK, values, TODAY, {}) is None
+    assert "invents TR-9999" in (
+        wording.request_fault("Please book 3 seats on train TR-9999.", BOOK, values, TODAY, {}) or ""
+    )
+    assert wording.reply_fault("It is TR-1020.", [(("train_id",), "TR-1020")], TODAY) is None
+
+
+def test_the_same_is_never_asked_for_of_a_refusal():
+    for seed in range(300):
+        plan = make_plan(Task("x", "multi_turn.turns_6", 0, seed), POOL, CONFIG.generate)
+        for before, exchange in zip(plan.exchanges, plan.exchanges[1:], strict=False):
+            if any(wish.like is not None for wish in exchange.wishes) and not exchange.parallel:
+                assert before.kind in ("calls", "small_talk")
+
+
+def test_chains_come_from_all_domains_and_a_hub_is_no_burden():
+    def api(number, place):
+        return SEARCH.model_copy(
+            update={
+                "name": f"open_case_{number}",
+                "domain": (f"Place {place}",),
+                "returns": schema(("case_id",), case_id={"type": "string", "description": "Case"}),
+                "parameters": schema(("title",), title={"type": "string", "description": "Title"}),
+            }
+        )
+
+    closing = [
+        BOOK.model_copy(
+            update={
+                "name": f"close_case_{place}",
+                "domain": (f"Place {place}",),
+                "parameters": schema(("case_id",), case_id={"type": "string", "description": "Case"}),
+            }
+        )
+        for place in range(4)
+    ]
+    many = [api(number, 0 if number < 200 else number % 4) for number in range(230)]
+    pool = Pool.of([*many, *closing])
+    assert max(len(found) for found in pool.edges.values()) <= 64
+    places = {domain(pool.chain(2, random.Random(seed))[0].source) for seed in range(60)}
+    assert places == {f"place {place}" for place in range(4)}
+    renamed = BOOK.model_copy(
+        update={
+            "name": "close_it",
+            "domain": ("Place 0",),
+            "parameters": schema(("hotel_case_id",), hotel_case_id={"type": "string", "description": "C"}),
+        }
+    )
+    assert any(edge.name == "hotel_case_id" for found in Pool.of([many[0], renamed]).edges.values() for edge in found)
+
+
 def test_a_refusal_offers_what_there_is():
     functions = "Find a recipe by its ingredients. Tell the weather forecast."
     for text, reason in {

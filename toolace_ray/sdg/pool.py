@@ -313,8 +313,8 @@ def _graph(apis: Sequence[Api]) -> dict[str, tuple[Edge, ...]]:
                 continue
             wanted, kind = words(name), str(schema["type"])
             if identifying(name):
-                rarest = min(wanted, key=lambda word: (len(alike.get((word, kind), ())), word))
-                group = alike.get((rarest, kind), [])
+                groups = [(len(alike[word, kind]), word) for word in wanted if (word, kind) in alike]
+                group = alike[min(groups)[1], kind] if groups else []
             else:
                 group = same.get((wanted, kind, home), [])
             if len(group) > MOST_EDGES:
