@@ -261,6 +261,18 @@ def test_a_user_makes_no_identifier_up():
     assert wording.reply_fault("It is TR-1020.", [(("train_id",), "TR-1020")], TODAY) is None
 
 
+def test_who_asks_does_not_speak_like_who_serves():
+    assert wording.user_talk_fault("Thanks a lot, that was quick!", "thanks", False, TODAY) is None
+    for text in (
+        "I'm glad I could help! I hope all is well.",
+        "You're welcome, any time.",
+        "How can I help you today, friend.",
+    ):
+        assert "speaks like an assistant" in (wording.user_talk_fault(text, "thanks", False, TODAY) or "")
+    assert wording.user_talk_fault("What is a tide?", "sea", True, TODAY) is None
+    assert wording.user_talk_fault("A tide is a thing.", "sea", True, TODAY) == "is no question"
+
+
 def test_the_same_is_never_asked_for_of_a_refusal():
     for seed in range(300):
         plan = make_plan(Task("x", "multi_turn.turns_6", 0, seed), POOL, CONFIG.generate)

@@ -19,7 +19,7 @@ MAX_SPOKEN = 5  # values that one request can carry and still sound like a perso
 MAX_SHORT = 3  # values of a call that is asked for together with another one
 LONGEST_CHAIN = 5
 MOST_EDGES = 64  # producers looked at for one parameter, and neighbours for one API
-SIMILAR = 0.5  # Jaccard similarity of two names' words from which a result feeds a parameter
+SIMILAR = 0.6  # Jaccard similarity of two names' words from which a result feeds a parameter
 _IDENTIFYING = {"id", "code", "number", "reference", "key"}
 _VALUE_ERROR = re.compile(
     r"\b(400|404|410|422)\b|not.?found|unknown|invalid|not (known|available|valid)|no (such|free)|not exist"

@@ -142,7 +142,7 @@ class Play:
         """What the user says where nothing is to be called."""
 
         def fault(text: str) -> str | None:
-            return self._leak(text) or wording.talk_fault(text, subject, question, self.plan.today, self.english)
+            return self._leak(text) or wording.user_talk_fault(text, subject, question, self.plan.today, self.english)
 
         messages = prompt(name).render(subject=subject)
         texts = await self._candidates("user", messages, self.settings.query_samples, fault, name)

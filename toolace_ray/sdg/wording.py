@@ -95,6 +95,16 @@ def wish(api: Api) -> str:
     return plain if plain.endswith((".", "!", "?")) else f"{plain}."
 
 
+_SERVES = re.compile(r"\b(glad I could|here to help|(help|assist) you|at your service|you're welcome)\b", re.IGNORECASE)
+
+
+def user_talk_fault(text: str, subject: str, question: bool, today: datetime.date, english: bool = True) -> str | None:
+    """Why a user's small talk or question of knowledge is none: as talk_fault, and nobody who asks speaks like who serves."""
+    if english and (found := _SERVES.search(text)):
+        return f"speaks like an assistant: {found.group()!r}"
+    return talk_fault(text, subject, question, today, english)
+
+
 def clean(text: str) -> str:
     """A model's text without lone surrogates, which no file can hold."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
