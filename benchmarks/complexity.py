@@ -105,7 +105,7 @@ def _leaves(value, name="it"):
 
 async def templated(pool, count):
     """Dialogs of every kind that the pool carries, with 1 to 10 candidates."""
-    config = parse({"verify": {"disabled_rules": ["echoed_request", "repetition"]}})
+    config = parse({"verify": {"rules": {"echoed_request": "off", "repetition": "off"}}})
     engines = Engines(config, {"small": Templates()})
     kinds = sorted(feasible(PLANNED, pool))
     made, tried = [], 0
@@ -143,8 +143,8 @@ def spearman(x, y):
     return float(np.corrcoef(ranks(np.asarray(x)), ranks(np.asarray(y)))[0, 1]) if len(set(x)) > 1 else None
 
 
-def groups(items):
-    """What the plots are of: title -> label -> losses."""
+def groups(items, measure):
+    """What the plots are of: title -> label -> losses; `measure` names the loss, "loss" or "call_loss"."""
     shown = {
         "candidate APIs": lambda f: f["candidates"],
         "used APIs": lambda f: min(f["used"], 5),
@@ -155,29 +155,33 @@ def groups(items):
     for title, key in shown.items():
         by = {}
         for told, value in items:
-            by.setdefault(key(told), []).append(value.loss)
+            if (loss := getattr(value, measure)) is not None:
+                by.setdefault(key(told), []).append(loss)
         found[title] = {str(label): by[label] for label in sorted(by)}
     return found
 
 
 def draw(items, title, path):
-    """One row of violin plots."""
+    """Two rows of violin plots: the loss over everything that the assistant says, and over its calls alone."""
     import matplotlib
 
     matplotlib.use("svg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, 4, figsize=(14, 3.4), sharey=True, layout="constrained")
-    for axis, (name, by) in zip(axes, groups(items).items(), strict=True):
-        kept = {label: values for label, values in by.items() if len(values) >= 3}
-        axis.violinplot(list(kept.values()), showmedians=True, widths=0.9)
-        axis.set_xticks(
-            range(1, len(kept) + 1), [f"{label}\n({len(values)})" for label, values in kept.items()], fontsize=7
-        )
-        axis.set_xlabel(name)
-    axes[0].set_ylabel("loss, nats per token")
+    figure, rows = plt.subplots(2, 4, figsize=(14, 6), sharex="col", sharey="row", layout="constrained")
+    for axes, measure, label in zip(rows, ("loss", "call_loss"), ("all turns", "call tokens"), strict=True):
+        for axis, (name, by) in zip(axes, groups(items, measure).items(), strict=True):
+            places = {key: place for place, key in enumerate(groups(items, "loss")[name], 1)}
+            kept = {key: values for key, values in by.items() if len(values) >= 3}
+            axis.violinplot(list(kept.values()), [places[key] for key in kept], showmedians=True, widths=0.9)
+            for key, values in kept.items():
+                axis.annotate(len(values), (places[key], 1), xycoords=("data", "axes fraction"), ha="center", va="top", fontsize=7)  # fmt: skip
+            axis.set_xticks(list(places.values()), list(places), fontsize=8)
+            if measure == "call_loss":
+                axis.set_xlabel(name)
+        axes[0].set_ylabel(f"{label}, nats per token")
     figure.suptitle(title, fontsize=10)
-    figure.savefig(path)
+    figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
 
 
@@ -244,8 +248,11 @@ async def main() -> None:
                 for key in keys
             },
             "medians": {
-                title: {label: round(float(np.median(values)), 3) for label, values in by.items()}
-                for title, by in groups(items).items()
+                measure: {
+                    title: {label: round(float(np.median(values)), 3) for label, values in by.items()}
+                    for title, by in groups(items, measure).items()
+                }
+                for measure in ("loss", "call_loss")
             },
         }
         print(name, json.dumps(result[name]), flush=True)

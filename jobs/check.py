@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from toolace_ray.config import Config, PoolConfig
-from toolace_ray.dlv.checks import check_disabled, registered
+from toolace_ray.dlv.checks import registered
+from toolace_ray.dlv.rules import layer
 from toolace_ray.errors import UserError
 from toolace_ray.models import REGISTRY, fetched, resolve
 from toolace_ray.sdg import balance
@@ -65,9 +66,9 @@ def check(config: Config) -> str:
         f"at most {config.generate.max_attempts} attempts for each"
     )
     votes = config.verify.consistency_votes
-    active = len(registered()) - len(set(config.verify.disabled_rules) & {rule.id for rule in registered()})
-    lines.append(f"verify: {active} rules, consistency expert {f'with {votes} votes' if votes else 'off'}")
-    check_disabled(config.verify)
+    lines.append(
+        f"verify: {len(layer(config.verify).rules)} rules, consistency expert {f'with {votes} votes' if votes else 'off'}"
+    )
     tokens = (
         len(found["document"]) * TOKENS_A_DOCUMENT
         + config.evolve.apis * TOKENS_AN_API
@@ -93,6 +94,12 @@ def _pool(name: str, config: PoolConfig) -> str:
     return f"{where} {resolve(config.model, fetch_missing=False)}, {place}"
 
 
-def rules() -> str:
-    """The rules with their aspects, severities and what they hold."""
-    return "\n".join(f"{rule.id:22} {rule.aspect:14} {rule.severity:7} {rule.doc}" for rule in registered())
+def rules(config: Config) -> str:
+    """The rules with their aspects, severities, settings and what they hold."""
+    lines = []
+    active = {rule.id: (severity, settings) for rule, severity, settings in layer(config.verify).rules}
+    for rule in registered():
+        severity, settings = active.get(rule.id, ("off", {}))
+        shown = ", ".join(f"{key}={settings.get(key, default)}" for key, default in rule.settings.items())
+        lines.append(f"{rule.id:20} {rule.aspect:13} {severity:7} {rule.doc}" + (f" [{shown}]" if shown else ""))
+    return "\n".join(lines)

@@ -221,7 +221,7 @@ def check(config: Config, rules: bool) -> None:
     """Validate a configuration and say what it would do: models, pools, GPUs, tasks, an estimate. Starts nothing."""
     from jobs import check as checking
 
-    click.echo(checking.rules() if rules else checking.check(config))
+    click.echo(checking.rules(config) if rules else checking.check(config))
 
 
 @main.group()

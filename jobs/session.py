@@ -16,7 +16,7 @@ from jobs.cluster import lock_on_cluster, locked, ray_session
 from jobs.flow import Flow
 from jobs.progress import Progress
 from toolace_ray.config import Config
-from toolace_ray.dlv.checks import check_disabled
+from toolace_ray.dlv.rules import layer
 from toolace_ray.errors import UserError
 from toolace_ray.models import resolve
 from toolace_ray.storage import RunStore
@@ -86,7 +86,7 @@ class Session:
 @contextlib.contextmanager
 def session(config: Config, progress: Progress) -> Iterator[Session]:
     """A session that holds the run's lock and stops everything at its end. Raises UserError."""
-    check_disabled(config.verify)
+    layer(config.verify)  # says what is wrong with the rules before anything starts
     store = RunStore(config.run.path)
     try:
         with locked(store):

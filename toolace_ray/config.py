@@ -18,6 +18,8 @@ from pydantic.fields import FieldInfo
 from toolace_ray.errors import UserError
 from toolace_ray.schema import VARIANTS, DialogType, canonical_json, digest
 
+Severity = Literal["reject", "mask", "warn"]
+RuleSetting = Severity | Literal["off", False] | dict[str, Any]
 Role = Literal["writer", "user", "assistant", "tool", "judge", "target"]
 ROLES: tuple[Role, ...] = ("writer", "user", "assistant", "tool", "judge")
 """Those that every configuration must give; `target`, the model that is to be tuned, only where it is measured."""
@@ -308,8 +310,15 @@ class CalibrateConfig(Section):
 class VerifyConfig(Section):
     """DLV: rules and experts."""
 
-    max_message_chars: int = content(4000, "A message longer than this is rejected.", ge=100)
-    disabled_rules: tuple[str, ...] = content((), "Ids of rules to switch off (`toolace check` lists the rules).")
+    rules: dict[str, RuleSetting] = content(
+        {},
+        "Rule -> its severity (`reject`, `mask` the turn, `warn`, `off`), or a mapping of severity and the rule's own settings, "
+        "such as `message_length: {chars: 8000}` (`toolace check --rules` lists them).",
+    )
+    modules: tuple[str, ...] = content(
+        (),
+        "Your own rules: Python files (ending in .py) or modules that register functions with `toolace_ray.dlv.rules.rule`.",
+    )
     consistency_votes: int = content(3, "Votes of the consistency expert; 0 switches it off.", ge=0)
     consistency_against: int = content(
         2, "Votes against that reject a dialog: 2 of 3 is a majority; weak judges serve better unanimous.", ge=1

@@ -36,7 +36,9 @@ PLANNED: dict[str, DialogType] = {f"{kind}.{variant}": kind for kind in DIALOG_T
 """Kind (type and feature, "parallel.same_api") -> the type."""
 TWINS = ("non_tool.twin_tool", "non_tool.twin_value")
 """Kinds of dialogs that are made from others: without the tool that is called, without a value that it needs."""
-KINDS: dict[str, DialogType] = {**PLANNED, **dict.fromkeys(TWINS, "non_tool")}
+IMPORTED: dict[str, DialogType] = {f"{kind}.imported": kind for kind in DIALOG_TYPES}
+"""Kinds of dialogs that somebody else made: their types are read from their structure."""
+KINDS: dict[str, DialogType] = {**PLANNED, **dict.fromkeys(TWINS, "non_tool"), **IMPORTED}
 """All kinds -> their types."""
 
 
@@ -231,7 +233,7 @@ def _known_kind(kind: str) -> str:
 
 
 class Dialog(Record):
-    """One dialog. `tools` are the candidate APIs in the order shown; `today` is the dialog's date (ISO 8601)."""
+    """One dialog. `tools` are the candidate APIs in the order shown; `today` is the dialog's date (ISO 8601), "" if unknown."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
     id: str
@@ -245,3 +247,8 @@ class Dialog(Record):
     provenance: tuple[Provenance, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     meta: JsonObject = Field(default_factory=dict)
+
+    @property
+    def imported(self) -> bool:
+        """True for a dialog that somebody else made: there is no plan that it must keep."""
+        return self.kind in IMPORTED

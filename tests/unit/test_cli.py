@@ -64,7 +64,7 @@ CASES = {
         lambda p: {"pools": {"small": {"engine": "openai", "url": "http://127.0.0.1:9/v1", "api_key_env": "NO_SUCH_KEY"}}},
         "NO_SUCH_KEY is not set",
     ),
-    "unknown rule": (lambda p: {"verify": {"disabled_rules": ["enumm"]}}, "no rule is named enumm"),
+    "unknown rule": (lambda p: {"verify": {"rules": {"enumm": "off"}}}, "no rule is named enumm"),
     "run path under a file": (no_folder, "run.path"),
     "unknown key": (lambda p: {"generate": {"max_tool": 3}}, "did you mean generate.max_tools?"),
 }  # fmt: skip

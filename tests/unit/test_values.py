@@ -1,10 +1,14 @@
 import datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.samples import good_dialogs
+from toolace_ray.dlv import units
+from toolace_ray.dlv.numerals import number_words, numbers
 from toolace_ray.dlv.provenance import trace
-from toolace_ray.dlv.values import find, number_words, numbers
+from toolace_ray.dlv.values import find
 
 TODAY = datetime.date(2026, 5, 1)
 
@@ -40,9 +44,25 @@ TODAY = datetime.date(2026, 5, 1)
         (121, "one hundred and twenty one", "normalised"),
         (100, "one hundred and twenty one", None),
         (2, "two, three", "normalised"),
-        ("2024-03-04T15:30:00Z", "on March 4", None),
-        ("2024-03-04T15:30:00Z", "on March 4th at 3:30 pm", "normalised"),
+        ("2026-03-04T15:30:00Z", "on March 4", None),
+        ("2026-03-04T15:30:00Z", "on March 4th at 3:30 pm", "normalised"),
         (10**320, "9" * 400, None),
+        ("2026-05-15", "in two weeks", "normalised"),
+        ("2026-05-14", "in two weeks", None),
+        ("2026-04-28", "3 days ago", "normalised"),
+        ("2026-05-04", "from May 3 to 5", "normalised"),
+        ("2024-05-03", "on May 3", None),
+        ("2024-05-03", "on May 3, 2024", "normalised"),
+        ("05/03/2026", "on May 3rd", "normalised"),
+        ("2026-05-02", "this weekend", "normalised"),
+        ("15:45", "at quarter to four", "normalised"),
+        ("EUR", "for 50 euros", "normalised"),
+        ("USD", "for 50 euros", None),
+        ("Sao Paulo", "to São Paulo", "normalised"),
+        (2_000_000, "2 million people", "normalised"),
+        (0.05, "at 5%", "normalised"),
+        (12, "a dozen eggs", "normalised"),
+        (3, "on the 3rd floor", "normalised"),
         ("", "anything", None),
         (None, "anything", None),
     ],
@@ -52,7 +72,7 @@ def test_values_are_found_as_people_say_them(value, text, how):
 
 
 def test_numbers_ignore_dates_times_and_codes():
-    assert numbers("On 2026-05-02 at 14:30 train TR-1020 takes 3 hours and costs 1,250.50") == [3.0, 1250.5]
+    assert numbers("On 2026-05-02 at 14:30 train TR-1020 takes 3 hours and costs 1,250.50") == (3.0, 1250.5)
 
 
 def test_number_words():
@@ -69,3 +89,49 @@ def test_each_argument_is_traced_to_its_message():
         ("c2", "/train_id"): ("tool_output", 3),
         ("c2", "/seats"): ("normalised", 1),
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "date"), [("tomorrow", "2031-01-07"), ("in 3 days", "2031-01-07"), ("next Friday", "2031-01-07")]
+)
+def test_a_relative_date_may_be_any_where_today_is_not_known(text, date):
+    assert find(date, text, None) == "normalised"
+    assert find(date, "for Lima", None) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text", "how"),
+    [
+        (120, "min", "for 2 hours", "normalised"),
+        (90, "min", "for 2 hours", None),
+        (3.1, "mi", "a 5 km run", "normalised"),
+        (68, "fahrenheit", "20 degrees Celsius", "normalised"),
+        (60, "min", "half an hour or an hour", "normalised"),
+    ],
+)
+def test_what_is_said_in_another_unit_is_converted(value, unit, text, how):
+    assert find(value, text, TODAY, (), units.unit(unit)) == how
+
+
+@pytest.mark.parametrize(
+    ("name", "description", "symbol"),
+    [
+        ("distance_km", "", "km"),
+        ("durationMinutes", "", "min"),
+        ("distance", "Distance in kilometres", "km"),
+        ("temperature", "Degrees (Celsius)", "celsius"),
+        ("price_min", "Lowest price", None),
+        ("day", "Day of the month", None),
+        ("budget", "Amount in euros", "eur"),
+    ],
+)
+def test_the_unit_that_a_parameter_wants(name, description, symbol):
+    found = units.wanted(name, description)
+    assert (found.symbol if found else None) == symbol
+
+
+@given(st.text(max_size=200))
+def test_any_text_can_be_read(text):
+    for value in ("2026-05-03", "10:30", 7, "Lima", "EUR", True):
+        find(value, text, TODAY, ("x",), units.unit("km"))
+        find(value, text, None, ("x",))

@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
-import datetime
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
+from toolace_ray.dlv import units
+from toolace_ray.dlv.dates import Day, day
 from toolace_ray.dlv.values import find
 from toolace_ray.instances import leaves, pointer, schema_at
 from toolace_ray.schema import Api, Dialog, Message, Provenance, ToolCall
+
+_DEFAULT = re.compile(r"\b(?:defaults? (?:to|is|value is|value:|:)|default[:=]|by default,?)\s*", re.IGNORECASE)
 
 
 def trace(dialog: Dialog) -> tuple[Provenance, ...]:
     """One record for every argument leaf of every call, in the order of the messages."""
     apis = {api.name: api for api in dialog.tools}
-    today = _day(dialog.today)
+    today = day(dialog.today)
+    results = _results(dialog.messages)
     found: list[Provenance] = []
     for index, message in enumerate(dialog.messages):
         for call in message.tool_calls:
-            found += trace_call(call, apis.get(call.name), dialog.messages[:index], today)
+            found += _trace(call, apis.get(call.name), dialog.messages[:index], results, today)
     return tuple(found)
 
 
-def _day(text: str) -> datetime.date:
-    try:
-        return datetime.date.fromisoformat(text)
-    except ValueError:
-        return datetime.date.min
-
-
-def trace_call(call: ToolCall, api: Api | None, before: Sequence[Message], today: datetime.date) -> list[Provenance]:
+def trace_call(call: ToolCall, api: Api | None, before: Sequence[Message], today: Day) -> list[Provenance]:
     """One record for every argument leaf of a call, given the messages before it."""
-    results = {
-        index: list(_result_values(message.content)) for index, message in enumerate(before) if message.role == "tool"
-    }
+    return _trace(call, api, before, _results(before), today)
+
+
+def _results(messages: Sequence[Message]) -> dict[int, list[Any]]:
+    return {index: _result_values(item.content) for index, item in enumerate(messages) if item.role == "tool"}
+
+
+def _trace(
+    call: ToolCall, api: Api | None, before: Sequence[Message], results: dict[int, list[Any]], today: Day
+) -> list[Provenance]:
     found = []
     for path, value in leaves(call.arguments):
         schema = schema_at(api.parameters, path) if api else {}
@@ -49,18 +54,51 @@ def _trace_value(
     schema: dict[str, Any],
     before: Sequence[Message],
     results: dict[int, list[Any]],
-    today: datetime.date,
+    today: Day,
 ) -> tuple[Any, int | None]:
     names = tuple(part for part in path if isinstance(part, str))
+    number = isinstance(value, int | float) and not isinstance(value, bool) and names
+    wanted = units.of_schema(names[-1], schema) if number else None
     for index in reversed(range(len(before))):  # the latest mention counts: a correction comes after what it corrects
         message = before[index]
-        if message.role in ("user", "system") and (how := find(value, message.content, today, names)):
+        if message.role in ("user", "system") and (how := find(value, message.content, today, names, wanted)):
             return how, index
-        if any(_same(value, item) for item in results.get(index, ())):
+        if index in results and any(_same(value, item) for item in results[index]):
             return "tool_output", index
     if "default" in schema and _same(value, schema["default"]):
         return "default", None
+    if synonym := _synonym(value, schema, before, today):
+        return synonym
+    if _told_as_default(value, schema):
+        return "default", None
     return "none", None
+
+
+def _synonym(value: Any, schema: dict[str, Any], before: Sequence[Message], today: Day) -> tuple[Any, int] | None:
+    """The description may say what a choice stands for: "c for Celsius", "1 = economy", "'m' (metric)"."""
+    description = schema.get("description")
+    if not isinstance(description, str) or value not in (schema.get("enum") or ()) or isinstance(value, bool):
+        return None
+    shown = re.escape(str(value))
+    pattern = rf"(?<!\w)['\"`]?{shown}['\"`]?\s*(?:=|:|-|–|for|means|is|\()\s*['\"`]?(\w[\w /-]{{1,40}}?)['\"`]?(?=[,;.)]|$| or | and )"
+    for word in re.findall(pattern, description[:2000], re.IGNORECASE):
+        for index in reversed(range(len(before))):
+            if before[index].role == "user" and find(word.strip(), before[index].content, today):
+                return "normalised", index
+    return None
+
+
+def _told_as_default(value: Any, schema: dict[str, Any]) -> bool:
+    """The description may tell the default: "Defaults to 'metric'."."""
+    description = schema.get("description")
+    if not isinstance(description, str) or isinstance(value, dict | list) or value is None:
+        return False
+    shown = str(value).lower()
+    for match in _DEFAULT.finditer(description[:2000]):
+        told = description[match.end() : match.end() + len(shown) + 2].lower().lstrip("'\"`")
+        if told.startswith(shown) and not told[len(shown) : len(shown) + 1].isalnum():
+            return True
+    return False
 
 
 def _same(left: Any, right: Any) -> bool:

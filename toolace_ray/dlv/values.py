@@ -9,43 +9,32 @@ import datetime
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Literal
+
+from toolace_ray.dlv.dates import Day, clock_variants, clocks_in, date_variants, dates_in, day
+from toolace_ray.dlv.numerals import number_words, numbers, other_numbers
+from toolace_ray.dlv.units import Unit, converted, quantities, same, unit
 
 Match = Literal["literal", "normalised"]
 
-_UNSPACED = (["CJK"], ["HIRAGANA"], ["KATAKANA"], ["THAI"], ["LAO"], ["KHMER"])
-_UNITS = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
-_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-_NUMBER = re.compile(r"(?<![\w.])-?\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\w)|(?<!\w)-?\d+(?:\.\d+)?(?!\w)")
+_UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER")
 _NEGATIONS = re.compile(r"\b(no|not|without|don't|doesn't|do not|never|skip|except|isn't|off)\b")
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+_PLURAL = re.compile(r"('s|(?<=[a-z]{3})s)$")
+_MOMENT = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2})(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:\d{2})?")
+_CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::\d{2})?Z?( ?[AaPp]\.?[Mm]\.?)?")
+_DATED = re.compile(
+    r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d{0,2}\s?[A-Z][a-z]{2,8}\.? \d{1,4}(?:st|nd|rd|th)?(?:,? \d{4})?"
+)
 
 
 def folded(text: str) -> str:
     """A text without case, accents and repeated spaces, for telling what differs in writing alone."""
-    plain = unicodedata.normalize("NFKD", text)
-    return " ".join("".join(c for c in plain if not unicodedata.combining(c)).casefold().split())
+    if not text.isascii():
+        plain = unicodedata.normalize("NFKD", text)
+        text = "".join(c for c in plain if not unicodedata.combining(c))
+    return " ".join(text.casefold().split())
 
 
 def is_question(text: str) -> bool:
@@ -53,102 +42,62 @@ def is_question(text: str) -> bool:
     return any(mark in text for mark in "?？؟՞") if not text.isascii() else "?" in text
 
 
-def number_words(value: int) -> str | None:
-    """English words of 0..999, else None."""
-    if not 0 <= value < 1000:
-        return None
-    if value < 20:
-        return _UNITS[value]
-    if value < 100:
-        ten, unit = divmod(value, 10)
-        return _TENS[ten - 2] + (f"-{_UNITS[unit]}" if unit else "")
-    hundred, rest = divmod(value, 100)
-    return f"{_UNITS[hundred]} hundred" + (f" and {number_words(rest)}" if rest else "")
-
-
-_WORD_VALUES = {word: value for value, word in enumerate(_UNITS)} | {word: 10 * (i + 2) for i, word in enumerate(_TENS)}
-
-
-def word_numbers(text: str) -> set[int]:
-    """The numbers 0..999 that stand in a text in English words: "twenty-one" is 21, and neither 20 nor 1."""
-    words = re.findall(r"[a-z]+|[^a-z\s-]", text.lower())
-    found: set[int] = set()
-    index = 0
-
-    def below_hundred() -> int:
-        nonlocal index
-        value = _WORD_VALUES[words[index]]
-        index += 1
-        if value >= 20 and index < len(words) and 1 <= _WORD_VALUES.get(words[index], 0) <= 9:
-            value += _WORD_VALUES[words[index]]
-            index += 1
-        return value
-
-    while index < len(words):
-        if words[index] not in _WORD_VALUES:
-            index += 1
-            continue
-        value = below_hundred()
-        if value <= 9 and words[index : index + 1] == ["hundred"]:
-            value, index = 100 * value, index + 1
-            if (
-                words[index : index + 1] == ["and"]
-                and words[index + 1 : index + 2]
-                and words[index + 1] in _WORD_VALUES
-            ):
-                index += 1
-            if index < len(words) and words[index] in _WORD_VALUES:
-                value += below_hundred()
-        found.add(value)
-    return found
-
-
-def numbers(text: str) -> list[float]:
-    """The numbers written in digits in a text; digits inside words, dates and times are not numbers."""
-    cleaned = re.sub(r"\d{4}-\d{2}-\d{2}|\d{1,2}:\d{2}(?::\d{2})?|\b[A-Za-z]+-?\d+\b", " ", text)
-    found = [match.group().replace(",", "") for match in _NUMBER.finditer(cleaned)]
-    return [float(number) for number in found if len(number) < 300]  # longer ones are no numbers that people say
-
-
-def find(value: Any, text: str, today: datetime.date, names: tuple[str, ...] = ()) -> Match | None:
+def find(value: Any, text: str, today: Day, names: tuple[str, ...] = (), wanted: Unit | None = None) -> Match | None:
     """How `value` stands in `text`: `literal`, `normalised`, or None.
 
     Args:
-        today: the date that relative dates refer to.
+        today: the date that relative dates refer to; None where it is not known: then a relative one may be any date.
         names: words that stand for a boolean (the parameter's name): true is found where one is said, false where one
             is said under a negation.
+        wanted: the unit in which a number is wanted: what is said in another one is converted.
     """
     if isinstance(value, bool):
         return _find_boolean(value, text, names)
     if isinstance(value, int | float):
-        return _find_number(value, text)
-    if not isinstance(value, str):
+        return _find_number(value, text, wanted)
+    if not isinstance(value, str) or not value.strip():
         return None
-    if not value.strip():
-        return None
-    if _holds(text, value):
+    if holds(text, value):
         return "literal"
-    return _find_string(value, text, today)
+    return "normalised" if _find_string(value, text, today) else None
 
 
-def _holds(text: str, value: str) -> bool:
-    if not value.isascii() and any(unicodedata.name(c, "").split()[:1] in _UNSPACED for c in value):
-        return value in text  # no spaces between words
-    left = r"(?<!\w)" if value[0].isalnum() else ""
-    right = r"(?!\w)" if value[-1].isalnum() else ""
-    return re.search(left + re.escape(value) + right, text) is not None
+def holds(text: str, value: str) -> bool:
+    """True where a value stands in a text as it is, as words of its own."""
+    return place(text, value) >= 0
 
 
-def _find_number(value: float, text: str) -> Match | None:
+def place(text: str, value: str) -> int:
+    """The index at which a value stands in a text as words of its own, -1 where it does not."""
+    start = text.find(value)
+    if start < 0:
+        return -1
+    if not value.isascii() and any(unicodedata.name(c, "").startswith(_UNSPACED) for c in value):
+        return start  # no spaces between words
+    left, right = value[0].isalnum(), value[-1].isalnum()
+    while start >= 0:
+        end = start + len(value)
+        before = text[start - 1 : start]
+        after = text[end : end + 1]
+        if not (left and (before.isalnum() or before == "_")) and not (right and (after.isalnum() or after == "_")):
+            return start
+        start = text.find(value, start + 1)
+    return -1
+
+
+def _find_number(value: float, text: str, wanted: Unit | None) -> Match | None:
     if abs(value) > 1e300:
         return None
     if any(abs(found - value) < 1e-9 for found in numbers(text)):
         return "literal"
-    # Numbers glued to a unit ("30km", "48°") are no words of their own.
-    glued = re.findall(r"(?<![\w.])(\d+(?:\.\d+)?)(?=[a-zA-Z°%€$]+\b|[°%€$])|[€$£](\d+(?:\.\d+)?)", text)
-    if any(abs(float(part) - value) < 1e-9 for pair in glued for part in pair if part):
+    if any(abs(found - value) < 1e-9 for found in other_numbers(text)):
         return "normalised"
-    return "normalised" if value in word_numbers(text) else None
+    if wanted is not None:
+        for quantity in quantities(text):
+            other = converted(quantity, wanted)
+            if other is not None and same(other, value):
+                return "normalised"
+    return None
 
 
 def _find_boolean(value: bool, text: str, names: tuple[str, ...]) -> Match | None:
@@ -162,20 +111,35 @@ def _find_boolean(value: bool, text: str, names: tuple[str, ...]) -> Match | Non
     return None
 
 
-def _find_string(value: str, text: str, today: datetime.date) -> Match | None:
-    if moment := re.fullmatch(r"(\d{4}-\d{2}-\d{2})T(\d{2}:\d{2})(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:\d{2})?", value):
-        both = all(find(part, text, today) for part in moment.groups())
-        return "normalised" if both else None
-    folded, wanted = _fold(text), _fold(value)
-    if wanted and f" {wanted} " in f" {folded} ":
-        return "normalised"
-    lowered = text.lower()
-    return "normalised" if any(_holds(lowered, variant.lower()) for variant in variants_of(value, today)) else None
+def _find_string(value: str, text: str, today: Day) -> bool:
+    if moment := _MOMENT.fullmatch(value):
+        return all(find(part, text, today) for part in moment.groups())
+    wanted = fold(value)
+    if wanted and f" {wanted} " in f" {fold(text)} ":
+        return True
+    if value[:1].isdigit() or value[-1:].isdigit():
+        return _find_written(value, text, today)
+    if len(value) <= 12 and (money := unit(value)) is not None:
+        return any(quantity.unit == money for quantity in quantities(text)) or any(
+            unit(word) == money for word in _WORD.findall(text)
+        )
+    return False
+
+
+def _find_written(value: str, text: str, today: Day) -> bool:
+    """A date, a time or a number that is given as a string."""
+    if value.isdigit() and len(value) <= 3:
+        return float(value) in other_numbers(text)
+    if _CLOCK.fullmatch(value):
+        return bool(clocks_in(value) & clocks_in(text))
+    if _DATED.fullmatch(value) and (dates := {found.date for found in dates_in(value, today)}):
+        return any(found.date is None or found.date in dates for found in dates_in(text, today))
+    return False
 
 
 def variants_of(value: str, today: datetime.date) -> list[str]:
     """Other ways to say a date, a time or a small number, the most indirect one last; [] for other texts."""
-    if date := _date(value):
+    if date := day(value):
         return date_variants(date, today)
     if clock := re.fullmatch(r"(\d{1,2}):(\d{2})(?::00)?Z?", value):
         return clock_variants(int(clock[1]), int(clock[2]))
@@ -193,42 +157,11 @@ def without(text: str, values: Iterable[Any], today: datetime.date) -> str:
     return text
 
 
-def _fold(text: str) -> str:
-    """Lower case, underscores and hyphens as spaces, no punctuation, words without a plural s."""
+@lru_cache(maxsize=8192)
+def fold(text: str) -> str:
+    """Lower case, underscores and hyphens as spaces, no punctuation, no accents, words without a plural s."""
+    if not text.isascii():
+        plain = unicodedata.normalize("NFKD", text)
+        text = "".join(c for c in plain if not unicodedata.combining(c))
     words = _WORD.findall(text.lower().replace("_", " ").replace("-", " ").replace("’", "'"))
-    return " ".join(re.sub(r"('s|(?<=[a-z]{3})s)$", "", word) for word in words)
-
-
-def _date(value: str) -> datetime.date | None:
-    try:
-        return datetime.date.fromisoformat(value) if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value) else None
-    except ValueError:
-        return None
-
-
-def date_variants(date: datetime.date, today: datetime.date) -> list[str]:
-    """How people say a date: numeric, with the month's name, or, last, relative to `today`."""
-    day, month, short = date.day, f"{date:%B}", f"{date:%b}"
-    suffix = "th" if 10 <= day % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(day % 10, "th")
-    found = [f"{date:%Y/%m/%d}", f"{date:%d.%m.%Y}"]
-    for name in (month, short):
-        for number in (str(day), f"{day}{suffix}"):
-            found += [f"{name} {number}", f"{number} {name}", f"{number} of {name}", f"the {number} of {name}"]
-    ahead = (date - today).days
-    found += {0: ["tonight", "today"], 1: ["tomorrow"], 2: ["the day after tomorrow"]}.get(ahead, [])
-    if 0 < ahead <= 7:
-        found += [f"next {date:%A}", f"this {date:%A}", f"on {date:%A}"]
-    return found
-
-
-def clock_variants(hour: int, minute: int) -> list[str]:
-    """How people say a time of day."""
-    half = "am" if hour < 12 else "pm"
-    hour12 = hour % 12 or 12
-    found = [f"{hour}:{minute:02d}", f"{hour12}:{minute:02d} {half}", f"{hour12}:{minute:02d}{half}"]
-    found += [f"{hour12}:{minute:02d} {half[0]}.m.", f"{hour:02d}:{minute:02d}"]
-    if minute == 0:
-        found += [f"{hour12} {half}", f"{hour12}{half}", f"{hour12} o'clock"]
-    if (hour, minute) == (12, 0):
-        found.append("noon")
-    return found
+    return " ".join([_PLURAL.sub("", word) if word[-1] == "s" else word for word in words])

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolace_ray.config import Config, Role
-from toolace_ray.dlv.checks import code_names
 from toolace_ray.dlv.provenance import trace
 from toolace_ray.dlv.rules import rejects, run_rules
+from toolace_ray.dlv.texts import code_names
 from toolace_ray.engines.protocol import ChatMessage, GenerateRequest
 from toolace_ray.engines.roles import TaskEngines
 from toolace_ray.prompts import prompt, versions

@@ -8,7 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from toolace_ray.dlv.values import find, is_question, number_words, numbers, variants_of, without
+from toolace_ray.dlv.numerals import number_words, numbers
+from toolace_ray.dlv.values import find, is_question, variants_of, without
 from toolace_ray.instances import Path, leaves
 from toolace_ray.schema import Api
 

@@ -1,0 +1,140 @@
+"""Numbers as people write them: digits, words, magnitudes, percentages, ordinals. Pure functions over one text."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+_UNITS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_WORD_VALUES = {word: value for value, word in enumerate(_UNITS)} | {word: 10 * (i + 2) for i, word in enumerate(_TENS)}
+_ORDINALS = [
+    "first",
+    "second",
+    "third",
+    "fourth",
+    "fifth",
+    "sixth",
+    "seventh",
+    "eighth",
+    "ninth",
+    "tenth",
+    "eleventh",
+    "twelfth",
+]
+_OTHER_WORDS = {
+    "dozen": 12.0,
+    "couple": 2.0,
+    "pair": 2.0,
+    "half": 0.5,
+    "once": 1.0,
+    "twice": 2.0,
+    "single": 1.0,
+    "both": 2.0,
+}
+_MAGNITUDES = {"k": 1e3, "thousand": 1e3, "m": 1e6, "million": 1e6, "billion": 1e9, "bn": 1e9}
+_NUMBER = re.compile(r"(?<![\w.])-?\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\w)|(?<!\w)-?\d+(?:\.\d+)?(?!\w)")
+_NO_NUMBER = re.compile(r"\d{4}-\d{2}-\d{2}|\d{1,2}:\d{2}(?::\d{2})?|\b[A-Za-z]+-?\d+\b")
+_GLUED = re.compile(r"(?<![\w.])(\d[\d,]*(?:\.\d+)?)(?=[a-zA-Z°%€$£]+\b|[°%€$£])|[€$£¥](\d[\d,]*(?:\.\d+)?)")
+_SCALED = re.compile(
+    r"(?<![\w.])(-?\d[\d,]*(?:\.\d+)?)\s*(k|thousand|m|million|bn|billion|%|percent)(?!\w)", re.IGNORECASE
+)
+_ORDINAL = re.compile(r"(?<!\w)(\d+)(?:st|nd|rd|th)\b")
+_LONGEST = 300  # characters of a number; longer ones are no numbers that people say
+
+
+def number_words(value: int) -> str | None:
+    """English words of 0..999, else None."""
+    if not 0 <= value < 1000:
+        return None
+    if value < 20:
+        return _UNITS[value]
+    if value < 100:
+        ten, unit = divmod(value, 10)
+        return _TENS[ten - 2] + (f"-{_UNITS[unit]}" if unit else "")
+    hundred, rest = divmod(value, 100)
+    return f"{_UNITS[hundred]} hundred" + (f" and {number_words(rest)}" if rest else "")
+
+
+def word_numbers(text: str) -> set[int]:
+    """The numbers 0..999 that stand in a text in English words: "twenty-one" is 21, and neither 20 nor 1."""
+    words = re.findall(r"[a-z]+|[^a-z\s-]", text.lower())
+    found: set[int] = set()
+    index = 0
+
+    def below_hundred() -> int:
+        nonlocal index
+        value = _WORD_VALUES[words[index]]
+        index += 1
+        if value >= 20 and index < len(words) and 1 <= _WORD_VALUES.get(words[index], 0) <= 9:
+            value += _WORD_VALUES[words[index]]
+            index += 1
+        return value
+
+    while index < len(words):
+        if words[index] not in _WORD_VALUES:
+            index += 1
+            continue
+        value = below_hundred()
+        if value <= 9 and words[index : index + 1] == ["hundred"]:
+            value, index = 100 * value, index + 1
+            if (
+                words[index : index + 1] == ["and"]
+                and words[index + 1 : index + 2]
+                and words[index + 1] in _WORD_VALUES
+            ):
+                index += 1
+            if index < len(words) and words[index] in _WORD_VALUES:
+                value += below_hundred()
+        found.add(value)
+    return found
+
+
+@lru_cache(maxsize=8192)
+def numbers(text: str) -> tuple[float, ...]:
+    """The numbers written in digits in a text; digits inside words, dates and times are not numbers."""
+    cleaned = _NO_NUMBER.sub(" ", text)
+    found = [match.group().replace(",", "") for match in _NUMBER.finditer(cleaned)]
+    return tuple(float(number) for number in found if len(number) < _LONGEST)
+
+
+@lru_cache(maxsize=8192)
+def other_numbers(text: str) -> frozenset[float]:
+    """Numbers that a text says otherwise: glued to a unit ("30km", "€5"), in words, "2k", "5 %" (5 and 0.05), "3rd"."""
+    found: set[float] = set()
+    for pair in _GLUED.findall(text):
+        found |= {float(part.replace(",", "")) for part in pair if part and len(part) < _LONGEST}
+    for digits, scale in _SCALED.findall(text):
+        if len(digits) < _LONGEST:
+            value = float(digits.replace(",", ""))
+            found |= {value, value / 100} if scale in "%percent" else {value * _MAGNITUDES[scale.lower()]}
+    found |= {float(digits) for digits in _ORDINAL.findall(text) if len(digits) < _LONGEST}
+    found |= set(map(float, word_numbers(text)))
+    words = set(re.findall(r"[a-z]+", text.lower()))
+    found |= {value for word, value in _OTHER_WORDS.items() if word in words}
+    found |= {float(place) for place, word in enumerate(_ORDINALS, 1) if word in words}
+    for count, scale in re.findall(r"\b([a-z]+) (million|billion|thousand)\b", text.lower()):
+        if count in _WORD_VALUES or count == "a":
+            found.add(_WORD_VALUES.get(count, 1) * _MAGNITUDES[scale])
+    return frozenset(found)

@@ -1,0 +1,459 @@
+"""Rules on where arguments come from, over the provenance of each value (method.md section 3: before any model is asked)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from toolace_ray.dlv import units
+from toolace_ray.dlv.dates import dates_in, day
+from toolace_ray.dlv.numerals import numbers
+from toolace_ray.dlv.rules import Finding, View, rule
+from toolace_ray.dlv.values import find, fold, holds, place
+from toolace_ray.instances import Path, leaves, pointer, schema_at
+from toolace_ray.schema import Provenance, ToolCall
+
+_WORDS = re.compile(r"[^\W_]+")
+_LONG = 6  # words from which a string is a text that somebody composed
+
+
+class Leaf(NamedTuple):
+    """An argument value with its call, its place and its provenance."""
+
+    turn: int
+    call: ToolCall
+    path: Path
+    value: Any
+    origin: Provenance
+
+    @property
+    def name(self) -> str:
+        """The parameter's name (the innermost)."""
+        return next((part for part in reversed(self.path) if isinstance(part, str)), "")
+
+    def __str__(self) -> str:
+        return f"{self.call.name}{pointer(self.path)} = {json.dumps(self.value, ensure_ascii=False)[:120]}"
+
+
+def _leaves(view: View) -> list[Leaf]:
+    found = [(turn, call, path, value) for turn, call in view.calls for path, value in leaves(call.arguments)]
+    return [Leaf(*item, origin) for item, origin in zip(found, view.provenance, strict=True)]
+
+
+def _schema(view: View, leaf: Leaf) -> dict[str, Any]:
+    api = view.apis.get(leaf.call.name)
+    return schema_at(api.parameters, leaf.path) if api else {}
+
+
+def _inferred(view: View, leaf: Leaf) -> bool:
+    """True for a value that a stranger's assistant may have concluded or composed rather than copied: a choice, a flag, a null,
+    a text of many words, or a name of which the better part was said."""
+    if leaf.value is None or isinstance(leaf.value, bool) or _schema(view, leaf).get("enum"):
+        return True
+    if not isinstance(leaf.value, str):
+        return False
+    words = [word for word in fold(leaf.value).split() if len(word) > 2]
+    if not words:
+        return not leaf.value.strip()
+    texts = " ".join(fold(item.content) for item in view.dialog.messages[: leaf.turn] if item.role != "assistant")
+    said = set(texts.split())
+    known = sum(word in said for word in words)
+    first = leaf.value.split(",")[0].strip()
+    if "," in leaf.value and f" {fold(first)} " in f" {texts} ":
+        return True  # "San Francisco, CA"
+    return known / len(words) > (0.3 if len(words) >= _LONG else 0.5)
+
+
+@rule("consistency")
+def argument_provenance(view: View) -> Iterator[Finding]:
+    """Every argument value is said by the user or the system, returned by an earlier call, or a schema default.
+
+    A stranger's choices, flags and composed texts are inferred_values' to tell.
+    """
+    for leaf in _leaves(view):
+        if leaf.origin.source == "none" and (view.planned or not _inferred(view, leaf)):
+            yield leaf.turn, f"{leaf} comes from nowhere{_later(view, leaf)}"
+
+
+@rule("consistency", "warn")
+def inferred_values(view: View) -> Iterator[Finding]:
+    """A stranger's choice, flag or composed text that nobody said: concluded, or made up; a judge can tell."""
+    if view.planned:
+        return
+    for leaf in _leaves(view):
+        if leaf.origin.source == "none" and _inferred(view, leaf):
+            yield leaf.turn, f"{leaf} is not said"
+
+
+def _later(view: View, leaf: Leaf) -> str:
+    """Where a value that comes from nowhere stands after its call."""
+    for turn in range(leaf.turn + 1, len(view.dialog.messages)):
+        if turn in view.results and any(value == leaf.value for _, value in leaves(view.results[turn])):
+            return f"; it is in a later result of {view.dialog.messages[turn].name}"
+    return ""
+
+
+@rule("consistency")
+def dependence(view: View) -> Iterator[Finding]:
+    """In a dependent dialog each later turn of calls uses an earlier result; parallel calls use none."""
+    if view.dialog.imported:
+        return
+    turns = {call.id: turn for turn, call in view.calls}
+    fed = {
+        turns[record.call_id]
+        for record in view.provenance
+        if record.source == "tool_output" and record.call_id in turns
+    }
+    call_turns = sorted(set(turns.values()))
+    if view.dialog.type == "dependent":
+        for turn in call_turns[1:]:
+            if turn not in fed:
+                yield turn, "no argument comes from an earlier result"
+    elif view.dialog.type == "parallel":
+        yield from ((turn, "a parallel call depends on an earlier result") for turn in call_turns if turn in fed)
+
+
+@rule("consistency")
+def source_field(view: View) -> Iterator[Finding]:
+    """A value from a result comes from the field of the parameter's name, where the result has one."""
+    if not view.results:
+        return
+    for leaf in _leaves(view):
+        turn = leaf.origin.message
+        if leaf.origin.source != "tool_output" or turn is None or turn not in view.results:
+            continue
+        fields = [(path, value) for path, value in leaves(view.results[turn]) if path]
+        named = [value for path, value in fields if _field(path) == leaf.name.lower()]
+        others = [_field(path) for path, value in fields if value == leaf.value and _field(path) != leaf.name.lower()]
+        if named and leaf.value not in named and others:
+            yield leaf.turn, f"{leaf} comes from {others[0]!r}, the result has {leaf.name!r} = {named[0]!r}"
+
+
+def _field(path: Path) -> str:
+    return next((part.lower() for part in reversed(path) if isinstance(part, str)), "")
+
+
+# Units
+
+
+@rule("consistency")
+def units_kept(view: View) -> Iterator[Finding]:
+    """A number that is said in one unit or currency is not passed on as if it were another one."""
+    for leaf in _leaves(view):
+        index = leaf.origin.message
+        if index is None or isinstance(leaf.value, bool) or view.dialog.messages[index].role == "tool":
+            continue
+        text = view.dialog.messages[index].content
+        if isinstance(leaf.value, int | float):
+            wanted = units.of_schema(leaf.name, _schema(view, leaf)) or _named_unit(leaf)
+            said = [item for item in units.quantities(text) if units.same(item.value, leaf.value)]
+            same = [item for item in said if wanted is not None and item.unit.dimension == wanted.dimension]
+            if wanted is None or not same or any(item.unit == wanted for item in same):
+                continue
+            if not any(
+                (other := units.converted(item, wanted)) is not None and units.same(other, leaf.value) for item in same
+            ):
+                yield leaf.turn, f"{leaf} is wanted in {wanted.symbol}, said in {same[0].unit.symbol}"
+    for turn, call in view.calls:
+        yield from ((turn, text) for text in _other_currency(view, turn, call))
+
+
+def _named_unit(leaf: Leaf) -> units.Unit | None:
+    """The unit that another argument of the same call names: currency="USD", unit="km"."""
+    for name, value in leaf.call.arguments.items():
+        if (
+            isinstance(value, str)
+            and re.search(r"(^|_)(units?|currency)$", name.lower())
+            and (found := units.unit(value))
+        ):
+            return found
+    return None
+
+
+def _other_currency(view: View, turn: int, call: ToolCall) -> Iterator[str]:
+    """A unit that is passed on though another one of its kind was said, and it was not."""
+    for name, value in call.arguments.items():
+        found = units.unit(value) if isinstance(value, str) and len(value) <= 12 else None
+        if found is None or not re.search(r"(^|_)(units?|currency)$", name.lower()):
+            continue
+        texts = [item.content for item in view.dialog.messages[:turn] if item.role == "user"]
+        said = {
+            item.unit for text in texts for item in units.quantities(text) if item.unit.dimension == found.dimension
+        }
+        numbered = {
+            item for item in call.arguments.values() if isinstance(item, int | float) and not isinstance(item, bool)
+        }
+        spoken = any(find(value, text, view.today) for text in texts) or found in said
+        kept = any(
+            (other := units.converted(item, found)) is not None
+            and any(units.same(other, number) for number in numbered)
+            for text in texts
+            for item in units.quantities(text)
+        )
+        if said and not spoken and not kept:
+            yield f"{call.name}/{name} = {value!r}, said is {sorted(unit.symbol for unit in said)[0]}"
+
+
+# Corrections
+
+_NEGATED = r"(?:\bnot\b|\binstead of\b|\brather than\b|\bno longer\b|\bforget\b|\bscratch\b)(?: (?:the|to|in|for|on|at|from|a|an|about))?\s*['\"“]?"
+_CUE = re.compile(
+    r"(?:^|[.!?;,…]\s+|\s[-–—]+\s*|\bOh,? )(?:oh,? |um,? |ah,? |hmm,? )*(?:no|nope|sorry|wait|oops|whoops|my mistake|correction|scratch that|actually"
+    r"|on second thoughts?|let me correct)\b[,:.!…—– -]*",
+    re.IGNORECASE,
+)
+_REPLACES = re.compile(
+    r"\b(?:make (?:it|that)|i mean(?:t)?|change (?:it|that|this)|instead|should be|rather|let['’]s (?:do|make|say|take)|it['’]s|that['’]s|switch)\b"
+    r"|^(?:no|nope|sorry|wait|oops|whoops|correction)\b",
+    re.IGNORECASE,
+)
+_ADDS = re.compile(r"\b(?:also|as well|too|another|in addition|plus|then)\b", re.IGNORECASE)
+
+
+@rule("consistency")
+def corrected_value(view: View) -> Iterator[Finding]:
+    """A value that the user took back ("no, sorry, make it 3"; "Rome, not Paris") is not used after that."""
+    for leaf in _leaves(view):
+        if leaf.origin.source not in ("literal", "normalised") or leaf.value is None or isinstance(leaf.value, bool):
+            continue
+        said = [(i, view.dialog.messages[i].content) for i, _ in view.of("user") if i < leaf.turn]
+        if said and (new := _taken_back(view, leaf, [text for _, text in said])):
+            yield leaf.turn, f"{leaf} was taken back for {new}"
+
+
+def _taken_back(view: View, leaf: Leaf, texts: list[str]) -> str | None:
+    today, value = view.today, leaf.value
+    for index in reversed(range(len(texts))):
+        text = texts[index]
+        if re.search(r"\b(not|instead|rather|longer|forget|scratch)\b", text, re.IGNORECASE) and find(
+            value, text, today
+        ):
+            bare = re.sub(_NEGATED + rf"{re.escape(str(value))}(?!\w)", " ", text, flags=re.IGNORECASE)
+            if bare != text and not find(value, bare, today) and (others := _rivals(leaf, bare, view)):
+                return others[0]
+        cues = list(_CUE.finditer(text))
+        for cue in reversed(cues):
+            before, after = " ".join([*texts[:index], text[: cue.start()]]), text[cue.end() :]
+            sentence = re.split(r"(?<=[.!?])\s", after, maxsplit=1)[0]
+            if not find(value, before, today) or find(value, after, today) or _ADDS.search(sentence):
+                continue
+            if len(sentence.split()) > 14 or not _REPLACES.search(cue.group().lstrip(" ,.;!?…-–—") + sentence):
+                continue
+            if others := _rivals(leaf, sentence, view):
+                return others[0]
+        if find(value, text, today):
+            return None  # the latest mention stands
+    return None
+
+
+def _rivals(leaf: Leaf, text: str, view: View) -> list[str]:
+    """Values of the same kind in a text that no call of the turn uses: what was said in place of the value."""
+    used = [value for call in view.dialog.messages[leaf.turn].tool_calls for _, value in leaves(call.arguments)]
+    value = leaf.value
+    if isinstance(value, int | float):
+        found: list[Any] = [number for number in numbers(text) if number != value]
+        found += [quantity.value for quantity in units.quantities(text) if quantity.value != value]
+        found += [number for number in range(2, 21) if number != value and find(number, text, view.today)]
+        return [f"{number:g}" for number in found if not any(_equal(number, item) for item in used)]
+    dates = (
+        {item.date for item in dates_in(value, view.today)} if value[:1].isdigit() or value[-1:].isdigit() else set()
+    )
+    if dates:
+        other = {item.date for item in dates_in(text, view.today)} - dates - {None}
+        passed = {item.date for word in used if isinstance(word, str) for item in dates_in(word, view.today)}
+        return sorted(str(item) for item in other - passed)
+    choices = [item for item in _schema(view, leaf).get("enum") or () if isinstance(item, str) and item != value]
+    named = [item for item in choices if find(item, text, view.today)]
+    if choices:
+        return [item for item in named if item not in used]
+    names = re.findall(
+        r"(?<![.!?]\s)(?<!^)\b[A-Z][\w'’-]+(?:\s+[A-Z][\w'’-]+)*|^[A-Z][\w'’-]+(?:\s+[A-Z][\w'’-]+)*", text
+    )
+    codes = re.findall(r"\b[A-Z]{1,5}-?\d{2,}\b", text) if re.search(r"\d", value) else []
+    if value[:1].isupper() or re.search(r"\d", value):
+        return [
+            item for item in (*codes, *names) if item not in _NO_NAMES and not any(item in str(part) for part in used)
+        ]
+    quoted = re.search(
+        r"(?:make (?:it|that)|i mean(?:t)?|change (?:it|that) to|instead|should be)\s+(?:the )?([a-z][\w -]{2,30})",
+        text.lower(),
+    )
+    return [quoted[1].strip()] if quoted and not any(fold(quoted[1]) == fold(str(part)) for part in used) else []
+
+
+_NO_NAMES = {
+    "I",
+    "I'm",
+    "I’d",
+    "I'd",
+    "Please",
+    "Make",
+    "The",
+    "It",
+    "Sorry",
+    "No",
+    "That",
+    "Change",
+    "Let",
+    "Can",
+    "For",
+    "Actually",
+}
+
+
+def _equal(left: Any, right: Any) -> bool:
+    return isinstance(right, int | float) and not isinstance(right, bool) and float(left) == float(right)
+
+
+# Swapped values
+
+_FIRST = {"from", "origin", "start", "source", "departure", "sender", "begin", "checkin", "in", "min", "minimum", "low", "lowest", "depart",
+          "base", "after", "since", "leaving"}  # fmt: skip
+_SECOND = {"to", "destination", "end", "target", "arrival", "recipient", "receiver", "until", "checkout", "out", "max", "maximum",
+           "high", "highest", "return", "before", "till", "quote", "arriving"}  # fmt: skip
+_BEFORE_FIRST = {"from", "leaving", "departing", "starting", "between", "since", "beginning", "least"}
+_BEFORE_SECOND = {"to", "until", "till", "towards", "toward", "arriving", "into", "through", "ending", "most"}
+
+
+class _Side(NamedTuple):
+    leaf: Leaf
+    start: int
+    end: int
+
+
+@rule("consistency")
+def swapped_values(view: View) -> Iterator[Finding]:
+    """Two values of one call do not stand in each other's place: "from A to B" is not origin B, destination A."""
+    for turn, call in view.calls:
+        if len(call.arguments) < 2:
+            continue
+        sides = [side for leaf in _leaves(view) if leaf.call is call and (side := _side(view, leaf))]
+        for i, left in enumerate(sides):
+            for right in sides[i + 1 :]:
+                if _may_swap(view, left.leaf, right.leaf) and _better_swapped(view, left, right):
+                    yield turn, f"{left.leaf} and {right.leaf} are swapped"
+
+
+def _side(view: View, leaf: Leaf) -> _Side | None:
+    index = leaf.origin.message
+    if index is None or leaf.origin.source not in ("literal", "normalised") or isinstance(leaf.value, bool):
+        return None
+    text = view.dialog.messages[index].content
+    if view.dialog.messages[index].role != "user":
+        return None
+    shown = f"{leaf.value:g}" if isinstance(leaf.value, float) else str(leaf.value)
+    start = place(text, shown)
+    if start < 0:
+        start = place(text.lower(), shown.lower())
+    if start < 0 and isinstance(leaf.value, str) and (date := day(leaf.value)):
+        places = [item for item in dates_in(text, view.today) if item.date == date]
+        return _Side(leaf, places[0].start, places[0].end) if places else None
+    if start < 0 or holds(text[start + len(shown) :], shown):
+        return None  # not there, or there twice: nothing tells which is meant
+    return _Side(leaf, start, start + len(shown))
+
+
+def _may_swap(view: View, left: Leaf, right: Leaf) -> bool:
+    if left.origin.message != right.origin.message or left.value == right.value or left.path == right.path:
+        return False
+    if len(left.path) != len(right.path) or left.name == right.name:
+        return False
+    if type(left.value) is not type(right.value) and not (
+        isinstance(left.value, int | float) and isinstance(right.value, int | float)
+    ):
+        return False
+    if _shape(left.value) != _shape(right.value):
+        return False
+    choices, others = _schema(view, left).get("enum"), _schema(view, right).get("enum")
+    return not (choices and right.value not in choices) and not (others and left.value not in others)
+
+
+def _shape(value: Any) -> str:
+    """What kind of text or number a value is: a date and a city are not taken for each other."""
+    if not isinstance(value, str):
+        return "number"
+    return "code" if any(map(str.isdigit, value)) else "words"
+
+
+def _better_swapped(view: View, left: _Side, right: _Side) -> bool:
+    text = view.dialog.messages[left.leaf.origin.message or 0].content
+    # "from A to B": the words before the two values say which is which.
+    first, second = sorted((left, right), key=lambda side: side.start)
+    roles = [_role(_leading(text, side, first if side is second else None)) for side in (first, second)]
+    if roles[1] == "second" and _leading(text, second, first) == ["and"]:
+        roles[1] = ""
+    if (
+        roles[0] == "first"
+        and "between" in _leading(text, first, None)
+        and _leading(text, second, first)[-1:] == ["and"]
+    ):
+        roles[1] = "second"
+    wants = [_wants(side.leaf) for side in (first, second)]
+    if set(wants) == {"first", "second"} and (roles[0] or roles[1]):
+        told = [
+            roles[0] or ("second" if roles[1] == "first" else "first"),
+            roles[1] or ("second" if roles[0] == "first" else "first"),
+        ]
+        return told[0] != told[1] and told != wants
+    # "5 adults and 3 children": the words beside a value name its parameter.
+    mine = _named(text, left, left.leaf) + _named(text, right, right.leaf)
+    other = _named(text, left, right.leaf) + _named(text, right, left.leaf)
+    return mine == 0 and other >= 2
+
+
+def _leading(text: str, side: _Side, other: _Side | None) -> list[str]:
+    """The words before a value, the last three, no further than the value before."""
+    start = other.end if other is not None else 0
+    return [word.lower() for word in _WORDS.findall(re.split(r"[.!?;]", text[start : side.start])[-1])[-3:]]
+
+
+def _role(words: list[str]) -> str:
+    for word in reversed(words):
+        if word in _BEFORE_FIRST:
+            return "first"
+        if word in _BEFORE_SECOND:
+            return "second"
+    return ""
+
+
+def _parts(name: str) -> list[str]:
+    return re.split(
+        r"[_\W]+",
+        re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
+        .lower()
+        .replace("check_in", "checkin")
+        .replace("check_out", "checkout"),
+    )
+
+
+def _wants(leaf: Leaf) -> str:
+    for word in _parts(leaf.name):
+        if word in _FIRST:
+            return "first"
+        if word in _SECOND:
+            return "second"
+    return ""
+
+
+def _named(text: str, side: _Side, leaf: Leaf) -> int:
+    """1 where a word of a parameter's name stands right beside a value: the two words before, or the one after a number."""
+    names = {fold(word)[:6] for word in _parts(leaf.name) if len(word) > 2} - {
+        "number",
+        "num",
+        "name",
+        "count",
+        "total",
+    }
+    before = re.split(r"[.!?;,]|\band\b", text[max(0, side.start - 60) : side.start])[-1]
+    after = re.split(r"[.!?;,]|\band\b", text[side.end : side.end + 40])[0]
+    words = [
+        fold(word)[:6]
+        for word in [*_WORDS.findall(before)[-2:], *_WORDS.findall(after)[: 1 if _is_number(side) else 0]]
+    ]
+    return int(any(word and word in names for word in words))
+
+
+def _is_number(side: _Side) -> bool:
+    return isinstance(side.leaf.value, int | float)

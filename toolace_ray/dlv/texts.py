@@ -1,0 +1,281 @@
+"""Rules on what is said: the third row of the paper's Table 4, dialog correctness. Each message for itself."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator
+from functools import lru_cache
+
+from rapidfuzz import fuzz
+
+from toolace_ray.dlv.rules import Finding, View, rule
+from toolace_ray.instances import leaves
+from toolace_ray.schema import Api
+
+_LEAK = re.compile(
+    r"\b(few-shot|system prompt|as an ai language model|blueprint|fact sheet|gold call|JSON schema|the wish is)\b|^(Request|"
+    r"Results|Functions|Missing|Calls|Answer|Wanted|Known):",
+    re.IGNORECASE | re.MULTILINE,
+)
+# In strangers' dialogs: the marks of chat templates and talk of the prompt itself.
+_MARKS = re.compile(
+    r"<\|[a-z_]+\|>|\[/?INST\]|<</?SYS>>|</?s>|^### ?(Instruction|Response|System)\b|\b(my|the) (system|hidden|initial) prompt\b"
+    r"|\bas an ai language model\b|^(system|assistant|human): ",
+    re.IGNORECASE | re.MULTILINE,
+)
+_ENDING = ".!?…。！？)\"'”’:]}*`"
+_LISTED = re.compile(r"(?:^|\n)\s*(?:[-*•|>#]|\d+[.)]).*$|https?://\S+$|\S+@\S+$")
+_QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|«[^»]*»|`[^`]*`|(?<!\w)'[^'\n]{2,200}'(?!\w)")
+_LEAKED_WORDS = 8  # of the system prompt, in a row
+
+
+@rule("dialog")
+def necessary_fields(view: View) -> Iterator[Finding]:
+    """There is a user and an assistant turn, the assistant speaks last, no message is empty.
+
+    A stranger's dialog may end with calls: many sets hold the turn to be learned alone.
+    """
+    messages = view.dialog.messages
+    roles = {message.role for message in messages}
+    if not {"user", "assistant"} <= roles:
+        yield None, f"roles present: {', '.join(sorted(roles)) or 'none'}"
+    elif messages[-1].role != "assistant" or (messages[-1].tool_calls and view.planned):
+        yield len(messages) - 1, "the dialog does not end with an answer of the assistant"
+    for turn, message in enumerate(messages):
+        if not message.tool_calls and not message.content.strip():
+            yield turn, f"the {message.role} message is empty"
+
+
+@rule("dialog")
+def trainable(view: View) -> Iterator[Finding]:
+    """At least one turn of the assistant is not masked from the loss."""
+    turns = [message.train for _, message in view.of("assistant")]
+    if turns and not any(turns):
+        yield None, "every turn of the assistant is masked"
+
+
+@rule("dialog")
+def message_length(view: View, *, chars: int = 4000, result_chars: int = 32000) -> Iterator[Finding]:
+    """No message is longer than `chars`, no system prompt and no tool result longer than `result_chars`."""
+    for turn, message in enumerate(view.dialog.messages):
+        limit = chars if message.role in ("user", "assistant") else result_chars
+        if len(message.content) > limit:
+            yield turn, f"{len(message.content)} characters, the limit is {limit}"
+
+
+@rule("dialog")
+def invalid_characters(view: View) -> Iterator[Finding]:
+    """No control, private-use, unassigned, invisible or replacement characters."""
+    texts = [(turn, message.content) for turn, message in enumerate(view.dialog.messages)]
+    texts += [
+        (turn, value) for turn, call in view.calls for _, value in leaves(call.arguments) if isinstance(value, str)
+    ]
+    for turn, text in texts:
+        if found := invalid_character(text):
+            yield turn, found
+
+
+def invalid_character(text: str) -> str | None:
+    """The first character that no text should hold, as "character U+0007"; None where there is none."""
+    if text.isascii() and text.isprintable():
+        return None
+    for character in text:
+        if character in "\n\t\r" or character.isprintable():
+            if character != "\ufffd":
+                continue
+        elif unicodedata.category(character) not in ("Cc", "Co", "Cn", "Cs") and character not in _INVISIBLE:
+            continue
+        return f"character U+{ord(character):04X}"
+    return None
+
+
+_INVISIBLE = (
+    "\u200b\u2060\ufeff\u202d\u202e\u2066\u2067\u2068\u2069"  # joiners are writing, overrides of direction are not
+)
+
+
+@rule("dialog")
+def mixed_language(view: View) -> Iterator[Finding]:
+    """User and assistant write in one script and language; what is foreign was said or returned before, or is quoted."""
+    main: str | None = None
+    for turn, message in view.of("user", "assistant"):
+        text = message.content
+        scripts = _scripts(text)
+        if scripts.total() >= 8 or main is None:
+            script = scripts.most_common(1)[0][0] if scripts else None
+            if main is not None and script != main:
+                yield turn, f"written in {script}, the dialog in {main}"
+                continue
+            main = main or script
+        if set(scripts) <= {main}:
+            continue
+        before = " ".join(item.content for item in view.dialog.messages[:turn])
+        for word in re.findall(r"[^\W\d_]+", _QUOTED.sub(" ", text)):
+            kinds = set(_scripts(word))
+            if len(kinds) > 1:
+                yield turn, f"{word!r} mixes {' and '.join(sorted(kinds))}"
+            elif kinds and kinds != {main} and (message.role == "assistant" or view.planned) and word not in before:
+                yield turn, f"{word!r} is written in {kinds.pop()}, the dialog in {main}"
+    if main == "LATIN":
+        yield from _mixed_tongues(view)
+
+
+def _mixed_tongues(view: View) -> Iterator[Finding]:
+    """Sentences of another language than the dialog's, both told by their commonest words."""
+    texts = [
+        (turn, _QUOTED.sub(" ", message.content)) for turn, message in view.of("user", "assistant") if message.content
+    ]
+    whole: Counter[str] = Counter()
+    for _, text in texts:
+        whole.update(_tongues(text))
+    if not whole or (len(whole) == 1 and "English" in whole):
+        return
+    main = whole.most_common(1)[0][0]
+    for turn, text in texts:
+        if set(_tongues(text)) <= {main}:
+            continue
+        for sentence in re.split(r"(?<=[.!?])\s+|\n+", text):
+            found = _tongues(sentence)
+            if not found:
+                continue
+            tongue, hits = found.most_common(1)[0]
+            if tongue != main and hits >= 3 and not found.get(main) and not _stands_before(view, turn, sentence):
+                yield turn, f"{sentence[:60]!r} is {tongue}, the dialog {main}"
+                break
+
+
+def _stands_before(view: View, turn: int, sentence: str) -> bool:
+    return any(sentence.strip() in message.content for message in view.dialog.messages[:turn])
+
+
+# The commonest words of each language that no other of them has.
+_COMMON = {
+    "English": "the of and is are was were you your what which with this that have has will would can could please for from it's there",
+    "German": "der das und ist nicht ein eine ich sie mit für auf dem den zu wir haben wird bitte auch werden oder kann",
+    "French": "le les des est et une dans pour pas vous je nous avec sur sont qui ce cette votre mais être plus aux au",
+    "Spanish": "el los las y en por para con una que es del su como pero más muy está usted puede hay yo mi qué",
+    "Italian": "il gli che di è non per una sono della del con questo anche ho hai lei molto nel alla",
+    "Portuguese": "o os uma não para com é do da em você mais são isso muito está ao pelo meu seu",
+    "Dutch": "het een van niet dat ik je zijn voor met op te maar ook wij heeft deze naar wordt aan",
+}
+_TONGUES: dict[str, set[str]] = {}
+for _name, _words in _COMMON.items():
+    for _word in _words.split():
+        _TONGUES.setdefault(_word, set()).add(_name)
+
+
+@lru_cache(maxsize=4096)
+def _tongues(text: str) -> Counter[str]:
+    """Language -> how many of its own commonest words stand in a text."""
+    found: Counter[str] = Counter()
+    for word in re.findall(r"[^\W\d_]+(?:'s)?", text.lower()):
+        names = _TONGUES.get(word)
+        if names is not None and len(names) == 1:
+            found.update(names)
+    return found
+
+
+@lru_cache(maxsize=8192)
+def _scripts(text: str) -> Counter[str]:
+    """Script -> letters, by the first word of the characters' Unicode names; Japanese writes in three at once."""
+    if text.isascii():
+        letters = sum(map(str.isalpha, text))
+        return Counter({"LATIN": letters}) if letters else Counter()
+    plain = unicodedata.normalize("NFKC", text)  # the micro sign is a Greek letter, full-width Latin is Latin
+    plain = plain.replace("\u03bc", "")
+    found = Counter(unicodedata.name(character, "?").split()[0] for character in plain if character.isalpha())
+    for part in ("HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "IDEOGRAPHIC"):
+        if part in found:
+            found["CJK"] += found.pop(part)
+    return found
+
+
+@rule("dialog")
+def response_complete(view: View) -> Iterator[Finding]:
+    """Assistant answers end like sentences: neither cut off nor ending in a comma or an open bracket."""
+    for turn, message in view.of("assistant"):
+        text = message.content.strip()
+        if not text or message.tool_calls:
+            continue
+        if text[-1] not in _ENDING and unicodedata.category(text[-1]) not in ("So", "Mn", "Sk"):
+            if view.planned or not (_LISTED.search(text[-300:]) or len(text.split()) <= 2):
+                yield turn, f"ends with {text[-20:]!r}"
+        elif text.count("(") > text.count(")") or text.count("[") > text.count("]") or text.count("```") % 2:
+            yield turn, "a bracket is not closed"
+
+
+@rule("dialog")
+def repetition(view: View, *, times: int = 3) -> Iterator[Finding]:
+    """No run of words is said `times` times in a row, and no long message is made of few words."""
+    for turn, message in view.of("user", "assistant"):
+        if found := repeated(message.content, times):
+            yield turn, found
+
+
+def repeated(text: str, times: int = 3) -> str | None:
+    """What a text says again and again, None where it does not."""
+    words = text.lower().split()
+    if len(words) >= times:
+        counts = Counter(words)
+        if counts.most_common(1)[0][1] >= times:
+            for size in range(1, min(12, len(words) // times) + 1):
+                for start in range(len(words) - times * size + 1):
+                    run = words[start : start + size]
+                    if words[start + size] != run[0] or run * times != words[start : start + times * size]:
+                        continue
+                    if any(map(str.isalnum, "".join(run))):  # a line of dashes is no speech
+                        return f"repeats {' '.join(run)!r}"
+            if len(words) > 40 and len(counts) < 0.3 * len(words):
+                return f"{len(counts)} different words of {len(words)}"
+    if match := re.search(r"([^\W\d_]{2,12}?)\1{4,}", text[:4000]):
+        return f"repeats {match.group(1)!r}"
+    return None
+
+
+@rule("dialog")
+def echoed_request(view: View, *, similarity: float = 0.85) -> Iterator[Finding]:
+    """An answer is more than the user's words said back."""
+    asked = ""
+    for turn, message in view.of("user", "assistant"):
+        if message.role == "user":
+            asked = message.content.lower()
+        elif message.content and fuzz.ratio(asked[:400], message.content.lower()[:400]) > 100 * similarity:
+            yield turn, "repeats the request"
+
+
+def code_names(api: Api) -> frozenset[str]:
+    """Names of an API, its parameters and its results that nobody would say aloud."""
+    return frozenset(
+        name for name in (api.name, *api.properties, *(api.returns.get("properties") or {})) if "_" in name
+    )
+
+
+@rule("dialog")
+def leaked_prompt(view: View) -> Iterator[Finding]:
+    """No text of a prompt, no mark of a chat template and, in our dialogs, no name in code style stands in what is said."""
+    if view.planned:
+        names = frozenset().union(*(code_names(api) for api in view.dialog.tools))
+        for turn, message in view.of("user", "assistant"):
+            if leak := _LEAK.search(message.content):
+                yield turn, f"says {leak.group()!r}"
+            if "_" in message.content:
+                yield from ((turn, f"names {name}") for name in sorted(names) if name in message.content)
+    prompts = [_shingles(message.content) for _, message in view.of("system")]
+    for turn, message in view.of("user", "assistant"):
+        text = message.content
+        if leak := _MARKS.search(text):
+            yield turn, f"says {leak.group()!r}"
+        elif message.role == "assistant" and text:
+            for prompt in prompts:
+                if shared := next((run for run in _shingles(text) if run in prompt), None):
+                    yield turn, f"says {shared!r}, as the system prompt does"
+                    break
+
+
+@lru_cache(maxsize=4096)
+def _shingles(text: str) -> dict[str, None]:
+    """Runs of some words of a text, in order."""
+    words = re.findall(r"[^\W_]+", text.lower())
+    return dict.fromkeys(" ".join(words[i : i + _LEAKED_WORDS]) for i in range(len(words) - _LEAKED_WORDS + 1))
