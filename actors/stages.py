@@ -24,7 +24,7 @@ from ray.data.datasource import ReadTask
 from actors.pools import PoolHandles, clients
 from toolace_ray.config import Config
 from toolace_ray.dlv.experts import consistency
-from toolace_ray.dlv.rules import rejects, run_rules
+from toolace_ray.dlv.rules import masked, rejects, run_rules
 from toolace_ray.engines.protocol import BadRequest, EngineError
 from toolace_ray.engines.roles import Engines, Usage
 from toolace_ray.rows import (
@@ -97,7 +97,7 @@ def judge_dialogs(table: pa.Table, config: Config) -> pa.Table:
     verdicts = []
     for record in table["record"].to_pylist():
         try:
-            found = run_rules(Dialog.model_validate_json(record), config.verify)
+            found = run_rules(Dialog.of(record), config.verify)
         except ValueError as error:  # what pydantic raises
             found = [Verdict(stage="rules", rule="record", evidence=f"no dialog: {error}"[:300])]
         verdicts.append(verdicts_json(found))
@@ -149,7 +149,7 @@ class Experts:
         verdicts = verdicts_from(row["verdicts"])
         if rejects(verdicts):
             return
-        dialog = Dialog.model_validate_json(row["record"])
+        dialog = Dialog.of(row["record"])
         engines = self._engines.for_task(dialog.id)
         for pause in (1.0, 10.0, 60.0, None):
             try:
@@ -241,9 +241,10 @@ class VerdictSink(Datasink[None]):
 
 
 def encode_dialog(row: dict[str, Any]) -> dict[str, Any]:
-    """A judged draft as an accepted dialog; warnings stay with it."""
-    dialog = Dialog.model_validate_json(row["record"])
-    return dialog_row(dialog.model_copy(update={"verdicts": tuple(verdicts_from(row["verdicts"]))}), row)
+    """A judged draft as an accepted dialog; warnings and masks stay with it."""
+    verdicts = tuple(verdicts_from(row["verdicts"]))
+    dialog = masked(Dialog.of(row["record"]), verdicts)
+    return dialog_row(dialog.model_copy(update={"verdicts": verdicts}), row)
 
 
 def encode_api(row: dict[str, Any]) -> dict[str, Any]:

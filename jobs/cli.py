@@ -224,6 +224,45 @@ def check(config: Config, rules: bool) -> None:
     click.echo(checking.rules(config) if rules else checking.check(config))
 
 
+@main.command()
+@click.option("--input", "pattern", required=True, help="File, folder or glob: JSON lines, a JSON array, Parquet.")
+@click.option(
+    "--format",
+    "form",
+    required=True,
+    type=click.Choice(["toolace", "openai", "sharegpt", "hermes", "xlam"]),
+    help="What the rows look like.",
+)
+@click.option("--output", help="Folder for accepted.jsonl and rejected.jsonl. [default: verified/<name of the input>]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
+@click.option("--config", "-c", "path", help="Configuration file; its `verify` and `ray` sections count.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. verify.rules.repetition=warn."
+)
+@guarded
+def verify(
+    pattern: str, form: str, output: str | None, as_json: bool, path: str | None, overrides: tuple[str, ...]
+) -> None:
+    """Check a data set that somebody else made: which rows are wrong, and why. No model is needed.
+
+    Exit code 0 whatever the rows are like; 2: the input, output or configuration can't be used.
+    """
+    import json
+    import shutil
+    from pathlib import Path
+
+    from jobs import verify as job
+    from toolace_ray.config import load
+
+    config = load(path, overrides)
+    folder = output or str(Path("verified") / (Path(pattern.rstrip("/*")).stem or "set"))
+    outcome = job.verify(config, pattern, form, folder, as_json)
+    if as_json:
+        click.echo(json.dumps(outcome.record(), ensure_ascii=False))
+    else:
+        click.echo(job.table(outcome, shutil.get_terminal_size((120, 24)).columns))
+
+
 @main.group()
 def models() -> None:
     """The models that are known by name."""

@@ -18,8 +18,8 @@ NAMESPACE = "toolace-ray"
 
 
 @contextmanager
-def ray_session(config: Config, say: Callable[[str], None] = lambda _: None) -> Iterator[None]:
-    """Ray for the time of a job. Raises UserError when the cluster can't be reached or is too small."""
+def ray_session(config: Config, say: Callable[[str], None] = lambda _: None, *, check: bool = True) -> Iterator[None]:
+    """Ray for the time of a job. Raises UserError when the cluster can't be reached or, with `check`, is too small."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # A replica that is killed must not leave its engine's child process behind.
     os.environ.setdefault("RAY_kill_child_processes_on_worker_exit_with_raylet_subreaper", "1")
@@ -54,7 +54,7 @@ def ray_session(config: Config, say: Callable[[str], None] = lambda _: None) -> 
             say(
                 f"run.path is relative: the run lies in {os.path.abspath(config.run.path)}, which may be a temporary copy"
             )
-        if address == "local":
+        if address == "local" and check:
             _check_size(config, ray.cluster_resources())
         yield
     finally:

@@ -424,14 +424,14 @@ def _flatten(section: BaseModel, prefix: str = "", inherited: bool = False) -> l
     return rows
 
 
-def load(path: str | Path, overrides: tuple[str, ...] = ()) -> Config:
-    """Read a YAML file and apply `a.b=value` overrides (values are YAML).
+def load(path: str | Path | None, overrides: tuple[str, ...] = ()) -> Config:
+    """Read a YAML file (None: the defaults) and apply `a.b=value` overrides (values are YAML).
 
     Raises:
         UserError: no file, broken YAML, unknown or wrong key; the message names file, key and remedy.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8") if path is not None else ""
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise UserError(f"{path}: cannot read the configuration ({reason}); give a YAML file with --config") from error
@@ -447,7 +447,7 @@ def load(path: str | Path, overrides: tuple[str, ...] = ()) -> Config:
         raise UserError(f"{path}: the file must hold keys and values, not a {type(tree).__name__}")
     for override in overrides:
         _override(tree, override)
-    return parse(tree, str(path))
+    return parse(tree, str(path) if path is not None else "--set")
 
 
 def _override(tree: dict[str, Any], override: str) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from toolace_ray.schema import MAX_DEPTH, check_json
 
 MAX_CHARS = 1 << 18  # a quarter of a million characters: far above any call, far below what hurts
-_OPEN, _CLOSE = "[{(", "]})"
+_OPEN = "[{("
+_BRACKET = re.compile(r"[\[\](){}]")
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 
 class LimitExceeded(ValueError):
@@ -21,22 +24,13 @@ def check_text(text: str, *, max_chars: int = MAX_CHARS, max_depth: int = MAX_DE
         raise LimitExceeded(f"{len(text)} characters, the limit is {max_chars}")
     if sum(text.count(bracket) for bracket in _OPEN) <= max_depth:
         return
-    depth, quoted, escaped = 0, False, False
-    for character in text:
-        if quoted:
-            if escaped:
-                escaped = False
-            elif character == "\\":
-                escaped = True
-            elif character == '"':
-                quoted = False
-        elif character == '"':
-            quoted = True
-        elif character in _OPEN:
+    depth = 0
+    for bracket in _BRACKET.findall(_STRING.sub("", text)):
+        if bracket in _OPEN:
             depth += 1
             if depth > max_depth:
                 raise LimitExceeded(f"brackets nest deeper than {max_depth}")
-        elif character in _CLOSE:
+        else:
             depth -= 1
 
 

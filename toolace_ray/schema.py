@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -155,10 +155,16 @@ class Api(Record):
         """Content hash of name, description, parameters and returns: 16 hexadecimal digits."""
         return digest(self.name, self.description, canonical_json(self.parameters), canonical_json(self.returns))
 
+    @cached_property
+    def content(self) -> str:
+        """Hash of all that the gate looks at: the id's parts and the examples."""
+        return digest(self.id, canonical_json([self.example_arguments, self.example_return]))
+
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Api:
         """See pydantic; the copy has an id of its own."""
         copied = super().model_copy(update=update, deep=deep)
         copied.__dict__.pop("id", None)
+        copied.__dict__.pop("content", None)
         return copied
 
     @property
@@ -252,3 +258,20 @@ class Dialog(Record):
     def imported(self) -> bool:
         """True for a dialog that somebody else made: there is no plan that it must keep."""
         return self.kind in IMPORTED
+
+    @classmethod
+    def of(cls, text: str) -> Dialog:
+        """A dialog from its JSON. Tools are kept by their text: dialogs share them, and their hashes cost more than a look.
+
+        Raises:
+            ValueError: the text is no JSON of a dialog.
+        """
+        fields = json.loads(text)
+        if isinstance(fields, dict) and isinstance(fields.get("tools"), list):
+            fields["tools"] = tuple(_api_of(json.dumps(item)) for item in fields["tools"])
+        return cls.model_validate(fields)
+
+
+@lru_cache(maxsize=1 << 13)
+def _api_of(text: str) -> Api:
+    return Api.model_validate_json(text)

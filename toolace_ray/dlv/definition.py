@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from toolace_ray.dlv.rules import Finding, View, rule
 from toolace_ray.instances import leaves, pointer, schema_at
+from toolace_ray.schema import Api, Verdict
 from toolace_ray.tss import gate
 from toolace_ray.validation import SchemaError, errors
 
@@ -19,16 +20,40 @@ _PLACEHOLDER = re.compile(
 _BRACKETED = re.compile(r"^[<\[{].*[>\]}]$|^(string|placeholder|your[ _-].*|(insert|enter)[ _].*)$", re.IGNORECASE)
 _MISSING = re.compile(r"the value: .* is a required property$", re.DOTALL)
 # What an imported dialog's tools need not have: nothing is drawn from them, and few formats know returns.
+DIALECTS = ("toolace", "xlam")  # formats whose sets are published with types and names of their own
 _ONLY_OURS = {"returns", "example_call", "example_return", "unwieldy", "parameter_count", "scraps"}
 
 
 @rule("definition")
 def api_definition(view: View) -> Iterator[Finding]:
     """Every tool passes the API gate: JSON Schema 2020-12, described parameters, `required` within `properties`."""
+    yield from view.read("api_definition")
     for api in view.dialog.tools:
         for verdict in gate.check(api):
-            if view.planned or verdict.rule not in _ONLY_OURS:
+            if view.planned or not _excused(view, api, verdict):
                 yield None, f"{verdict.rule}: {verdict.evidence}"
+
+
+def _excused(view: View, api: Api, verdict: Verdict) -> bool:
+    """What a stranger's tool need not keep: short words of description, described fields deep inside, names with spaces where
+    the format is published with them."""
+    if verdict.rule == "name":
+        return view.dialog.meta.get("format") in DIALECTS
+    if verdict.rule == "description":
+        return bool(api.description.strip())
+    if verdict.rule == "parameter_description":
+        return "." in verdict.evidence.partition("parameter ")[2] or "[]" in verdict.evidence
+    return verdict.rule in _ONLY_OURS
+
+
+@rule("definition", "warn")
+def schema_dialect(view: View) -> Iterator[Finding]:
+    """Schemas speak JSON Schema and names are safe; the dialects that ToolACE's and xLAM's sets are published in are read, and told."""
+    yield from view.read("schema_dialect")
+    if view.dialog.meta.get("format") in DIALECTS:
+        for api in view.dialog.tools:
+            if not gate.NAME.fullmatch(api.name):
+                yield None, f"the name {api.name!r} does not match {gate.NAME.pattern}"
 
 
 @rule("definition")

@@ -80,6 +80,12 @@ class View:
         """(index, message) of the messages of some roles."""
         return ((i, message) for i, message in enumerate(self.dialog.messages) if message.role in roles)
 
+    def read(self, rule: str) -> Iterator[Finding]:
+        """What the reader of a stranger's row saw and left to a rule to tell."""
+        for name, turn, evidence in self.dialog.meta.get("found") or ():
+            if name == rule:
+                yield turn, evidence
+
     @cached_property
     def system(self) -> str:
         """What the system prompt says."""
@@ -212,6 +218,12 @@ class Layer:
                 ]
             except Exception as error:  # hostile input that a rule can't bear must not stop the others, nor pass
                 verdicts.append(Verdict(stage="rules", rule=found.id, evidence=f"the rule failed: {error!r}"[:300]))
+        if any(verdict.severity == "mask" for verdict in verdicts):
+            left = [message for message in masked(dialog, verdicts).messages if message.role == "assistant"]
+            if left and not any(message.train for message in left):
+                told = sorted({verdict.rule for verdict in verdicts if verdict.severity == "mask"})
+                reason = f"every turn of the assistant is masked ({', '.join(told)})"
+                verdicts.append(Verdict(stage="rules", rule="trainable", evidence=reason))
         return verdicts
 
 

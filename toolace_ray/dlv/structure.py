@@ -27,6 +27,7 @@ _FORBIDS = re.compile(
 @rule("consistency")
 def role_order(view: View) -> Iterator[Finding]:
     """System first if at all; then user, assistant, and after calls their results and the assistant again."""
+    yield from view.read("role_order")
     previous = "start"
     allowed = {
         "start": {"system", "user"},
@@ -117,8 +118,7 @@ def call_syntax(view: View) -> Iterator[Finding]:
                 yield turn, found
         elif text and (message.role == "assistant" or view.planned) and (found := _call_in(text, view)):
             yield turn, found
-    for turn, evidence in view.dialog.meta.get("syntax") or ():
-        yield turn, evidence
+    yield from view.read("call_syntax")
 
 
 def _call_in(text: str, view: View) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from toolace_ray.engines.simulated import instance
-from toolace_ray.schema import Api, Verdict, canonical_json, digest
+from toolace_ray.schema import Api, Verdict
 from toolace_ray.validation import SchemaError, check_schema, errors
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -25,7 +25,7 @@ _CHECKED: dict[str, list[Verdict]] = {}
 
 def check(api: Api) -> list[Verdict]:
     """The gate's findings; an empty list lets the API in. Kept by content: a dialog's tools are checked once a process."""
-    key = digest(api.id, canonical_json([api.example_arguments, api.example_return]))
+    key = api.content
     if key not in _CHECKED:
         if len(_CHECKED) >= _KEPT:
             _CHECKED.clear()

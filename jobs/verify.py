@@ -1,0 +1,191 @@
+"""`toolace verify`: the rule layer over a data set that somebody else made."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from jobs.progress import EVERY, clock
+from toolace_ray.config import Config
+from toolace_ray.corpus import samples
+from toolace_ray.dlv.rules import layer
+from toolace_ray.errors import UserError
+
+ACCEPTED, REJECTED = "accepted.jsonl", "rejected.jsonl"
+
+
+@dataclass
+class Outcome:
+    """What was found in a set. `examples` keeps, for each rule, the first row that it speaks of."""
+
+    input: str
+    format: str
+    accepted: int = 0
+    rejected: int = 0
+    by_rule: Counter[str] = field(default_factory=Counter)  # rows that the rule rejects
+    warned: Counter[str] = field(
+        default_factory=Counter
+    )  # accepted or not, rows of which a rule that does not reject speaks
+    by_type: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, dict[str, Any]] = field(default_factory=dict)
+    seconds: float = 0.0
+    output: str = ""
+
+    @property
+    def rows(self) -> int:
+        """Rows that were read."""
+        return self.accepted + self.rejected
+
+    def add(self, row: dict[str, Any], number: int) -> list[dict[str, Any]]:
+        """Count a judged row; returns its verdicts."""
+        verdicts: list[dict[str, Any]] = json.loads(row["verdicts"]) if row["verdicts"] else []
+        if row["accepted"]:
+            self.accepted += 1
+            self.by_type[row["type"]] += 1
+        else:
+            self.rejected += 1
+        told = {verdict["rule"]: verdict for verdict in reversed(verdicts)}
+        hard = {verdict["rule"] for verdict in verdicts if verdict["severity"] == "reject"}
+        for rule, verdict in told.items():
+            (self.by_rule if rule in hard else self.warned)[rule] += 1
+            if rule not in self.examples:
+                self.examples[rule] = {
+                    "row": number,
+                    "id": row["id"],
+                    "turn": verdict["turn"],
+                    "evidence": verdict["evidence"],
+                }
+        return verdicts
+
+    def record(self) -> dict[str, Any]:
+        """As one JSON object."""
+        return {
+            "input": self.input,
+            "format": self.format,
+            "rows": self.rows,
+            "accepted": self.accepted,
+            "rejected": self.rejected,
+            "by_rule": dict(self.by_rule.most_common()),
+            "warnings": dict(self.warned.most_common()),
+            "by_type": dict(self.by_type.most_common()),
+            "examples": self.examples,
+            "seconds": round(self.seconds, 2),
+            "output": self.output,
+        }
+
+
+def verify(config: Config, pattern: str, format: str, output: str, quiet: bool) -> Outcome:
+    """Stream a set through the rules; writes `output`/accepted.jsonl and rejected.jsonl, each in the order of the set.
+
+    Raises:
+        UserError: no such input, an output that can't be written, a wrong rule setting.
+    """
+    layer(config.verify)
+    parts = [portion for path in samples.files(pattern) for portion in samples.portions(path)]
+    outcome = Outcome(pattern, format, output=os.path.abspath(output))
+    started = time.monotonic()
+    shown = started
+    with _files(output) as (accepted, rejected):
+        number = 0
+        for row in _rows(config, parts, format):
+            number += 1 + row["blank"]
+            verdicts = outcome.add(row, number)
+            if row["accepted"]:
+                accepted.write(row["line"] + "\n")
+            else:
+                rejected.write(json.dumps(_ledger(row, number, verdicts), ensure_ascii=False) + "\n")
+            now = time.monotonic()
+            if not quiet and now - shown > EVERY:
+                shown = now
+                print(
+                    f"[{clock(now - started)}] {outcome.rows} rows, {outcome.rejected} rejected",
+                    file=sys.stderr,
+                    flush=True,
+                )
+    outcome.seconds = time.monotonic() - started
+    return outcome
+
+
+def _rows(config: Config, parts: list[samples.Portion], format: str) -> Iterator[dict[str, Any]]:
+    if not parts:
+        return
+    from actors.samples import judged
+    from jobs.cluster import ray_session
+
+    with ray_session(config, check=False):
+        for table in judged(parts, format, config.verify):
+            yield from table.to_pylist()
+
+
+def _ledger(row: dict[str, Any], number: int, verdicts: list[dict[str, Any]]) -> dict[str, Any]:
+    """A rejected row with its reasons; the row itself as it was given."""
+    first = next(verdict for verdict in verdicts if verdict["severity"] != "warn")
+    told = [{key: verdict[key] for key in ("rule", "severity", "turn", "evidence")} for verdict in verdicts]
+    return {
+        "row": number,
+        "id": row["id"] or None,
+        "rule": first["rule"],
+        "turn": first["turn"],
+        "evidence": first["evidence"],
+        "verdicts": told,
+        "sample": row["line"],
+    }
+
+
+@contextlib.contextmanager
+def _files(output: str) -> Iterator[tuple[IO[str], IO[str]]]:
+    """The two files under other names until they are whole. Raises UserError."""
+    folder = Path(output)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as stack:
+            names = [folder / f".{name}.{os.getpid()}" for name in (ACCEPTED, REJECTED)]
+            files = [stack.enter_context(name.open("w", encoding="utf-8", errors="replace")) for name in names]
+            try:
+                yield files[0], files[1]
+            except BaseException:
+                for name in names:
+                    name.unlink()
+                raise
+        for name, final in zip(names, (ACCEPTED, REJECTED), strict=True):
+            name.replace(folder / final)
+    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+        raise UserError(f"--output {output}: cannot write there ({error.strerror})") from error
+
+
+def table(outcome: Outcome, columns: int) -> str:
+    """What a person reads: how many, why, with an example each, and where the rest is."""
+    share = f" ({outcome.accepted / outcome.rows:.1%})" if outcome.rows else ""
+    lines = [f"{outcome.rows:,} rows of {outcome.input} as {outcome.format}: {outcome.accepted:,} accepted{share}, "
+             f"{outcome.rejected:,} rejected, {outcome.seconds:.1f} s"]  # fmt: skip
+    if outcome.by_type:
+        lines.append("accepted: " + ", ".join(f"{kind} {number:,}" for kind, number in outcome.by_type.most_common()))
+    for title, counts in (("rejected because of", outcome.by_rule), ("also noticed", outcome.warned)):
+        if not counts:
+            continue
+        width = max(map(len, counts))
+        lines += ["", f"{title:{width}}  {'rows':>7}  example"]
+        for rule, number in counts.most_common():
+            example = outcome.examples[rule]
+            where = f"row {example['row']}" + (f", turn {example['turn']}" if example["turn"] is not None else "")
+            room = max(columns - width - 13, 40)
+            text = f"{where}: {' '.join(str(example['evidence']).split())}"
+            lines.append(f"{rule:{width}}  {number:>7,}  {text if len(text) <= room else text[: room - 1] + '…'}")
+    lines += [
+        "",
+        f"cleaned copy  {os.path.join(outcome.output, ACCEPTED)}",
+        f"ledger        {os.path.join(outcome.output, REJECTED)}",
+    ]
+    if outcome.by_rule:
+        lines.append(
+            "what each rule holds: toolace check --rules    switch one off or soften it: --set verify.rules.NAME=off (or warn, mask)"
+        )
+    return "\n".join(lines)

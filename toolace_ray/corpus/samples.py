@@ -1,0 +1,161 @@
+"""A data set's files as rows of text: JSONL piece by piece, JSON arrays and Parquet; limits are checked before anything is parsed.
+
+Invariant: what a row holds never stops the reading; a row that can't be had as text is a Refused with its reason.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolace_ray.corpus.reading import MAX_CHARS
+from toolace_ray.errors import UserError
+from toolace_ray.limits import LimitExceeded, check_text
+
+SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet")
+PORTION = 1 << 20  # bytes of a JSONL file that are read at once
+MAX_ARRAY = 256 << 20  # bytes of a file that is one JSON array, and is read whole
+_ROWS = 512  # rows of a Parquet file that are read at once
+
+
+@dataclass(frozen=True)
+class Portion:
+    """A part of a file: bytes of a JSONL file, row groups of a Parquet file, or a JSON file whole."""
+
+    path: str
+    start: int
+    end: int
+
+
+class Refused(str):
+    """Why a row can't be read."""
+
+
+def files(pattern: str) -> list[str]:
+    """The files of a path, folder or glob, in the order of their names. Raises UserError."""
+    path = Path(pattern)
+    if path.is_dir():
+        found = sorted(str(item) for item in path.rglob("*") if item.suffix.lower() in SUFFIXES)
+        if not found:
+            raise UserError(f"--input {pattern}: no {', '.join(SUFFIXES)} file is in this folder")
+        return found
+    found = [pattern] if path.is_file() else sorted(glob.glob(pattern, recursive=True))
+    if not found:
+        raise UserError(f"--input {pattern}: there is no such file; give a file, a folder or a glob")
+    wrong = next((item for item in found if Path(item).suffix.lower() not in SUFFIXES), None)
+    if wrong:
+        raise UserError(f"--input {wrong}: not one of {', '.join(SUFFIXES)}; convert it to JSON lines first")
+    return found
+
+
+def portions(path: str) -> Iterator[Portion]:
+    """A file in parts that can be read one by one. Raises UserError for one that can't be read at all."""
+    suffix = Path(path).suffix.lower()
+    try:
+        size = Path(path).stat().st_size
+        with Path(path).open("rb") as file:
+            file.read(1)
+        if suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            groups = pq.ParquetFile(path).num_row_groups
+            yield from (Portion(path, group, group + 1) for group in range(groups))
+            return
+    except OSError as error:
+        raise UserError(f"--input {path}: cannot read it ({error.strerror or error})") from error
+    except Exception as error:  # what pyarrow says of a broken file
+        raise UserError(f"--input {path}: no Parquet file ({str(error)[:120]})") from error
+    if suffix == ".json":
+        if size > MAX_ARRAY:
+            raise UserError(
+                f"--input {path}: {size >> 20} MiB in one JSON value, the limit is {MAX_ARRAY >> 20}; use JSON lines"
+            )
+        yield Portion(path, 0, size)
+        return
+    yield from (Portion(path, start, min(start + PORTION, size)) for start in range(0, size, PORTION))
+
+
+def rows(portion: Portion) -> Iterator[str | None]:
+    """The rows of a portion as JSON texts, None for an empty line, Refused for one that is too long, too deep or no text."""
+    suffix = Path(portion.path).suffix.lower()
+    if suffix == ".parquet":
+        yield from _parquet(portion)
+    elif suffix == ".json":
+        yield from _array(portion)
+    else:
+        yield from _lines(portion)
+
+
+def _lines(portion: Portion) -> Iterator[str | None]:
+    """The lines that begin in the portion."""
+    with Path(portion.path).open("rb") as file:
+        if portion.start:
+            file.seek(portion.start - 1)
+            _skip(file)  # the line that began before is the portion's before
+        while file.tell() < portion.end:
+            raw = file.readline(MAX_CHARS + 1)
+            if len(raw) > MAX_CHARS:
+                size = len(raw) + (0 if raw.endswith(b"\n") else _skip(file))
+                yield Refused(f"a line of {size} bytes, the limit is {MAX_CHARS}")
+                continue
+            yield _checked(raw)
+
+
+def _skip(file: object) -> int:
+    """Read to the end of the line, piece by piece; how many bytes there were."""
+    size = 0
+    while raw := file.readline(PORTION):  # type: ignore[attr-defined]
+        size += len(raw)
+        if raw.endswith(b"\n"):
+            break
+    return size
+
+
+def _checked(raw: bytes) -> str | None:
+    try:
+        text = raw.decode("utf-8-sig").strip()
+        if not text:
+            return None
+        check_text(text, max_chars=MAX_CHARS)
+    except UnicodeDecodeError as error:
+        return Refused(f"not UTF-8 text (byte {error.start})")
+    except LimitExceeded as error:
+        return Refused(str(error))
+    return text
+
+
+def _array(portion: Portion) -> Iterator[str | None]:
+    text = Path(portion.path).read_bytes().decode("utf-8-sig", "replace")
+    if not text.lstrip().startswith("["):  # JSON lines under another name, as BFCL's files are
+        yield from (_checked(line.encode()) for line in text.splitlines())
+        return
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        yield Refused(f"not one JSON array: {str(error)[:120]}")
+        return
+    for item in found:
+        yield _checked(json.dumps(item, ensure_ascii=False).encode("utf-8", "replace"))
+
+
+def _parquet(portion: Portion) -> Iterator[str | None]:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(portion.path) as file:
+        for group in range(portion.start, portion.end):
+            for batch in file.iter_batches(_ROWS, row_groups=[group]):
+                for row in batch.to_pylist():
+                    given = json.dumps(_plain(row), ensure_ascii=False, default=str)
+                    yield _checked(given.encode("utf-8", "replace"))
+
+
+def _plain(value: object) -> object:
+    """A row without the nulls that Arrow puts into structs which other rows' fields were merged into."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value

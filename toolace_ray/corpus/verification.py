@@ -1,0 +1,62 @@
+"""One row of somebody's data set through the rule layer: what was found, and the row as it goes into the cleaned copy."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from toolace_ray.config import VerifyConfig
+from toolace_ray.corpus.reading import MAX_CHARS, Unreadable, read
+from toolace_ray.corpus.samples import Refused
+from toolace_ray.dlv.rules import masked, rejects, run_rules
+from toolace_ray.limits import load_json
+from toolace_ray.schema import Dialog, Verdict
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A row's verdicts; `id` is its own or empty; `line` is the accepted row as JSON (turns masked where a rule says so), or what was given."""
+
+    id: str
+    type: str
+    accepted: bool
+    verdicts: tuple[Verdict, ...]
+    line: str
+    key: str = ""
+
+
+def judge(text: str, format: str, config: VerifyConfig) -> Judged:
+    """Read a row and run the rules."""
+    if isinstance(text, Refused):
+        return _unreadable(str(text), "")
+    try:
+        row = load_json(text, max_chars=MAX_CHARS)
+        dialog = read(row, format)
+    except Unreadable as error:
+        return _unreadable(str(error), text)
+    except (ValueError, RecursionError) as error:
+        return _unreadable(f"no JSON: {str(error)[:200]}", text)
+    verdicts = tuple(run_rules(dialog, config))
+    accepted = not rejects(verdicts)
+    if accepted:
+        changed = masked(dialog, verdicts)
+        if changed is not dialog:
+            text = json.dumps(_masked_row(row, changed, format), ensure_ascii=False)
+    return Judged(dialog.id, dialog.type, accepted, verdicts, text)
+
+
+def _unreadable(reason: str, text: str) -> Judged:
+    verdict = Verdict(stage="rules", rule="record", evidence=reason[:300])
+    return Judged("", "", False, (verdict,), text)
+
+
+def _masked_row(row: dict[str, Any], dialog: Dialog, format: str) -> dict[str, Any]:
+    """The row with its masked turns marked as our own exports mark them: `weight` 0, or a list `masked` beside the turns."""
+    turns = [dialog.meta["places"][index] for index, message in enumerate(dialog.messages) if not message.train]
+    if format != "openai":
+        return {**row, "masked": sorted(set(turns))}
+    key = "messages" if "messages" in row else "conversation"
+    listed = row[key] if isinstance(row[key], list) else json.loads(row[key])
+    changed = [{**item, "weight": 0} if index in turns else item for index, item in enumerate(listed)]
+    return {**row, key: changed}
