@@ -212,11 +212,7 @@ def _described(schema: dict[str, Any], changed: set[str]) -> dict[str, Any]:
     """xLAM's way of parameters, {name: {type: "str, optional", description, default}}, as an object schema."""
     if not schema:
         return {"type": "object", "properties": {}}
-    if (
-        "properties" in schema
-        or not all(isinstance(item, dict) for item in schema.values())
-        or isinstance(schema.get("type"), str)
-    ):
+    if schema.get("type") in ("object", "dict") or not all(isinstance(item, dict) for item in schema.values()):
         return schema
     properties, required = {}, []
     for name, item in schema.items():

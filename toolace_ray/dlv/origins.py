@@ -11,7 +11,7 @@ from toolace_ray.dlv import units
 from toolace_ray.dlv.dates import dates_in, day
 from toolace_ray.dlv.numerals import numbers
 from toolace_ray.dlv.rules import Finding, View, rule
-from toolace_ray.dlv.values import find, fold, holds, place
+from toolace_ray.dlv.values import find, fold, place
 from toolace_ray.instances import Path, leaves, pointer, schema_at
 from toolace_ray.schema import Provenance, ToolCall
 
@@ -55,8 +55,8 @@ def _inferred(view: View, leaf: Leaf) -> bool:
     if not isinstance(leaf.value, str):
         return False
     words = [word for word in fold(leaf.value).split() if len(word) > 2]
-    if not words:
-        return not leaf.value.strip()
+    if not words or (any(map(str.isdigit, leaf.value)) and len(words) < _LONG):
+        return not leaf.value.strip()  # a date, a number or a code is copied, not concluded
     texts = " ".join(fold(item.content) for item in view.dialog.messages[: leaf.turn] if item.role != "assistant")
     said = set(texts.split())
     known = sum(word in said for word in words)
@@ -318,9 +318,12 @@ _BEFORE_SECOND = {"to", "until", "till", "towards", "toward", "arriving", "into"
 
 
 class _Side(NamedTuple):
+    """A value with its place in the request; `more` are the places where it stands again."""
+
     leaf: Leaf
     start: int
     end: int
+    more: tuple[int, ...] = ()
 
 
 @rule("consistency")
@@ -350,9 +353,14 @@ def _side(view: View, leaf: Leaf) -> _Side | None:
     if start < 0 and isinstance(leaf.value, str) and (date := day(leaf.value)):
         places = [item for item in dates_in(text, view.today) if item.date == date]
         return _Side(leaf, places[0].start, places[0].end) if places else None
-    if start < 0 or holds(text[start + len(shown) :], shown):
-        return None  # not there, or there twice: nothing tells which is meant
-    return _Side(leaf, start, start + len(shown))
+    if start < 0:
+        return None
+    more = []
+    again = start
+    while (found := place(text[again + len(shown) :], shown)) >= 0:
+        again += len(shown) + found
+        more.append(again)
+    return _Side(leaf, start, start + len(shown), tuple(more))
 
 
 def _may_swap(view: View, left: Leaf, right: Leaf) -> bool:
@@ -379,6 +387,8 @@ def _shape(value: Any) -> str:
 
 def _better_swapped(view: View, left: _Side, right: _Side) -> bool:
     text = view.dialog.messages[left.leaf.origin.message or 0].content
+    if left.more or right.more:
+        return _named_otherwise(text, left, right)
     # "from A to B": the words before the two values say which is which.
     first, second = sorted((left, right), key=lambda side: side.start)
     roles = [_role(_leading(text, side, first if side is second else None)) for side in (first, second)]
@@ -391,16 +401,42 @@ def _better_swapped(view: View, left: _Side, right: _Side) -> bool:
     ):
         roles[1] = "second"
     wants = [_wants(side.leaf) for side in (first, second)]
+    if _dated(first.leaf) and {"arrival", "arrive", "departure", "depart"} & {
+        *_parts(first.leaf.name),
+        *_parts(second.leaf.name),
+    }:
+        wants = _listed(view, first.leaf, second.leaf)  # a stay begins with the arrival, a flight with the departure
     if set(wants) == {"first", "second"} and (roles[0] or roles[1]):
         told = [
             roles[0] or ("second" if roles[1] == "first" else "first"),
             roles[1] or ("second" if roles[0] == "first" else "first"),
         ]
         return told[0] != told[1] and told != wants
-    # "5 adults and 3 children": the words beside a value name its parameter.
+    return _named_otherwise(text, left, right)
+
+
+def _named_otherwise(text: str, left: _Side, right: _Side) -> bool:
+    """ "5 adults and 3 children": the words beside a value name its parameter."""
     mine = _named(text, left, left.leaf) + _named(text, right, right.leaf)
     other = _named(text, left, right.leaf) + _named(text, right, left.leaf)
     return mine == 0 and other >= 2
+
+
+def _dated(leaf: Leaf) -> bool:
+    return isinstance(leaf.value, str) and day(leaf.value) is not None
+
+
+def _listed(view: View, first: Leaf, second: Leaf) -> list[str]:
+    """Which of two values of one call comes first, going by the order in which the schema lists their parameters."""
+    api = view.apis.get(first.call.name)
+    names = list(api.properties) if api else []
+    if not (first.path[0] in names and second.path[0] in names):
+        return ["", ""]
+    return (
+        ["first", "second"]
+        if names.index(str(first.path[0])) < names.index(str(second.path[0]))
+        else ["second", "first"]
+    )
 
 
 def _leading(text: str, side: _Side, other: _Side | None) -> list[str]:
@@ -446,13 +482,14 @@ def _named(text: str, side: _Side, leaf: Leaf) -> int:
         "count",
         "total",
     }
-    before = re.split(r"[.!?;,]|\band\b", text[max(0, side.start - 60) : side.start])[-1]
-    after = re.split(r"[.!?;,]|\band\b", text[side.end : side.end + 40])[0]
-    words = [
-        fold(word)[:6]
-        for word in [*_WORDS.findall(before)[-2:], *_WORDS.findall(after)[: 1 if _is_number(side) else 0]]
-    ]
-    return int(any(word and word in names for word in words))
+    length = side.end - side.start
+    for start in (side.start, *side.more):
+        before = re.split(r"[.!?;,]|\band\b", text[max(0, start - 60) : start])[-1]
+        after = re.split(r"[.!?;,]|\band\b", text[start + length : start + length + 40])[0]
+        beside = [*_WORDS.findall(before)[-2:], *_WORDS.findall(after)[: 1 if _is_number(side) else 0]]
+        if any(fold(word)[:6] in names for word in beside if fold(word)):
+            return 1
+    return 0
 
 
 def _is_number(side: _Side) -> bool:

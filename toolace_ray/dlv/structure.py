@@ -202,6 +202,7 @@ def duplicate_calls(view: View) -> Iterator[Finding]:
     failed = _failed(view)
     changed = -1  # the turn of the latest change
     request = -1
+    together: set[tuple[int, str]] = set()  # in one turn not even a call that fails is made twice
     for turn, call in view.calls:
         if 0 <= changed < turn:
             seen, changed = set(), -1
@@ -212,8 +213,9 @@ def duplicate_calls(view: View) -> Iterator[Finding]:
         if (api := view.apis.get(call.name)) and api.side_effects:
             changed = turn
         key = folded(call.key())
-        if key in seen:
+        if key in seen or (turn, key) in together:
             yield turn, f"{call.name} is called again with the same arguments"
+        together.add((turn, key))
         if call.id not in failed:
             seen.add(key)
 

@@ -127,10 +127,9 @@ def _mixed_tongues(view: View) -> Iterator[Finding]:
     texts = [
         (turn, _QUOTED.sub(" ", message.content)) for turn, message in view.of("user", "assistant") if message.content
     ]
-    whole: Counter[str] = Counter()
-    for _, text in texts:
-        whole.update(_tongues(text))
-    if not whole or (len(whole) == 1 and "English" in whole):
+    # A language counts once a message: one long foreign sentence does not outvote the others.
+    whole = Counter(found.most_common(1)[0][0] for _, text in texts if (found := _tongues(text)))
+    if not whole:
         return
     main = whole.most_common(1)[0][0]
     for turn, text in texts:
