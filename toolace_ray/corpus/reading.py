@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from toolace_ray.calls import ParseFailure, hermes, toolace
 from toolace_ray.dlv.dates import dates_in
 from toolace_ray.dlv.definition import DIALECTS
+from toolace_ray.dlv.texts import language
 from toolace_ray.limits import load_json
 from toolace_ray.schema import Api, Dialog, DialogType, Message, ToolCall, canonical_json
 
@@ -144,7 +145,12 @@ class _Reading:
             today=_today(self.messages),
             tools=apis,
             messages=tuple(self.messages),
-            meta={"format": self.format, "places": self._places, "found": self.found},
+            meta={
+                "format": self.format,
+                "places": self._places,
+                "found": self.found,
+                "language": language(" ".join(item.content[:2000] for item in self.messages if item.role == "user")),
+            },
         )
 
     def _tools(self, given: Any) -> Iterator[Api]:

@@ -200,4 +200,7 @@ def _used(value: Any, said: str, view: View) -> bool:
     # A stranger's answer may retell a text in its own words: half of its long words are enough.
     words = set(re.findall(r"[^\W\d_]{4,}", str(value).lower()))
     there = set(re.findall(r"[^\W\d_]{4,}", said.lower()))
-    return bool(words) and len(words & there) * 3 >= len(words)
+    if str(value).isascii():
+        return bool(words) and len(words & there) * 3 >= len(words)
+    pairs = {str(value)[i : i + 2] for i in range(len(str(value)) - 1)}  # scripts without spaces
+    return bool(words & there) or (bool(pairs) and sum(pair in said for pair in pairs) * 3 >= len(pairs))

@@ -1,11 +1,14 @@
-"""All rules of the package: importing this module registers them, in the order of the paper's Table 4."""
+"""All rules of the package: importing this module registers them."""
 
 from __future__ import annotations
 
-from toolace_ray.dlv import answers, definition, origins, structure, texts  # noqa: F401  (the order is the table's)
-from toolace_ray.dlv.rules import RULES, Rule
+from typing import get_args
+
+from toolace_ray.dlv import answers, definition, origins, structure, texts  # noqa: F401
+from toolace_ray.dlv.rules import RULES, Aspect, Rule
 
 
 def registered() -> list[Rule]:
-    """All rules, in the order they were registered."""
-    return list(RULES.values())
+    """All rules by aspect, in the order of the paper's Table 4."""
+    order = get_args(Aspect)
+    return sorted(RULES.values(), key=lambda rule: order.index(rule.aspect))

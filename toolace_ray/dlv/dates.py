@@ -24,7 +24,7 @@ _MONTH = "|".join(sorted(_MONTHS, key=len, reverse=True))
 _WEEKDAY = "|".join(name.lower() for name in calendar.day_name)
 _NUM = r"\d{1,2}(?:st|nd|rd|th)?"
 _ABSOLUTE = re.compile(
-    r"(?<!\d)(?P<iso>\d{4}[-/.]\d{1,2}[-/.]\d{1,2})(?!\d)"
+    r"(?<!\d)(?P<iso>\d{4}(?:[-/.]|\s?年\s?)\d{1,2}(?:[-/.]|\s?月\s?)\d{1,2})(?!\d)"
     r"|(?<![\d./-])(?P<numeric>\d{1,2}[./-]\d{1,2}[./-](?:\d{4}|\d{2}))(?![\d./-]*\d)"
     rf"|\b(?P<month>{_MONTH})\.? (?:the )?(?P<days>{_NUM}(?:(?:, | and | or | to |, and | ?[-–] ?| through | until )(?:the )?{_NUM})*)\b(?!:\d)"
     r"(?:,? (?P<year>\d{4})\b)?"
@@ -37,6 +37,7 @@ _RELATIVE = re.compile(
     r"afternoon|evening))|(?P<tomorrow>tomorrow)|(?P<yesterday>yesterday|last night)"
     r"|(?:in|within) (?P<number>\d+|\w+(?:-\w+)?|a couple of) (?P<unit>day|week|month|year)s?(?:['’] time)?"
     r"|(?P<number2>\d+|\w+(?:-\w+)?|a couple of) (?P<unit2>day|week|month|year)s? (?P<way>from (?:now|today)|from tomorrow|later|ago)"
+    r"|the (?P<nth>\d{1,2})(?:st|nd|rd|th)(?! (?:of|floor|time|century))"
     rf"|(?:(?P<which>next|this|last|coming|on|this coming|past) )?(?P<weekday>{_WEEKDAY})"
     r"|(?P<which2>next|this|last) (?P<span>weekend|week|month|year))\b",
     re.IGNORECASE,
@@ -44,6 +45,7 @@ _RELATIVE = re.compile(
 _CLOCK = re.compile(
     r"(?<![\d:])(?P<hour>\d{1,2})(?:[:.](?P<minute>\d{2}))?(?::\d{2})? ?(?P<half>a\.?m\.?|p\.?m\.?|o['’]clock)(?!\w)"
     r"|(?<![\d:])(?P<hour2>\d{1,2}):(?P<minute2>\d{2})(?::\d{2})?(?![\d:])|\b(?P<word>noon|midday|midnight)\b"
+    r"|\b(?P<hour4>\d{1,2}|[a-z]+) (?:in the|at) (?P<time>morning|afternoon|evening|night)\b"
     r"|\b(?P<part>half past|quarter past|quarter to) (?P<hour3>\d{1,2}|\w+)\b",
     re.IGNORECASE,
 )
@@ -65,7 +67,7 @@ def dates_in(text: str, today: Day) -> tuple[Mention, ...]:
         found += (Mention(date, *match.span()) for date in _absolute(match, today))
     for match in _RELATIVE.finditer(text):
         if today is None:
-            if match["weekday"] is None or match["which"]:
+            if (match["weekday"] is None or match["which"]) and match["nth"] is None:
                 found.append(Mention(None, *match.span()))
             continue
         try:
@@ -77,7 +79,7 @@ def dates_in(text: str, today: Day) -> tuple[Mention, ...]:
 
 def _absolute(match: re.Match[str], today: Day) -> list[datetime.date]:
     if match["iso"]:
-        year, month, day = (int(part) for part in re.split(r"[-/.]", match["iso"]))
+        year, month, day = (int(part) for part in re.findall(r"\d+", match["iso"]))
         return _valid([(year, month, day)])
     if match["numeric"]:
         first, second, year = (int(part) for part in re.split(r"[-/.]", match["numeric"]))
@@ -119,6 +121,9 @@ def _relative(match: re.Match[str], today: datetime.date) -> list[datetime.date]
             return []
         start = today + _DAY if match["way"] == "from tomorrow" else today
         return [_shifted(start, unit.lower(), -count if (match["way"] or "").lower() == "ago" else count)]
+    if match["nth"]:
+        months = {(day.year, day.month) for day in (today, _shifted(today, "month", 1))}
+        return _valid([(year, month, int(match["nth"])) for year, month in sorted(months)])
     if match["weekday"]:
         return _weekday(_WEEKDAYS[match["weekday"].lower()], (match["which"] or "").lower(), today)
     return _span(match["which2"].lower(), match["span"].lower(), today)
@@ -178,6 +183,11 @@ def clocks_in(text: str) -> frozenset[tuple[int, int]]:
         if match["word"]:
             found.add((0, 0) if match["word"].lower() == "midnight" else (12, 0))
             continue
+        if match["time"]:
+            hour = _count(match["hour4"].lower())
+            if hour is not None:
+                found.add((hour % 12 + (0 if match["time"].lower() == "morning" else 12), 0))
+            continue
         if match["part"]:
             hour = _count(match["hour3"].lower())
             if hour is not None:
@@ -195,6 +205,25 @@ def clocks_in(text: str) -> frozenset[tuple[int, int]]:
         else:
             found.add((hour, minute))
     return frozenset((hour, minute) for hour, minute in found if hour < 24 and minute < 60)
+
+
+@lru_cache(maxsize=4096)
+def parts_in(text: str, unit: str, today: Day) -> frozenset[int]:
+    """The hours, minutes, days, months or years of the times and dates that a text says."""
+    if unit in ("hour", "minute"):
+        return frozenset(clock[unit == "minute"] for clock in clocks_in(text))
+    found = {getattr(item.date, unit) for item in dates_in(text, today) if item.date}
+    for match in re.finditer(rf"\b({_MONTH})\b(?:,? (?:of )?(\d{{4}}))?", text, re.IGNORECASE):
+        found |= (
+            {_MONTHS[match[1].lower()]}
+            if unit == "month"
+            else {int(match[2])}
+            if unit == "year" and match[2]
+            else set()
+        )
+    if unit == "year":
+        found |= {century + int(short) for short in re.findall(r"['’](\d{2})\b", text) for century in (1900, 2000)}
+    return frozenset(found)
 
 
 def day(text: str) -> Day:

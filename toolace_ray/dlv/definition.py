@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from toolace_ray.dlv.rules import Finding, View, rule
+from toolace_ray.dlv.texts import CODE
 from toolace_ray.instances import leaves, pointer, schema_at
 from toolace_ray.schema import Api, Verdict
 from toolace_ray.tss import gate
@@ -19,6 +20,7 @@ _PLACEHOLDER = re.compile(
 )
 _BRACKETED = re.compile(r"^[<\[{].*[>\]}]$|^(string|placeholder|your[ _-].*|(insert|enter)[ _].*)$", re.IGNORECASE)
 _MISSING = re.compile(r"the value: .* is a required property$", re.DOTALL)
+_PLAIN_TIME = re.compile(r'"(\d{4}-\d{2}-\d{2}[T ])?\d{2}:\d{2}(:\d{2})?" is not a "(date-)?time"$')
 # What an imported dialog's tools need not have: nothing is drawn from them, and few formats know returns.
 DIALECTS = ("toolace", "xlam")  # formats whose sets are published with types and names of their own
 _ONLY_OURS = {"returns", "example_call", "example_return", "unwieldy", "parameter_count", "scraps"}
@@ -118,8 +120,10 @@ def arguments_valid(view: View) -> Iterator[Finding]:
                 found = errors(api.parameters, call.arguments, key=f"{api.id}/parameters")
             except SchemaError:
                 return  # api_definition tells
-            # What is missing at the top level is required_arguments' to tell.
-            yield from ((turn, f"{call.name}: {error}") for error in found if not _MISSING.match(error))
+            for error in found:
+                # What is missing at the top level is required_arguments' to tell; nearly nobody writes times with a zone.
+                if not _MISSING.match(error) and (view.planned or not _PLAIN_TIME.search(error)):
+                    yield turn, f"{call.name}: {error}"
 
 
 @rule("executability")
@@ -137,13 +141,17 @@ def placeholder_values(view: View) -> Iterator[Finding]:
                 yield turn, f"{call.name}{pointer(path)} is {value!r}"
     for turn, message in view.of("user", "assistant"):
         text = message.content
-        if ("<" in text or "[" in text) and (found := _SPOKEN.search(text)):
+        if "<" not in text and "[" not in text:
+            continue
+        if view.dialog.imported:  # code has brackets of its own, and a user may ask for a form to be filled
+            text = CODE.sub(" ", text) if message.role == "assistant" else ""
+        if found := _SPOKEN.search(text):
             yield turn, f"says {found.group()!r}"
 
 
 _SPOKEN = re.compile(
     r"<(?:your |the |insert |enter )?(?:name|city|date|time|value|string|number|user|email|address|location|country|amount|id|[a-z]+_[a-z_]+|"
-    r"[a-z]+ [a-z ]+)>|\[(?:your|insert|enter|name|city|date|time|location|email)\b[^\]]{0,40}\](?!\()",
+    r"[a-z]+ [a-z ]+)>|\[(?:your|insert|enter|name|city|date|time|location|email)\b[\w ,'-]{0,40}\](?!\()",
     re.IGNORECASE,
 )
 

@@ -61,6 +61,8 @@ _SCALED = re.compile(
     r"(?<![\w.])(-?\d[\d,]*(?:\.\d+)?)\s*(k|thousand|m|million|bn|billion|%|percent)(?!\w)", re.IGNORECASE
 )
 _ORDINAL = re.compile(r"(?<!\w)(\d+)(?:st|nd|rd|th)\b")
+_LISTED = re.compile(r"\[\s*(-?\d[\d\s.,-]*)\]")
+_BESIDE = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)(?=[^\x00-\x7f])|(?<=[^\x00-\x7f])(\d+(?:\.\d+)?)(?![\w.])")
 _LONGEST = 300  # characters of a number; longer ones are no numbers that people say
 
 
@@ -130,6 +132,10 @@ def other_numbers(text: str) -> frozenset[float]:
             value = float(digits.replace(",", ""))
             found |= {value, value / 100} if scale in "%percent" else {value * _MAGNITUDES[scale.lower()]}
     found |= {float(digits) for digits in _ORDINAL.findall(text) if len(digits) < _LONGEST}
+    for inside in _LISTED.findall(text):  # [200,300,400] is no 200 million
+        found |= {float(digits) for digits in re.findall(r"-?\d+(?:\.\d+)?", inside) if len(digits) < _LONGEST}
+    if not text.isascii():  # scripts that write no space between a number and what it counts
+        found |= {float(digits) for pair in _BESIDE.findall(text) for digits in pair if 0 < len(digits) < _LONGEST}
     found |= set(map(float, word_numbers(text)))
     words = set(re.findall(r"[a-z]+", text.lower()))
     found |= {value for word, value in _OTHER_WORDS.items() if word in words}

@@ -54,6 +54,11 @@ def _inferred(view: View, leaf: Leaf) -> bool:
         return True
     if not isinstance(leaf.value, str):
         return False
+    if re.fullmatch(r"[A-Z]{1,5}|\W*", leaf.value):
+        return True  # a code of a place, a share, a size: "AAPL" for Apple
+    asked = " ".join(item.content for item in view.dialog.messages[: leaf.turn] if item.role == "user")
+    if leaf.value.isascii() and sum(map(str.isascii, asked)) < 0.7 * len(asked):
+        return True  # said in another script, and translated
     words = [word for word in fold(leaf.value).split() if len(word) > 2]
     if not words or (any(map(str.isdigit, leaf.value)) and len(words) < _LONG):
         return not leaf.value.strip()  # a date, a number or a code is copied, not concluded
@@ -147,10 +152,12 @@ def units_kept(view: View) -> Iterator[Finding]:
             continue
         text = view.dialog.messages[index].content
         if isinstance(leaf.value, int | float):
-            wanted = units.of_schema(leaf.name, _schema(view, leaf)) or _named_unit(leaf)
+            told = units.of_schema(leaf.name, _schema(view, leaf))
+            named = _named_units(leaf)
+            wanted = told or next(iter(named), None)
             said = [item for item in units.quantities(text) if units.same(item.value, leaf.value)]
             same = [item for item in said if wanted is not None and item.unit.dimension == wanted.dimension]
-            if wanted is None or not same or any(item.unit == wanted for item in same):
+            if wanted is None or not same or any(item.unit in (wanted, *named) for item in same):
                 continue
             if not any(
                 (other := units.converted(item, wanted)) is not None and units.same(other, leaf.value) for item in same
@@ -160,23 +167,24 @@ def units_kept(view: View) -> Iterator[Finding]:
         yield from ((turn, text) for text in _other_currency(view, turn, call))
 
 
-def _named_unit(leaf: Leaf) -> units.Unit | None:
-    """The unit that another argument of the same call names: currency="USD", unit="km"."""
-    for name, value in leaf.call.arguments.items():
-        if (
-            isinstance(value, str)
-            and re.search(r"(^|_)(units?|currency)$", name.lower())
-            and (found := units.unit(value))
-        ):
-            return found
-    return None
+def _named_units(leaf: Leaf) -> list[units.Unit]:
+    """The units that other arguments of the same call name: currency="USD", from_unit="km", to_unit="mi"."""
+    given = [
+        value
+        for name, value in leaf.call.arguments.items()
+        if isinstance(value, str) and _UNIT_NAME.search(name.lower())
+    ]
+    return [found for value in given if (found := units.unit(value))]
+
+
+_UNIT_NAME = re.compile(r"(^|_)(units?|currency)$")
 
 
 def _other_currency(view: View, turn: int, call: ToolCall) -> Iterator[str]:
     """A unit that is passed on though another one of its kind was said, and it was not."""
     for name, value in call.arguments.items():
         found = units.unit(value) if isinstance(value, str) and len(value) <= 12 else None
-        if found is None or not re.search(r"(^|_)(units?|currency)$", name.lower()):
+        if found is None or not _UNIT_NAME.search(name.lower()):
             continue
         texts = [item.content for item in view.dialog.messages[:turn] if item.role == "user"]
         said = {

@@ -27,7 +27,11 @@ _MARKS = re.compile(
 )
 _ENDING = ".!?…。！？)\"'”’:]}*`"
 _LISTED = re.compile(r"(?:^|\n)\s*(?:[-*•|>#]|\d+[.)]).*$|https?://\S+$|\S+@\S+$")
+CODE = re.compile(r"```.*?(?:```|$)|`[^`\n]*`", re.DOTALL)
 _QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|«[^»]*»|`[^`]*`|(?<!\w)'[^'\n]{2,200}'(?!\w)")
+_UNSPACED = {"CJK", "THAI", "LAO", "KHMER", "MYANMAR"}
+_RUN = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]+")
+_FOREIGN = re.compile(r"[A-Za-z]+(?:[ ,'’-]+[A-Za-z]+){5,}")
 _LEAKED_WORDS = 8  # of the system prompt, in a row
 
 
@@ -58,9 +62,9 @@ def trainable(view: View) -> Iterator[Finding]:
 
 @rule("dialog")
 def message_length(view: View, *, chars: int = 4000, result_chars: int = 32000) -> Iterator[Finding]:
-    """No message is longer than `chars`, no system prompt and no tool result longer than `result_chars`."""
+    """No message of user and assistant is longer than `chars` (a stranger's four times that), no other one than `result_chars`."""
     for turn, message in enumerate(view.dialog.messages):
-        limit = chars if message.role in ("user", "assistant") else result_chars
+        limit = chars * (1 if view.planned else 4) if message.role in ("user", "assistant") else result_chars
         if len(message.content) > limit:
             yield turn, f"{len(message.content)} characters, the limit is {limit}"
 
@@ -101,11 +105,13 @@ def mixed_language(view: View) -> Iterator[Finding]:
     """User and assistant write in one script and language; what is foreign was said or returned before, or is quoted."""
     main: str | None = None
     for turn, message in view.of("user", "assistant"):
-        text = message.content
+        text = message.content if view.planned or "`" not in message.content else CODE.sub(" ", message.content)
         scripts = _scripts(text)
         if scripts.total() >= 8 or main is None:
             script = scripts.most_common(1)[0][0] if scripts else None
-            if main is not None and script != main:
+            # Among signs that stand for words, a few names in letters soon outnumber them.
+            share = 0.0 if script in _UNSPACED or main not in _UNSPACED else scripts[main] / scripts.total()
+            if main is not None and script != main and share < 0.2:
                 yield turn, f"written in {script}, the dialog in {main}"
                 continue
             main = main or script
@@ -114,10 +120,21 @@ def mixed_language(view: View) -> Iterator[Finding]:
         before = " ".join(item.content for item in view.dialog.messages[:turn])
         for word in re.findall(r"[^\W\d_]+", _QUOTED.sub(" ", text)):
             kinds = set(_scripts(word))
+            if main in _UNSPACED or kinds & _UNSPACED:
+                continue  # no spaces between words: names and terms of another script stand among them
             if len(kinds) > 1:
                 yield turn, f"{word!r} mixes {' and '.join(sorted(kinds))}"
             elif kinds and kinds != {main} and (message.role == "assistant" or view.planned) and word not in before:
                 yield turn, f"{word!r} is written in {kinds.pop()}, the dialog in {main}"
+        if main not in _UNSPACED and (message.role == "assistant" or view.planned):
+            for run in _RUN.findall(_QUOTED.sub(" ", text)):
+                if run not in before:
+                    yield turn, f"{run[:40]!r} is written in another script, the dialog in {main}"
+                    break
+        elif main in _UNSPACED and message.role == "assistant":
+            for long in _FOREIGN.findall(_QUOTED.sub(" ", text))[:1]:
+                if long not in before:
+                    yield turn, f"{long[:60]!r} is written in LATIN, the dialog in {main}"
     if main == "LATIN":
         yield from _mixed_tongues(view)
 
@@ -165,6 +182,14 @@ for _name, _words in _COMMON.items():
         _TONGUES.setdefault(_word, set()).add(_name)
 
 
+def language(text: str) -> str:
+    """The language that a text is in, as far as it matters to rules on English words: English, another one, or "other"."""
+    if sum(map(str.isascii, text)) < 0.7 * len(text):
+        return "other"
+    found = _tongues(text).most_common(1)
+    return found[0][0] if found else "English"
+
+
 @lru_cache(maxsize=4096)
 def _tongues(text: str) -> Counter[str]:
     """Language -> how many of its own commonest words stand in a text."""
@@ -199,10 +224,17 @@ def response_complete(view: View) -> Iterator[Finding]:
         if not text or message.tool_calls:
             continue
         if text[-1] not in _ENDING and unicodedata.category(text[-1]) not in ("So", "Mn", "Sk"):
-            if view.planned or not (_LISTED.search(text[-300:]) or len(text.split()) <= 2):
+            if view.planned or not (_LISTED.search(text[-300:]) or _label(text)):
                 yield turn, f"ends with {text[-20:]!r}"
         elif text.count("(") > text.count(")") or text.count("[") > text.count("]") or text.count("```") % 2:
             yield turn, "a bracket is not closed"
+
+
+def _label(text: str) -> bool:
+    """True for a short answer that is no sentence: two words, a label with its value, the name below a quotation."""
+    return len(text.split()) <= 2 or bool(
+        re.search(r"^[^.:\n]{1,40}: [^.:\n]{1,40}$|[\"”.!?] ?[-–—~] ?[A-Z][\w.' -]{2,40}$", text)
+    )
 
 
 @rule("dialog")
@@ -215,6 +247,8 @@ def repetition(view: View, *, times: int = 3) -> Iterator[Finding]:
 
 def repeated(text: str, times: int = 3) -> str | None:
     """What a text says again and again, None where it does not."""
+    if "|" in text:  # the cells of a table may well be alike
+        text = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("|"))
     words = text.lower().split()
     if len(words) >= times:
         counts = Counter(words)

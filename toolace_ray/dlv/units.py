@@ -43,12 +43,26 @@ for _dimension, _units in _TABLE.items():
             _WORDS[_name] = Unit(_dimension, _factor, _symbol)
             if _name.isalpha() and len(_name) > 2:
                 _WORDS.setdefault(f"{_name}s", _WORDS[_name])
+for _names, _symbol in (
+    ("us dollar,u.s. dollar,american dollar", "usd"), ("canadian dollar", "cad"), ("australian dollar", "aud"),
+    ("british pound,pound sterling,pounds sterling", "gbp"), ("japanese yen", "jpy"), ("swiss franc", "chf"),
+    ("indian rupee", "inr"), ("chinese yuan", "cny"), ("mexican peso", "mxn"), ("brazilian real", "brl"),
+    ("swedish krona", "sek"), ("korean won", "krw"), ("south korean won", "krw"), ("polish zloty", "pln"),
+):  # fmt: skip
+    for _name in _names.split(","):
+        _WORDS[_name] = _WORDS[f"{_name}s"] = Unit("currency", None, _symbol)
+_SHORT = {"c": _WORDS["celsius"], "f": _WORDS["fahrenheit"], "k": _WORDS["kelvin"]}  # as values of arguments alone
 _SIGNS = "€$£¥₹₩"
 _NAMES = "|".join(sorted((re.escape(name) for name in _WORDS if name not in _SIGNS), key=len, reverse=True))
 _QUANTITY = re.compile(
     rf"(?P<sign>US\$|[{_SIGNS}])\s?(?P<signed>\d[\d,]*(?:\.\d+)?)"
     rf"|(?<![\w.])(?P<number>-?\d[\d,]*(?:\.\d+)?|\b(?:an?|one|two|three|four|five|six|seven|eight|nine|ten|twelve|half an?))"
     rf"(?:\s|-)?(?:degrees?\s|°\s)?(?P<unit>{_NAMES}|[{_SIGNS}])(?!\w)",
+    re.IGNORECASE,
+)
+_NAMED = re.compile(rf"(?<!\w)(?:{_NAMES})(?!\w)", re.IGNORECASE)
+_HEIGHT = re.compile(
+    r"(?<![\w.])(\d{1,2})\s?(?:feet|foot|ft|['’′])\.?\s?(?:and )?(\d{1,2})(?:\s?(?:inches|inch|in|[\"”″])|(?!\w))",
     re.IGNORECASE,
 )
 _WANTED = re.compile(
@@ -74,7 +88,16 @@ class Quantity(NamedTuple):
 
 def unit(name: str) -> Unit | None:
     """The unit of a name, symbol or currency code in any case."""
-    return _WORDS.get(name.strip().lower().rstrip("."))
+    plain = name.strip().lower().rstrip(".")
+    return _WORDS.get(plain) or _SHORT.get(plain)
+
+
+@lru_cache(maxsize=4096)
+def named(text: str) -> frozenset[Unit]:
+    """The units and currencies that a text names, with or without a number."""
+    return frozenset(_WORDS[match.group().lower()] for match in _NAMED.finditer(text)) | {
+        item.unit for item in quantities(text)
+    }
 
 
 @lru_cache(maxsize=4096)
@@ -90,6 +113,8 @@ def quantities(text: str) -> tuple[Quantity, ...]:
         if name in ("M", "G", "L") or (name == "m" and value < 1000 and "million" in text.lower()):
             continue  # 5M is five million
         found.append(Quantity(value, _WORDS[name.lower()], match.start()))
+    for match in _HEIGHT.finditer(text):
+        found.append(Quantity(12.0 * int(match[1]) + int(match[2]), _WORDS["inch"], match.start()))
     return tuple(found)
 
 

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Literal
 
-from toolace_ray.dlv.dates import Day, clock_variants, clocks_in, date_variants, dates_in, day
+from toolace_ray.dlv.dates import Day, clock_variants, clocks_in, date_variants, dates_in, day, parts_in
 from toolace_ray.dlv.numerals import number_words, numbers, other_numbers
-from toolace_ray.dlv.units import Unit, converted, quantities, same, unit
+from toolace_ray.dlv.units import Unit, converted, named, quantities, same, unit
 
 Match = Literal["literal", "normalised"]
 
@@ -54,7 +54,7 @@ def find(value: Any, text: str, today: Day, names: tuple[str, ...] = (), wanted:
     if isinstance(value, bool):
         return _find_boolean(value, text, names)
     if isinstance(value, int | float):
-        return _find_number(value, text, wanted)
+        return _find_number(value, text, wanted) or _find_part(value, text, today, names)
     if not isinstance(value, str) or not value.strip():
         return None
     if holds(text, value):
@@ -100,6 +100,15 @@ def _find_number(value: float, text: str, wanted: Unit | None) -> Match | None:
     return None
 
 
+def _find_part(value: float, text: str, today: Day, names: tuple[str, ...]) -> Match | None:
+    """A number that is a part of a date or a time, where the parameter is named so: month=2 of "February 2022"."""
+    words = {part for name in names[-1:] for part in re.split(r"[_\W]+", name.lower())}
+    for part in ("hour", "minute", "day", "month", "year"):
+        if words & {part, f"{part}s"} and value in parts_in(text, part, today):
+            return "normalised"
+    return None
+
+
 def _find_boolean(value: bool, text: str, names: tuple[str, ...]) -> Match | None:
     lowered = text.lower()
     stems = {word[:5] for name in names for word in _WORD.findall(name.lower().replace("_", " ")) if len(word) > 2}
@@ -119,11 +128,23 @@ def _find_string(value: str, text: str, today: Day) -> bool:
         return True
     if value[:1].isdigit() or value[-1:].isdigit():
         return _find_written(value, text, today)
-    if len(value) <= 12 and (money := unit(value)) is not None:
-        return any(quantity.unit == money for quantity in quantities(text)) or any(
-            unit(word) == money for word in _WORD.findall(text)
-        )
-    return False
+    if len(value) <= 12 and (kind := unit(value)) is not None and kind in named(text):
+        return True
+    return value.lower() in _CODES and any(f" {name} " in f" {fold(text)} " for name in _CODES[value.lower()])
+
+
+# ISO 639-1 codes of languages, and the names of countries that are said in several ways.
+_CODES = {
+    code: tuple(names.split("/"))
+    for code, names in {
+        "en": "english", "fr": "french", "de": "german", "es": "spanish", "it": "italian", "pt": "portuguese", "nl": "dutch",
+        "ru": "russian", "zh": "chinese/mandarin", "ja": "japanese", "ko": "korean", "ar": "arabic", "hi": "hindi", "tr": "turkish",
+        "pl": "polish", "sv": "swedish", "da": "danish", "fi": "finnish", "no": "norwegian", "el": "greek", "he": "hebrew",
+        "cs": "czech", "uk": "ukrainian/united kingdom/britain/england", "vi": "vietnamese", "th": "thai", "id": "indonesian",
+        "us": "usa/united state/america/u s", "usa": "us/united state/america", "united states": "us/usa/america", "gb": "uk/united kingdom/britain",
+        "united kingdom": "uk/britain",
+    }.items()
+}  # fmt: skip
 
 
 def _find_written(value: str, text: str, today: Day) -> bool:
