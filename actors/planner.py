@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,7 +110,7 @@ class Planner:
         max_tokens: generated tokens that may be spent at most; 0 is no limit.
         max_cost: money that may be spent at most; 0 is no limit.
         verify: False where a worker's draft is final and counts as passed.
-        novelty: what tells duplicates, for all types; without one, a type's equal keys are.
+        novelty: makes what tells duplicates, once a type; it may give the same one for all.
     """
 
     def __init__(
@@ -119,11 +119,9 @@ class Planner:
         max_tokens: int = 0,
         max_cost: float = 0.0,
         verify: bool = True,
-        novelty: Novelty | None = None,
+        novelty: Callable[[], Novelty] = Exact,
     ) -> None:
-        self.quotas = {
-            kind: Quota(wanted, limit, novelty=novelty or Exact()) for kind, (wanted, limit) in quotas.items()
-        }
+        self.quotas = {kind: Quota(wanted, limit, novelty=novelty()) for kind, (wanted, limit) in quotas.items()}
         self.max_tokens = max_tokens
         self.max_cost = max_cost
         self.verify = verify

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from toolace_ray.config import Config
+from toolace_ray.dlv.duplicates import dialog_key
 from toolace_ray.engines.roles import Engines, TaskEngines, Usage
 from toolace_ray.generations import Generation
-from toolace_ray.rows import dialog_key, ledger_row, usage_columns
+from toolace_ray.rows import ledger_row, usage_columns
 from toolace_ray.run import Documents, Twins, attempt_id, load_frontier, load_nodes, load_pool
 from toolace_ray.schema import Verdict, digest
 from toolace_ray.sdg.complexity import evaluator

@@ -24,6 +24,7 @@ from ray.data.datasource import ReadTask
 from actors.pools import PoolHandles, clients
 from toolace_ray.config import Config
 from toolace_ray.dlv.experts import consistency
+from toolace_ray.dlv.privacy import masked as private
 from toolace_ray.dlv.rules import masked, rejects, run_rules
 from toolace_ray.engines.protocol import BadRequest, EngineError
 from toolace_ray.engines.roles import Engines, Usage
@@ -93,9 +94,14 @@ class DraftSource(Datasource):
 
 
 def judge_dialogs(table: pa.Table, config: Config) -> pa.Table:
-    """The rule stage on dialogs: a column of verdicts."""
+    """The rule stage on dialogs: a column of verdicts; with verify.private, stand-ins for what is private first."""
     verdicts = []
-    for record in table["record"].to_pylist():
+    records = table["record"].to_pylist()
+    if config.verify.private == "mask":
+        records = [private(record)[0] for record in records]
+        place = table.schema.get_field_index("record")
+        table = table.set_column(place, table.schema.field(place), pa.array(records, pa.string()))
+    for record in records:
         try:
             found = run_rules(Dialog.of(record), config.verify)
         except ValueError as error:  # what pydantic raises

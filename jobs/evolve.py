@@ -99,7 +99,7 @@ def _read_sources(current: Session, found: dict[str, list[str]], evolution: Evol
     documents = run.document_ids(store)
     unread: list[dict[str, Any]] = []
     outcome: dict[str, bool] = {}  # path -> whether it gave anything
-    limits = Limits(settings.chunk_chars, settings.max_file_mb << 20, settings.text_column)
+    limits = Limits(settings.chunk_chars, settings.max_file_mb << 20, settings.text_column, settings.private)
 
     def tables() -> Iterator[pa.Table]:
         number, seen = len(documents), set()

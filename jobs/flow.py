@@ -23,7 +23,7 @@ from toolace_ray.errors import UserError
 from toolace_ray.rows import LEDGER, USAGE_COLUMNS, api_row, dialog_row, ledger_row, row_dialog
 from toolace_ray.schema import Api, Dialog, Verdict, digest
 from toolace_ray.storage import RunStore
-from toolace_ray.tss.novelty import NearDuplicates
+from toolace_ray.tss.novelty import Exact, NearDuplicates, Novelty
 
 POLL = 0.5  # seconds between two looks at the planner
 RESTARTS = 10  # workers that may die in a flow before it gives up
@@ -36,7 +36,8 @@ class Flow:
     """What sets a flow apart. `drafts` equals `accepted` where no verification follows.
 
     `name` is part of the names of the flow's files, `player` says what plays it; `novelty` knows what was accepted
-    before the flow and tells its duplicates.
+    before the flow and tells its duplicates; without it `near` is the similarity from which two of a kind are one, 0
+    where only equal ones are.
     """
 
     name: str
@@ -45,8 +46,16 @@ class Flow:
     accepted: str
     quotas: dict[str, tuple[int, int]]
     novelty: NearDuplicates | None = None
+    near: float = 0.0
     max_tokens: int = 0
     max_cost: float = 0.0
+
+    def telling(self, *, copied: bool) -> Callable[[], Novelty]:
+        """What makes the judges of duplicates. `copied`: the planner's must not know yet what settling will tell the flow's."""
+        if self.novelty is not None:
+            shared = self.novelty.copy() if copied else self.novelty
+            return lambda: shared
+        return (lambda: NearDuplicates(self.near)) if self.near else Exact
 
     @property
     def part(self) -> str:
@@ -61,8 +70,7 @@ class Flow:
 
 def survey(flow: Flow, store: RunStore) -> Planner:
     """The planner with all that earlier starts left in the run's folder."""
-    novelty = flow.novelty.copy() if flow.novelty else None  # what is accepted is known when the flow is settled
-    planner = Planner(flow.quotas, flow.max_tokens, flow.max_cost, flow.verify, novelty)
+    planner = Planner(flow.quotas, flow.max_tokens, flow.max_cost, flow.verify, flow.telling(copied=True))
     resolved = list(run.resolved(store, flow.accepted, flow.quotas, flow.part))
     judged = {(kind, attempt) for kind, attempt, _ in resolved}
     shards = run.drafted(store, flow.drafts, flow.quotas, flow.part) if flow.verify else {}
@@ -253,7 +261,7 @@ def settle(flow: Flow, store: RunStore, schema: pa.Schema, epoch: str) -> bool:
     }
     everything = {**shelved, **passing}
     accepted, duplicates = run.select(
-        ((kind, attempt, key) for (kind, attempt), key in everything.items()), quotas, flow.novelty
+        ((kind, attempt, key) for (kind, attempt), key in everything.items()), quotas, flow.telling(copied=False)
     )
     back = accepted & set(shelved)
     seen: set[str] = set()

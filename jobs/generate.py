@@ -74,9 +74,9 @@ def generate(current: Session) -> dict[str, Any]:
 
 def _flow(current: Session, name: str, quotas: dict[str, tuple[int, int]]) -> Flow:
     settings = current.config.generate
-    return Flow(
-        name, name, "drafts/dialogs", "dialogs", quotas, max_tokens=settings.max_tokens, max_cost=settings.max_cost
-    )
+    limits: dict[str, Any] = {"max_tokens": settings.max_tokens, "max_cost": settings.max_cost}
+    near = current.config.verify.duplicates
+    return Flow(name, name, "drafts/dialogs", "dialogs", quotas, near=near, **limits)
 
 
 def _twins(current: Session) -> Flow | None:

@@ -18,8 +18,12 @@ from toolace_ray.config import Config
 from toolace_ray.corpus import samples
 from toolace_ray.dlv.rules import layer
 from toolace_ray.errors import UserError
+from toolace_ray.rows import verdicts_json
+from toolace_ray.schema import Verdict
+from toolace_ray.tss.novelty import NearDuplicates
 
 ACCEPTED, REJECTED = "accepted.jsonl", "rejected.jsonl"
+DUPLICATE = "near_duplicate"
 
 
 @dataclass
@@ -93,10 +97,14 @@ def verify(config: Config, pattern: str, format: str, output: str, quiet: bool) 
     outcome = Outcome(pattern, format, output=os.path.abspath(output))
     started = time.monotonic()
     shown = started
+    near = NearDuplicates(config.verify.duplicates) if config.verify.duplicates else None
     with _files(output) as (accepted, rejected):
         number = 0
         for row in _rows(config, parts, format):
             number += 1 + row["blank"]
+            if near is not None and row["key"] and (other := near.repeats(row["key"], f"row {number}")):
+                verdict = Verdict(stage="rules", rule=DUPLICATE, evidence=other)
+                row = {**row, "accepted": False, "verdicts": verdicts_json([verdict])}
             verdicts = outcome.add(row, number)
             if row["accepted"]:
                 accepted.write(row["line"] + "\n")

@@ -153,6 +153,10 @@ class SourcesConfig(Section):
     mcp_servers: dict[ServerName, McpServerConfig] = Field(
         {}, description="Live MCP servers by name; a server is asked once and its list kept in the run."
     )
+    private: Literal["mask", "reject", "keep"] = content(
+        "mask",
+        "What becomes of documents with secrets or personal data: stand-ins in their place, the ledger, or nothing.",
+    )
     text_column: str = content("text", "Column of the text in JSONL and Parquet files.")
     chunk_chars: int = content(
         6000, "Longer documents are cut by their structure into pieces of this many characters.", ge=200
@@ -318,6 +322,23 @@ class VerifyConfig(Section):
     modules: tuple[str, ...] = content(
         (),
         "Your own rules: Python files (ending in .py) or modules that register functions with `toolace_ray.dlv.rules.rule`.",
+    )
+    duplicates: float = content(
+        0.9,
+        "Similarity (Jaccard, of what is asked for and called) from which two dialogs of a kind are one; 1 is equal ones "
+        "alone, 0 switches it off.",
+        ge=0,
+        le=1,
+    )
+    decontaminate: tuple[str, ...] = content(
+        (),
+        "Benchmarks whose questions and tools no dialog may have: JSON or JSONL files, folders of them, or `bfcl` for what the "
+        "installed package bfcl-eval ships.",
+    )
+    private: Literal["mask", "keep"] = content(
+        "keep",
+        "What becomes of secrets and personal data before the rules look: `mask` puts stand-ins in their place; with `keep` the "
+        "rules `secrets` and `personal_data` tell.",
     )
     consistency_votes: int = content(3, "Votes of the consistency expert; 0 switches it off.", ge=0)
     consistency_against: int = content(

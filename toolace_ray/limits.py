@@ -53,9 +53,16 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique)
+_ROW = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
+# What check_json looks for in text that was JSON: escapes of surrogates, integers beyond all use. Most texts have neither.
+_SUSPECT = re.compile(r"\\u[dD][89a-fA-F]|\d{150}")
 
 
-def load_json(text: str, *, max_chars: int = MAX_CHARS) -> Any:
-    """Parse one JSON document strictly: no NaN, no repeated keys, no lone surrogates, within the limits. Raises ValueError."""
+def load_json(text: str, *, max_chars: int = MAX_CHARS, unique: bool = True) -> Any:
+    """Parse one JSON document strictly: no NaN, no lone surrogates, within the limits, and with `unique` no repeated keys.
+
+    Raises ValueError.
+    """
     check_text(text, max_chars=max_chars)
-    return check_json(DECODER.decode(text))
+    value = (DECODER if unique else _ROW).decode(text)
+    return check_json(value) if _SUSPECT.search(text) or not text.isascii() else value

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from toolace_ray.engines.roles import Usage
-from toolace_ray.schema import Api, Dialog, Verdict, digest
+from toolace_ray.schema import Api, Dialog, Verdict
 from toolace_ray.tss.novelty import api_key
 
 _USAGE = [
@@ -137,12 +137,6 @@ def usage_columns(usage: Usage, seconds: float) -> dict[str, Any]:
         "cost": usage.cost,
         "seconds": round(seconds, 3),
     }
-
-
-def dialog_key(dialog: Dialog) -> str:
-    """Equal for dialogs in which the same is said and called."""
-    said = [message.content.lower() for message in dialog.messages if message.role in ("user", "assistant")]
-    return digest(*said, *(call.key() for message in dialog.messages for call in message.tool_calls))
 
 
 def ledger_row(

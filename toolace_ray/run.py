@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -130,14 +130,14 @@ class Twins:
 
 
 def select(
-    rows: Iterable[tuple[str, int, str]], quotas: dict[str, int], novelty: Novelty | None = None
+    rows: Iterable[tuple[str, int, str]], quotas: dict[str, int], novelty: Callable[[], Novelty] = Exact
 ) -> tuple[set[tuple[str, int]], dict[tuple[str, int], str]]:
     """Which passing attempts are accepted and which repeat one that is; all others are surplus.
 
     Args:
         rows: (type, attempt, key) of every passing attempt; an empty key has no duplicates.
         quotas: type -> accepted wanted.
-        novelty: tells duplicates and remembers the accepted; without one, equal keys of a type are.
+        novelty: makes what tells duplicates and remembers the accepted, once a type; it may give the same one for all.
 
     Returns:
         Accepted (type, attempt) pairs, by type the N lowest-numbered without duplicates; and duplicates with what they
@@ -150,7 +150,7 @@ def select(
     for kind, attempt, key in sorted(set(rows)):
         if counts.get(kind, 0) >= quotas.get(kind, 0):
             continue
-        judge = novelty or by_kind.setdefault(kind, Exact())
+        judge = by_kind.get(kind) or by_kind.setdefault(kind, novelty())
         if twin := judge.repeats(key, f"{kind}-{attempt:06d}"):
             duplicates[kind, attempt] = twin
             continue

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -268,10 +268,25 @@ class Dialog(Record):
         """
         fields = json.loads(text)
         if isinstance(fields, dict) and isinstance(fields.get("tools"), list):
-            fields["tools"] = tuple(_api_of(json.dumps(item)) for item in fields["tools"])
+            fields["tools"] = tuple(map(_api_of, fields["tools"]))
         return cls.model_validate(fields)
 
 
-@lru_cache(maxsize=1 << 13)
-def _api_of(text: str) -> Api:
-    return Api.model_validate_json(text)
+_APIS: dict[str, list[tuple[Any, Api]]] = {}  # name -> records with what they were made of
+_KEPT = 1 << 13
+
+
+def _api_of(fields: Any) -> Api:
+    """An API from its fields; equal fields give the same record."""
+    name = fields.get("name") if isinstance(fields, dict) else None
+    if not isinstance(name, str):
+        return Api.model_validate(fields)
+    kept = _APIS.get(name, ())
+    for known, api in kept:
+        if known == fields:
+            return api
+    api = Api.model_validate(fields)
+    if len(_APIS) >= _KEPT:
+        _APIS.clear()
+    _APIS[name] = [(fields, api), *kept[:7]]
+    return api

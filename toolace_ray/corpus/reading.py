@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -19,7 +18,7 @@ from toolace_ray.dlv.dates import dates_in
 from toolace_ray.dlv.definition import DIALECTS
 from toolace_ray.dlv.texts import language
 from toolace_ray.limits import load_json
-from toolace_ray.schema import Api, Dialog, DialogType, Message, ToolCall, canonical_json
+from toolace_ray.schema import Api, Dialog, DialogType, Message, ToolCall
 
 MAX_TOOLS, MAX_MESSAGES, MAX_CALLS = 256, 1024, 64
 MAX_CHARS = 1 << 20  # of a row
@@ -167,21 +166,41 @@ class _Reading:
         for item in given:
             if isinstance(item, str):
                 item = load_json(item)
-            api, notes = _api(canonical_json(item), self.format in DIALECTS)
+            api, notes = _kept(item, self.format in DIALECTS)
             for rule, evidence in notes:
                 self.note(rule, evidence)
             if api is not None:
                 yield api
 
 
-@lru_cache(maxsize=4096)
-def _api(text: str, dialect: bool) -> tuple[Api | None, tuple[tuple[str, str], ...]]:
-    """A tool's record from its JSON, with what is to be told of it. Kept by text: a set's rows share their tools."""
-    item = json.loads(text)
+Read = tuple[Api | None, tuple[tuple[str, str], ...]]
+_TOOLS_READ: dict[tuple[str, bool], list[tuple[Any, Read]]] = {}  # name, dialect -> tools with what they are read as
+_KEPT = 1 << 13
+
+
+def _kept(item: Any, dialect: bool) -> Read:
+    """What a tool is read as. Kept: a set's rows share their tools, and their records' hashes cost more than a look."""
+    function = item.get("function", item) if isinstance(item, dict) else None
+    name = function.get("name") if isinstance(function, dict) else None
+    if not isinstance(name, str):
+        return _api(item, dialect)
+    kept = _TOOLS_READ.get((name, dialect), ())
+    for known, read in kept:
+        if known == item:
+            return read
+    read = _api(item, dialect)
+    if len(_TOOLS_READ) >= _KEPT:
+        _TOOLS_READ.clear()
+    _TOOLS_READ[name, dialect] = [(item, read), *kept[:7]]
+    return read
+
+
+def _api(item: Any, dialect: bool) -> Read:
+    """A tool's record, with what is to be told of it."""
     function = item.get("function", item) if isinstance(item, dict) else None
     name = function.get("name") if isinstance(function, dict) else None
     if not isinstance(function, dict) or not isinstance(name, str) or not name:
-        return None, (("api_definition", f"a tool without a name: {text[:120]}"),)
+        return None, (("api_definition", f"a tool without a name: {str(item)[:120]}"),)
     notes: list[tuple[str, str]] = []
     schemas = []
     for key in (

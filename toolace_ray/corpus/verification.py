@@ -9,6 +9,8 @@ from typing import Any
 from toolace_ray.config import VerifyConfig
 from toolace_ray.corpus.reading import MAX_CHARS, Unreadable, read
 from toolace_ray.corpus.samples import Refused
+from toolace_ray.dlv.duplicates import dialog_key
+from toolace_ray.dlv.privacy import masked as private
 from toolace_ray.dlv.rules import masked, rejects, run_rules
 from toolace_ray.limits import load_json
 from toolace_ray.schema import Dialog, Verdict
@@ -30,8 +32,10 @@ def judge(text: str, format: str, config: VerifyConfig) -> Judged:
     """Read a row and run the rules."""
     if isinstance(text, Refused):
         return _unreadable(str(text), "")
+    if config.private == "mask":
+        text, _ = private(text)
     try:
-        row = load_json(text, max_chars=MAX_CHARS)
+        row = load_json(text, max_chars=MAX_CHARS, unique=False)
         dialog = read(row, format)
     except Unreadable as error:
         return _unreadable(str(error), text)
@@ -39,11 +43,12 @@ def judge(text: str, format: str, config: VerifyConfig) -> Judged:
         return _unreadable(f"no JSON: {str(error)[:200]}", text)
     verdicts = tuple(run_rules(dialog, config))
     accepted = not rejects(verdicts)
+    key = dialog_key(dialog) if accepted and config.duplicates else ""
     if accepted:
         changed = masked(dialog, verdicts)
         if changed is not dialog:
             text = json.dumps(_masked_row(row, changed, format), ensure_ascii=False)
-    return Judged(dialog.id, dialog.type, accepted, verdicts, text)
+    return Judged(dialog.id, dialog.type, accepted, verdicts, text, key)
 
 
 def _unreadable(reason: str, text: str) -> Judged:

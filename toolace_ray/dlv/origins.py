@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from toolace_ray.dlv import units
 from toolace_ray.dlv.dates import dates_in, day
@@ -38,6 +38,11 @@ class Leaf(NamedTuple):
 
 
 def _leaves(view: View) -> list[Leaf]:
+    """The argument values of all calls."""
+    return cast(list[Leaf], view.once("origins", _all_leaves))
+
+
+def _all_leaves(view: View) -> list[Leaf]:
     found = [(turn, call, path, value) for turn, call in view.calls for path, value in leaves(call.arguments)]
     return [Leaf(*item, origin) for item, origin in zip(found, view.provenance, strict=True)]
 
@@ -207,6 +212,7 @@ def _other_currency(view: View, turn: int, call: ToolCall) -> Iterator[str]:
 # Corrections
 
 _NEGATED = r"(?:\bnot\b|\binstead of\b|\brather than\b|\bno longer\b|\bforget\b|\bscratch\b)(?: (?:the|to|in|for|on|at|from|a|an|about))?\s*['\"“]?"
+_NEGATION = re.compile(r"\b(not|instead|rather|longer|forget|scratch)\b", re.IGNORECASE)
 _CUE = re.compile(
     r"(?:^|[.!?;,…]\s+|\s[-–—]+\s*|\bOh,? )(?:oh,? |um,? |ah,? |hmm,? )*(?:no|nope|sorry|wait|oops|whoops|my mistake|correction|scratch that|actually"
     r"|on second thoughts?|let me correct)\b[,:.!…—– -]*",
@@ -223,6 +229,8 @@ _ADDS = re.compile(r"\b(?:also|as well|too|another|in addition|plus|then)\b", re
 @rule("consistency")
 def corrected_value(view: View) -> Iterator[Finding]:
     """A value that the user took back ("no, sorry, make it 3"; "Rome, not Paris") is not used after that."""
+    if not any(_NEGATION.search(message.content) or _CUE.search(message.content) for _, message in view.of("user")):
+        return
     for leaf in _leaves(view):
         if leaf.origin.source not in ("literal", "normalised") or leaf.value is None or isinstance(leaf.value, bool):
             continue

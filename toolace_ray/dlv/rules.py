@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from toolace_ray.config import RuleSetting, Severity, VerifyConfig
+from toolace_ray.dlv.contamination import benchmarks
 from toolace_ray.dlv.dates import Day, day
 from toolace_ray.dlv.provenance import trace
 from toolace_ray.errors import UserError
@@ -40,6 +41,8 @@ class View:
 
     dialog: Dialog
     config: VerifyConfig = field(default_factory=VerifyConfig)
+    _of: dict[tuple[str, ...], list[tuple[int, Message]]] = field(default_factory=dict, repr=False)
+    _once: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
     def apis(self) -> dict[str, Api]:
@@ -76,9 +79,17 @@ class View:
         """The dialog's date; None where nobody tells it."""
         return day(self.dialog.today)
 
-    def of(self, *roles: str) -> Iterator[tuple[int, Message]]:
+    def once(self, name: str, make: Callable[[View], Any]) -> Any:
+        """What `make` gives of this view, made at the first request for `name`."""
+        if name not in self._once:
+            self._once[name] = make(self)
+        return self._once[name]
+
+    def of(self, *roles: str) -> list[tuple[int, Message]]:
         """(index, message) of the messages of some roles."""
-        return ((i, message) for i, message in enumerate(self.dialog.messages) if message.role in roles)
+        if roles not in self._of:
+            self._of[roles] = [(i, message) for i, message in enumerate(self.dialog.messages) if message.role in roles]
+        return self._of[roles]
 
     def read(self, rule: str) -> Iterator[Finding]:
         """What the reader of a stranger's row saw and left to a rule to tell."""
@@ -197,6 +208,8 @@ class Layer:
         rules = checks.registered()
         if unknown := sorted(set(config.rules) - {rule.id for rule in rules}):
             raise UserError(f"verify.rules: no rule is named {', '.join(unknown)}; see `toolace check --rules`")
+        if config.decontaminate:
+            benchmarks(config.decontaminate)  # says now what can't be read
         self._config = config
         self.rules: list[tuple[Rule, Severity, dict[str, Any]]] = []
         for found in rules:

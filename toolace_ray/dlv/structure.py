@@ -153,7 +153,7 @@ def structure_of_type(view: View) -> Iterator[Finding]:
         "parallel": len(turns) != 1 or len(view.calls) < 2 or requests != 1,
         "dependent": len(turns) < 2 or requests != 1,
         "non_tool": bool(view.calls),
-        "clarification": requests < 2 or not view.calls or next(iter(view.of("assistant")))[0] in turns,
+        "clarification": requests < 2 or not view.calls or view.of("assistant")[0][0] in turns,
         "recovery": not _recovered(view),
         "multi_turn": requests < 2 or not view.calls,
     }[view.dialog.type]
@@ -207,7 +207,7 @@ def duplicate_calls(view: View) -> Iterator[Finding]:
         if 0 <= changed < turn:
             seen, changed = set(), -1
         if view.dialog.imported:
-            latest = max((i for i, _ in view.of("user") if i < turn), default=-1)
+            latest = next((i for i, _ in reversed(view.of("user")) if i < turn), -1)
             if latest != request:
                 seen, request = set(), latest
         if (api := view.apis.get(call.name)) and api.side_effects:

@@ -145,7 +145,7 @@ def _mixed_tongues(view: View) -> Iterator[Finding]:
         (turn, _QUOTED.sub(" ", message.content)) for turn, message in view.of("user", "assistant") if message.content
     ]
     # A language counts once a message: one long foreign sentence does not outvote the others.
-    whole = Counter(found.most_common(1)[0][0] for _, text in texts if (found := _tongues(text)))
+    whole = Counter(max(found, key=found.__getitem__) for _, text in texts if (found := _tongues(text)))
     if not whole:
         return
     main = whole.most_common(1)[0][0]
@@ -252,7 +252,7 @@ def repeated(text: str, times: int = 3) -> str | None:
     words = text.lower().split()
     if len(words) >= times:
         counts = Counter(words)
-        if counts.most_common(1)[0][1] >= times:
+        if max(counts.values()) >= times:
             for size in range(1, min(12, len(words) // times) + 1):
                 for start in range(len(words) - times * size + 1):
                     run = words[start : start + size]

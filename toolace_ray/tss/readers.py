@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from toolace_ray.dlv.privacy import masked, scan
 from toolace_ray.limits import load_json
 from toolace_ray.schema import Record, digest
 
@@ -36,11 +37,13 @@ class Document(Record):
 
 @dataclass(frozen=True)
 class Limits:
-    """What is read of a file: pieces of `chunk_chars` characters, files of `file_bytes` at most, this column of tables."""
+    """What is read of a file: pieces of `chunk_chars` characters, files of `file_bytes` at most, this column of tables; and what
+    becomes of texts with secrets or personal data."""
 
     chunk_chars: int
     file_bytes: int
     text_column: str
+    private: Literal["mask", "reject", "keep"] = "keep"
 
 
 def read(path: str, limits: Limits) -> Iterator[Document | str]:
@@ -58,6 +61,13 @@ def read(path: str, limits: Limits) -> Iterator[Document | str]:
                 if reasons <= MAX_REASONS:
                     yield str(text)
                 continue
+            if limits.private != "keep" and (found := scan(text)):
+                if limits.private == "reject":
+                    reasons += 1
+                    if reasons <= MAX_REASONS:
+                        yield f"it holds {len(found)} secrets or personal data, first {found[0].kind} (sources.private)"
+                    continue
+                text, _ = masked(text)
             for piece in chunks(readable(text), limits.chunk_chars):
                 yield Document(id=digest(piece), path=path, text=piece, part=part)
                 part += 1

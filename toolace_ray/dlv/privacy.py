@@ -1,0 +1,143 @@
+"""Secrets and personal data: where they stand in a text, and stand-ins for them.
+
+Secrets are found by detect-secrets' patterns of known keys (its guesses by entropy take identifiers for keys), with some newer
+providers' beside them; phone numbers are checked by phonenumbers, cards and IBANs by their check digits. What is reserved for
+examples (RFC 2606, 555-01xx) is nobody's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+_MORE = {
+    "OpenAI key": r"\bsk-(?:proj-|svcacct-|ant-)?[A-Za-z0-9_-]{32,}",
+    "Google key": r"\bAIza[0-9A-Za-z_-]{35}",
+    "GitHub token": r"\bgithub_pat_\w{60,}",
+    "Hugging Face token": r"\bhf_[A-Za-z0-9]{30,}",
+}
+_SKIPPED = {"IPPublicDetector", "KeywordDetector"}
+_PERSONAL = {
+    "email": re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24}\b"),
+    "card": re.compile(r"(?<![\w-])\d(?:[ -]?\d){12,18}(?![\w-])"),
+    "iban": re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b"),
+    "ssn": re.compile(r"(?<![\w-])(?!000|666|9)\d{3}-(?!00)\d\d-(?!0000)\d{4}(?![\w-])"),
+    "phone": re.compile(r"(?<![\w+])(?:\+\d|\(\d{3}\) ?\d)[\d ().-]{6,16}\d(?!\w)"),
+}
+_RESERVED = re.compile(r"@(?:[\w-]+\.)*(?:example(?:\.(?:com|org|net))?|test|invalid|localhost)$", re.IGNORECASE)
+_KNOWN = {"AKIAIOSFODNN7EXAMPLE"}
+# Texts without any of these hold neither; most have none, and are not looked at again.
+_SUSPECT = re.compile(
+    r"@|PRIVATE KEY|://[^/\s]*:[^/\s]*@|\+\d|\(\d{3}\)|\d{3}-\d\d-\d{4}|\d(?:[ -]?\d){12}|[A-Z]{2}\d{2} ?[A-Z0-9]{4}|(?<![\w/.-])(?=[\w/+.=-]*\d)[\w/+.=-]{20,}"
+)
+_LONGEST = 1 << 16  # characters of a text that are looked at in one go
+
+
+class Found(NamedTuple):
+    """A secret or a person's datum with its place. `kind` names it; `secret` tells the two apart."""
+
+    start: int
+    end: int
+    kind: str
+    secret: bool
+
+
+@lru_cache(maxsize=1)
+def _secrets() -> list[tuple[str, re.Pattern[str]]]:
+    from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
+    from detect_secrets.plugins.base import RegexBasedDetector
+
+    rules: list[tuple[str, re.Pattern[str]]] = []
+    plugins: dict[str, Any] = get_mapping_from_secret_type_to_class()
+    for kind, plugin in sorted(plugins.items()):
+        if issubclass(plugin, RegexBasedDetector) and plugin.__name__ not in _SKIPPED:
+            rules += [(kind, pattern) for pattern in plugin.denylist]
+    return rules + [(kind, re.compile(pattern)) for kind, pattern in _MORE.items()]
+
+
+def scan(text: str) -> list[Found]:
+    """The secrets and personal data in a text, in order, none inside another."""
+    if not _SUSPECT.search(text):
+        return []
+    found: list[Found] = []
+    for start in range(0, len(text), _LONGEST):
+        part = text[start : start + _LONGEST + 256]
+        found += (item._replace(start=item.start + start, end=item.end + start) for item in _scan(part))
+    kept: list[Found] = []
+    for item in sorted(set(found), key=lambda item: (item.start, -item.end)):
+        if not kept or item.start >= kept[-1].end:
+            kept.append(item)
+    return kept
+
+
+def _scan(text: str) -> Iterator[Found]:
+    for kind, pattern in _secrets():
+        for match in pattern.finditer(text):
+            if match.group() not in _KNOWN:
+                yield Found(*match.span(), kind, True)
+    for kind, pattern in _PERSONAL.items():
+        for match in pattern.finditer(text):
+            if _CHECKS[kind](match.group()):
+                yield Found(*match.span(), kind, False)
+
+
+def _luhn(text: str) -> bool:
+    digits = [int(character) for character in text if character.isdigit()][::-1]
+    return (
+        len(set(digits)) > 1
+        and (sum(digits[::2]) + sum(sum(divmod(2 * digit, 10)) for digit in digits[1::2])) % 10 == 0
+    )
+
+
+def _iban(text: str) -> bool:
+    plain = text.replace(" ", "")
+    return int("".join(str(int(character, 36)) for character in plain[4:] + plain[:4])) % 97 == 1
+
+
+def _phone(text: str) -> bool:
+    import phonenumbers
+
+    digits = re.sub(r"\D", "", text)
+    if re.search(r"55501\d\d$", digits):
+        return False  # kept free for fiction
+    try:
+        return phonenumbers.is_valid_number(phonenumbers.parse(text, "US"))
+    except phonenumbers.NumberParseException:
+        return False
+
+
+_CHECKS = {
+    "email": lambda text: not _RESERVED.search(text),
+    "card": _luhn,
+    "iban": _iban,
+    "ssn": lambda text: True,
+    "phone": _phone,
+}
+
+
+def masked(text: str) -> tuple[str, int]:
+    """A text with stand-ins, the same for the same value, and how many places there were."""
+    found = scan(text)
+    if not found:
+        return text, 0
+    known: dict[str, str] = {}
+    parts, at = [], 0
+    for item in found:
+        value = text[item.start : item.end]
+        if value not in known:
+            known[value] = _stand_in(item.kind if not item.secret else "secret", len(known))
+        parts += [text[at : item.start], known[value]]
+        at = item.end
+    return "".join([*parts, text[at:]]), len(found)
+
+
+def _stand_in(kind: str, number: int) -> str:
+    return {
+        "email": f"person{number + 1}@mail.example",
+        "phone": f"+1 202-555-01{number % 100:02d}",
+        "card": "0000 0000 0000 0000",
+        "iban": "XX00 0000 0000 0000",
+        "ssn": "000-00-0000",
+    }.get(kind, f"REDACTED-{number + 1}")
