@@ -23,7 +23,7 @@ from ray.data.datasource import ReadTask
 
 from actors.pools import PoolHandles, clients
 from toolace_ray.config import Config
-from toolace_ray.dlv.experts import consistency
+from toolace_ray.dlv.experts import judge
 from toolace_ray.dlv.privacy import masked as private
 from toolace_ray.dlv.rules import masked, rejects, run_rules
 from toolace_ray.engines.protocol import BadRequest, EngineError
@@ -159,7 +159,7 @@ class Experts:
         engines = self._engines.for_task(dialog.id)
         for pause in (1.0, 10.0, 60.0, None):
             try:
-                found = await consistency(dialog, self._config.verify, engines)
+                found = await judge(dialog, self._config.verify, engines)
                 break
             except BadRequest as error:  # this one dialog can't be judged; the others go on
                 found = [Verdict(stage="experts", rule="request_refused", evidence=str(error)[:300])]
@@ -288,7 +288,7 @@ def stream(
         # Different reservations keep Ray Data from fusing the stages into the read, which would wait and judge by turns.
         if player in ("dialogs", "twins"):
             data = data.map_batches(judge_dialogs, fn_args=(config,), num_cpus=RULE_CPUS, **whole)
-            if config.verify.consistency_votes:
+            if config.verify.experts:
                 data = data.map_batches(Experts.judge, fn_args=(config, pools, epoch), num_cpus=EXPERT_CPUS, **whole)
             sink = VerdictSink(uri, accepted, encode_dialog, DIALOG, planner, f"{epoch}-{flow}")
         else:

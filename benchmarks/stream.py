@@ -90,7 +90,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--shards", type=int, default=40)
     arguments = parser.parse_args()
-    config = parse({"verify": {"consistency_votes": 0}})
+    config = parse({"verify": {"experts": {}}})
     with tempfile.TemporaryDirectory() as folder:
         store = RunStore(folder)
         store.make("drafts/dialogs", "dialogs", "rejected", "other", "warm")

@@ -65,10 +65,8 @@ def check(config: Config) -> str:
         f"generate: {sum(quotas.values())} dialogs ({', '.join(f'{kind} {number}' for kind, number in quotas.items() if number)}), "
         f"at most {config.generate.max_attempts} attempts for each"
     )
-    votes = config.verify.consistency_votes
-    lines.append(
-        f"verify: {len(layer(config.verify).rules)} rules, consistency expert {f'with {votes} votes' if votes else 'off'}"
-    )
+    experts = [f"{name} ({item.against} of {item.votes})" for name, item in config.verify.experts.items()]
+    lines.append(f"verify: {len(layer(config.verify).rules)} rules, experts: {', '.join(experts) or 'none'}")
     tokens = (
         len(found["document"]) * TOKENS_A_DOCUMENT
         + config.evolve.apis * TOKENS_AN_API

@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from toolace_ray.errors import UserError
 from toolace_ray.schema import VARIANTS, DialogType, canonical_json, digest
 
+ExpertName = Literal["consistency", "hallucination", "tool_response", "grounding", "meaning"]
 Severity = Literal["reject", "mask", "warn"]
 RuleSetting = Severity | Literal["off", False] | dict[str, Any]
 Role = Literal["writer", "user", "assistant", "tool", "judge", "target"]
@@ -311,6 +312,21 @@ class CalibrateConfig(Section):
     gpus: float = execution(0.0, "GPUs that the tuning reserves.", ge=0)
 
 
+class ExpertConfig(Section):
+    """How an expert of the model layer decides."""
+
+    votes: int = content(3, "Votes at most; the asking ends as soon as the majority is certain.", ge=1)
+    against: int = content(
+        2, "Votes against that reject a dialog: 2 of 3 is a majority; weak judges serve better unanimous.", ge=1
+    )
+
+    @model_validator(mode="after")
+    def _reachable(self) -> ExpertConfig:
+        if self.against > self.votes:
+            raise ValueError("against is larger than votes: nothing would ever be rejected")
+        return self
+
+
 class VerifyConfig(Section):
     """DLV: rules and experts."""
 
@@ -340,16 +356,10 @@ class VerifyConfig(Section):
         "What becomes of secrets and personal data before the rules look: `mask` puts stand-ins in their place; with `keep` the "
         "rules `secrets` and `personal_data` tell.",
     )
-    consistency_votes: int = content(3, "Votes of the consistency expert; 0 switches it off.", ge=0)
-    consistency_against: int = content(
-        2, "Votes against that reject a dialog: 2 of 3 is a majority; weak judges serve better unanimous.", ge=1
+    experts: dict[ExpertName, ExpertConfig] = Field(
+        {"consistency": ExpertConfig()},
+        description="The experts of the model layer (roles.judge) that are asked, in this order, each with its votes; {} asks none.",
     )
-
-    @model_validator(mode="after")
-    def _reachable(self) -> VerifyConfig:
-        if self.consistency_votes and self.consistency_against > self.consistency_votes:
-            raise ValueError("consistency_against is larger than consistency_votes: nothing would ever be rejected")
-        return self
 
 
 class ExecutionConfig(Section):

@@ -161,7 +161,7 @@ def test_calls_are_executed_on_a_live_server(tmp_path, environment):
     path = tmp_path / "live"
     run(path, environment, "--set", "sources={}", "--set", f"sources.mcp_servers.bank={json.dumps(server)}",
         "--set", "evolve.apis=0", "--set", "generate.execution=mcp", "--set", "generate.twins=0",
-        "--set", "verify.consistency_votes=0", "--set", "generate.features={single: {plain: 1}}",
+        "--set", "verify.experts={}", "--set", "generate.features={single: {plain: 1}}",
         "--set", "generate.quotas={single: 4, parallel: 0, dependent: 0, non_tool: 0}", "--set", "execution.in_flight=4")  # fmt: skip
     executed = log.read_text().splitlines()
     seen = 0

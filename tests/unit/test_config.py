@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
         ({"roles": {"user": "big"}}, "roles.writer is missing"),
         ({"pools": {"a": {}}}, "names pool 'small'"),
         ({"pools": {}}, "pools"),
-        ({"verify": {"consistency_votes": 1}}, "larger than consistency_votes"),
+        ({"verify": {"experts": {"consistency": {"votes": 1}}}}, "larger than votes"),
         ({"generate": {"min_tools": 5, "max_tools": 3}}, "min_tools"),
         ({"pools": {"small": {"engine": "openai"}}}, "url"),
         ({"pools": {"small": {"gpus": 3, "tensor_parallel": 2}}}, "tensor_parallel"),

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.samples import APIS, BOOK, IDEAL_APIS, SEARCH, WEATHER, IdealEngine, ScriptedEngine, good_dialogs, schema
+from tests.samples import APIS, BOOK, IDEAL_APIS, SEARCH, WEATHER, IdealEngine, ScriptedEngine, schema
 from toolace_ray.config import Config, parse
-from toolace_ray.dlv.experts import consistency, fitting
 from toolace_ray.dlv.rules import run_rules
 from toolace_ray.engines.protocol import BadRequest, GenerateRequest
 from toolace_ray.engines.roles import Engines
@@ -374,41 +373,6 @@ def test_drawn_and_filled_arguments_are_valid(seed):
         assert errors(api.parameters, fill(value, holes, found)) == []
 
 
-def vote(*answers):
-    names = {"yes": "get_forecast", "no": "none"}
-    texts = [f'{{"evidence": "because", "function": "{names[a]}"}}' if a in names else a for a in answers]
-    return ScriptedEngine(lambda request: texts)
-
-
-@pytest.mark.parametrize(
-    ("answers", "rejected"),
-    [
-        (("yes", "yes", "no"), False),
-        (("no", "no", "yes"), True),
-        (("no", "garbage", "{}"), False),
-        (("no", "no", "no"), True),
-    ],
-)
-def test_experts_reject_by_majority_of_the_votes_asked_for(dialog, answers, rejected):
-    engine = vote(*answers)
-    config = parse({"verify": {"consistency_votes": 3}})
-    verdicts = asyncio.run(consistency(dialog, config.verify, Engines(config, {"small": engine}).for_task("x")))
-    assert bool(verdicts) is rejected
-    if rejected:
-        assert verdicts[0].stage == "experts"
-        assert verdicts[0].turn == len(dialog.messages) - 1
-        assert "because" in verdicts[0].evidence
-    prompt = engine.requests[0].messages[-1]["content"]
-    assert "What will the weather be like in Lima tomorrow?" in prompt
-    assert "get_forecast: Tell the weather forecast of a city for one day.\n" in prompt
-    assert fitting(dialog) == {"get_forecast"}
-
-
-def test_experts_can_be_switched_off(dialog):
-    config = parse({"verify": {"consistency_votes": 0}})
-    assert asyncio.run(consistency(dialog, config.verify, Engines(config, {"small": vote()}).for_task("x"))) == []
-
-
 def test_roles_go_to_their_pools():
     config = parse(
         {
@@ -424,12 +388,3 @@ def test_roles_go_to_their_pools():
     answer = asyncio.run(task.generate("writer", GenerateRequest([{"role": "user", "content": "x"}], n=3)))
     assert [sample.text for sample in answer.samples] == ["a"] * 3
     assert task.usage.cost == pytest.approx(answer.tokens * 2.0 / 1e6)
-
-
-def test_what_the_request_may_ask_for_follows_from_what_was_done():
-    dialogs = good_dialogs()
-    assert fitting(dialogs["dependent"]) == {"search_trains", "book_seats"}
-    assert fitting(dialogs["no_function"]) == {"none"}
-    missing = dialogs["missing"]
-    assert fitting(missing) is None
-    assert fitting(missing.model_copy(update={"meta": {"wanted": [WEATHER.id]}})) == {"get_forecast"}

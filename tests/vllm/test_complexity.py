@@ -109,7 +109,7 @@ def test_calibration_from_end_to_end(long_model, tmp_path):
             "min_tools": 1,
             "max_tools": 2,
         },
-        "verify": {"consistency_votes": 0},
+        "verify": {"experts": {}},
         "calibrate": {"epochs": 1, "batch": 4, "cpus": 0.5, "max_tokens": 8192},
     }  # fmt: skip
     file = tmp_path / "config.yaml"

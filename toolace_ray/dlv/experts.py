@@ -1,73 +1,163 @@
-"""The model layer: one expert per question, each a prompt with a small answer schema, decided by votes."""
+"""The model layer: one expert per question (paper section 2.3), each a prompt with a small answer schema, decided by votes.
+
+What the rules have decided is not asked again, and an expert sees the exchange that it judges, not the whole dialog. The prompts of
+one exchange begin alike, the question comes last, so that an engine's prefix cache serves all experts of it; the consistency expert
+alone has a prompt of its own, since it must not see what was called.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
-from toolace_ray.config import VerifyConfig
-from toolace_ray.engines.protocol import GenerateRequest
+from toolace_ray.calls import pythonic
+from toolace_ray.config import ExpertConfig, ExpertName, VerifyConfig
+from toolace_ray.dlv.provenance import trace
+from toolace_ray.engines.protocol import ChatMessage, GenerateRequest
 from toolace_ray.engines.roles import TaskEngines
+from toolace_ray.instances import leaves, pointer
 from toolace_ray.limits import load_json
 from toolace_ray.prompts import prompt
-from toolace_ray.schema import TWINS, Dialog, Verdict
+from toolace_ray.schema import TWINS, Dialog, Message, Verdict
 from toolace_ray.sdg.wording import wish
 
 NONE = "none"
+MAX_RESULT = 800  # characters of a result in a prompt
+MAX_VALUES = 8  # values of a dialog that the hallucination expert is asked about
+_TOKENS = 80
 
 
-async def consistency(dialog: Dialog, config: VerifyConfig, engines: TaskEngines) -> list[Verdict]:
-    """Does the request ask for what was called (paper section 2.3, consistency: the task is the one that was set)?
+@dataclass(frozen=True)
+class Question:
+    """One question of an expert about one turn. `against` are the answers that speak against the dialog."""
 
-    The judge does not say yes or no to what it sees, it names the function itself: small models agree with anything, or
-    with nothing, but choose well enough (docs/benchmarks.md). A vote is against the dialog when it names a function that
-    was not called, or "none" where one was. Votes that can't be read count for neither side; where none can, the dialog is not
-    accepted.
+    expert: ExpertName
+    turn: int
+    messages: Sequence[ChatMessage]
+    answers: tuple[str, ...]
+    against: frozenset[str]
+    field: str = "verdict"
 
-    Returns:
-        One rejecting verdict where none could be read or `consistency_against` votes or more are against the dialog, else none.
+
+@dataclass(frozen=True)
+class Exchange:
+    """What follows one request of the user, up to the next: message indices from `start` to before `end`."""
+
+    start: int
+    end: int
+
+
+def exchanges(dialog: Dialog) -> list[Exchange]:
+    """A dialog's exchanges. A user who answers a question goes on with the exchange that asked it."""
+    starts: list[int] = []
+    messages = dialog.messages
+    for index, message in enumerate(messages):
+        if message.role != "user":
+            continue
+        before = messages[index - 1] if index else None
+        asked = before is not None and before.role == "assistant" and before.content.rstrip().endswith("?")
+        if not starts or not asked:
+            starts.append(index)
+    return [Exchange(start, end) for start, end in zip(starts, [*starts[1:], len(messages)], strict=True)]
+
+
+async def judge(dialog: Dialog, config: VerifyConfig, engines: TaskEngines) -> list[Verdict]:
+    """What the configured experts hold against a dialog that passed the rules; empty lets it pass.
+
+    The first expert against it ends the asking: one reason is enough, and the rest would cost tokens.
 
     Raises:
-        EngineError: the judge could not be asked.
+        EngineError: a judge could not be asked.
     """
-    expected = fitting(dialog)
-    if not config.consistency_votes or expected is None:
-        return []
-    request = GenerateRequest(
-        messages=prompt("consistency").render(
-            request=_request(dialog),
-            functions=[{"name": api.name, "wish": wish(api)} for api in dialog.tools],
-        ),
-        n=config.consistency_votes,
-        max_tokens=80,
-        temperature=0.7 if config.consistency_votes > 1 else 0.0,
-        seed=dialog.seed % 2**31,
-        json_schema=_answer_schema([api.name for api in dialog.tools]),
-    )
-    answer = await engines.generate("judge", request)
+    for name, settings in config.experts.items():
+        for question in _QUESTIONS[name](dialog):
+            if verdict := await _ask(question, settings, dialog, engines):
+                return [verdict]
+    return []
+
+
+async def _ask(question: Question, settings: ExpertConfig, dialog: Dialog, engines: TaskEngines) -> Verdict | None:
+    """Votes until the majority is certain: in batches as small as can decide. Judges of several pools vote in turn."""
     against: list[str] = []
-    readable = 0
-    for sample in answer.samples:
-        try:
-            vote = load_json(sample.text)
-        except ValueError:
-            continue
-        if not isinstance(vote, dict) or not isinstance(vote.get("function"), str):
-            continue
-        readable += 1
-        if vote["function"] not in expected:
-            against.append(f"{vote['function']} ({str(vote.get('evidence'))[:80]!r})")
+    asked = readable = 0
+    while asked < settings.votes:
+        left = settings.votes - asked
+        # As many as it takes at least to reject, or to make sure that nothing can.
+        batch = min(left, settings.against - len(against), left + len(against) - settings.against + 1)
+        batch = max(batch, 1)
+        for answer in await engines.panel("judge", _request(question, batch, settings, dialog, asked), asked):
+            vote = _read(answer, question)
+            readable += vote is not None
+            if vote and vote[0] in question.against:
+                against.append(f"{vote[0]} ({vote[1][:80]!r})")
+        asked += batch
+        if len(against) >= settings.against or len(against) + settings.votes - asked < settings.against:
+            break
     if not readable:
-        return [Verdict(stage="experts", rule="unreadable", evidence="no vote of the judge could be read")]
-    if len(against) < config.consistency_against:
-        return []
-    shown = f"{len(against)} of {config.consistency_votes} votes: the request asks for {against[0]}"
-    return [Verdict(stage="experts", rule="consistency", turn=len(dialog.messages) - 1, evidence=shown)]
+        reason = "no vote of the judge could be read"
+        return Verdict(stage="experts", rule="unreadable", turn=question.turn, evidence=f"{question.expert}: {reason}")
+    if len(against) < settings.against:
+        return None
+    shown = f"{len(against)} of {asked} votes: {against[0]}"
+    return Verdict(stage="experts", rule=question.expert, turn=question.turn, evidence=shown[:300])
 
 
-def _request(dialog: Dialog) -> str:
-    """What the user says until something is called, or says it at all where nothing is."""
+def _request(question: Question, number: int, settings: ExpertConfig, dialog: Dialog, asked: int) -> GenerateRequest:
+    return GenerateRequest(
+        messages=question.messages,
+        n=number,
+        max_tokens=_TOKENS,
+        temperature=0.7 if settings.votes > 1 else 0.0,
+        seed=(dialog.seed + asked) % 2**31,
+        json_schema={
+            "type": "object",
+            "properties": {
+                "evidence": {"type": "string", "minLength": 1, "maxLength": 60},
+                question.field: {"type": "string", "enum": list(question.answers)},
+            },
+            "required": ["evidence", question.field],
+            "additionalProperties": False,
+        },
+    )
+
+
+def _read(text: str, question: Question) -> tuple[str, str] | None:
+    """(answer, evidence) of a vote; None for one that can't be read."""
+    try:
+        vote = load_json(text)
+    except ValueError:
+        return None
+    if not isinstance(vote, dict) or vote.get(question.field) not in question.answers:
+        return None
+    return str(vote[question.field]), str(vote.get("evidence"))
+
+
+# Consistency: does what was called do what is asked for?
+
+
+def _consistency(dialog: Dialog) -> Iterator[Question]:
+    """The judge does not say yes or no to what it sees, it names the function itself: small models agree with anything, or
+    with nothing, but choose well enough (docs/benchmarks.md)."""
+    names = (*(api.name for api in dialog.tools), NONE)
+    before = ""
+    for exchange in exchanges(dialog):
+        request = _asked(dialog, exchange)
+        expected = fitting(dialog, exchange)
+        if expected is not None:
+            shown = f"{before} {request}" if before else request  # "the same for Lyon" is about what was asked before
+            messages = prompt("consistency").render(
+                request=shown, functions=[{"name": api.name, "wish": wish(api)} for api in dialog.tools]
+            )
+            last = exchange.end - 1
+            yield Question("consistency", last, messages, names, frozenset(names) - expected, "function")
+        before = request
+
+
+def _asked(dialog: Dialog, exchange: Exchange) -> str:
+    """What the user says in an exchange until something is called, or says it at all where nothing is."""
     said = []
-    for message in dialog.messages:
+    for message in dialog.messages[exchange.start : exchange.end]:
         if message.tool_calls:
             break
         if message.role == "user":
@@ -75,13 +165,10 @@ def _request(dialog: Dialog) -> str:
     return " ".join(said)
 
 
-def fitting(dialog: Dialog) -> set[str] | None:
-    """The functions that the request may ask for, going by what the assistant did; None where that can't be told."""
-    called: set[str] = set()
-    for message in dialog.messages:
-        if called and message.role == "user":
-            break  # what is asked for later is not in the request that the judge sees
-        called |= {call.name for call in message.tool_calls}
+def fitting(dialog: Dialog, exchange: Exchange) -> set[str] | None:
+    """The functions that an exchange's request may ask for, going by what the assistant did; None where that can't be told."""
+    messages = dialog.messages[exchange.start : exchange.end]
+    called = {call.name for message in messages for call in message.tool_calls}
     if called:
         return called
     if dialog.kind in ("non_tool.missing", TWINS[1]):
@@ -90,13 +177,87 @@ def fitting(dialog: Dialog) -> set[str] | None:
     return {NONE}
 
 
-def _answer_schema(names: list[str]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": {
-            "evidence": {"type": "string", "minLength": 1, "maxLength": 60},
-            "function": {"type": "string", "enum": [*names, NONE]},
-        },
-        "required": ["evidence", "function"],
-        "additionalProperties": False,
-    }
+# The others: one beginning for all of an exchange
+
+
+def _shown(dialog: Dialog, exchange: Exchange, check: str) -> Sequence[ChatMessage]:
+    messages = dialog.messages[exchange.start : exchange.end]
+    called = {call.name for message in messages for call in message.tool_calls}
+    functions = [{"name": api.name, "wish": wish(api)} for api in dialog.tools if api.name in called]
+    return prompt("experts").render(functions=functions, lines=list(map(_line, messages)), check=check)
+
+
+def _line(message: Message) -> str:
+    if message.tool_calls:
+        return "\n".join(f"Call: {pythonic.render([call])[1:-1]}" for call in message.tool_calls)
+    if message.role == "tool":
+        return f"Result: {message.content[:MAX_RESULT]}"
+    return f"{'User' if message.role == 'user' else 'Assistant'}: {' '.join(message.content.split())}"
+
+
+def _tool_response(dialog: Dialog) -> Iterator[Question]:
+    """Do the results fit what was called? Errors that the API documents are the rules' to tell."""
+    for exchange in exchanges(dialog):
+        if any(message.role == "tool" for message in dialog.messages[exchange.start : exchange.end]):
+            messages = _shown(dialog, exchange, "does each result fit its call?")
+            yield _verdict("tool_response", exchange, messages, ("fits", "does not fit"))
+
+
+def _grounding(dialog: Dialog) -> Iterator[Question]:
+    """Does the answer say what the results say, nothing else and nothing against it?"""
+    for exchange in exchanges(dialog):
+        messages = dialog.messages[exchange.start : exchange.end]
+        if any(message.role == "tool" for message in messages) and messages[-1].content:
+            asked = _shown(dialog, exchange, "does the answer say what the results say?")
+            yield _verdict("grounding", exchange, asked, ("agrees", "contradicts", "adds something"))
+
+
+def _meaning(dialog: Dialog) -> Iterator[Question]:
+    """Is what is said clear, no repetition and no meaningless text?"""
+    for exchange in exchanges(dialog):
+        messages = _shown(dialog, exchange, "is everything that is said clear?")
+        yield _verdict("meaning", exchange, messages, ("clear", "repeats itself", "makes no sense"))
+
+
+def _hallucination(dialog: Dialog) -> Iterator[Question]:
+    """Is a value that provenance could not trace said in other words? What it could trace is not asked."""
+    untraced = {(record.call_id, record.path) for record in trace(dialog) if record.source == "none"}
+    if not untraced:
+        return
+    left = MAX_VALUES
+    for exchange in exchanges(dialog):
+        for turn in range(exchange.start, exchange.end):
+            for call in dialog.messages[turn].tool_calls:
+                for path, value in leaves(call.arguments):
+                    if (call.id, pointer(path)) in untraced and left:
+                        left -= 1
+                        name = ".".join(map(str, path))
+                        check = f"does anybody say {name} = {json.dumps(value, ensure_ascii=False)[:120]}?"
+                        yield Question(
+                            "hallucination",
+                            turn,
+                            _shown(dialog, exchange, check),
+                            ("said", "nobody"),
+                            frozenset({"nobody"}),
+                        )
+
+
+def _verdict(
+    expert: ExpertName, exchange: Exchange, messages: Sequence[ChatMessage], answers: tuple[str, ...]
+) -> Question:
+    """A question whose first answer is the one in favour."""
+    return Question(expert, exchange.end - 1, messages, answers, frozenset(answers[1:]))
+
+
+_QUESTIONS: dict[ExpertName, Callable[[Dialog], Iterator[Question]]] = {
+    "consistency": _consistency,
+    "hallucination": _hallucination,
+    "tool_response": _tool_response,
+    "grounding": _grounding,
+    "meaning": _meaning,
+}
+
+
+def questions(dialog: Dialog, names: Sequence[ExpertName]) -> list[Question]:
+    """What the named experts would be asked about a dialog."""
+    return [question for name in names for question in _QUESTIONS[name](dialog)]

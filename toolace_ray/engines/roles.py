@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from toolace_ray.config import Config, Role
-from toolace_ray.engines.protocol import Engine, GenerateRequest, Generation, Score, ScoreRequest
+from toolace_ray.engines.protocol import Engine, GenerateRequest, Generation, Sample, Score, ScoreRequest
 
 
 @dataclass
@@ -27,23 +27,39 @@ class Usage:
 
 @dataclass
 class TaskEngines:
-    """The engines of one task (a dialog, a document, an API). `models` records role -> model asked."""
+    """The engines of one task (a dialog, a document, an API). `models` records role -> model asked; `panels` has all pools of
+    a role's mix, for those who vote."""
 
     chosen: Mapping[Role, tuple[str, Engine]]
     config: Config
     affinity: str
     usage: Usage = field(default_factory=Usage)
     models: dict[str, str] = field(default_factory=dict)
+    panels: Mapping[Role, list[tuple[str, Engine]]] = field(default_factory=dict)
 
     async def generate(self, role: Role, request: GenerateRequest) -> Generation:
         """Ask the role's engine and count what it spent. Raises EngineError."""
         pool, engine = self.chosen[role]
+        return await self._ask(role, pool, engine, request)
+
+    async def _ask(self, role: Role, pool: str, engine: Engine, request: GenerateRequest) -> Generation:
         request = dataclasses.replace(
             request, affinity=self.affinity, timeout=min(request.timeout, self.config.execution.request_timeout)
         )
         answer = await engine.generate(request)
         self._count(role, pool, answer.prompt_tokens, answer.cached_tokens, answer.tokens)
         return answer
+
+    async def panel(self, role: Role, request: GenerateRequest, first: int) -> list[str]:
+        """The request's samples as votes of all the role's pools in turn; `first` votes were given before. Raises EngineError."""
+        pools = self.panels.get(role, ())
+        if len(pools) < 2:
+            return [sample.text for sample in (await self.generate(role, request)).samples]
+        votes: list[Sample] = []
+        for number in range(first, first + request.n):
+            pool, engine = pools[number % len(pools)]
+            votes += (await self._ask(role, pool, engine, dataclasses.replace(request, n=1))).samples
+        return [sample.text for sample in votes]
 
     async def score(self, role: Role, request: ScoreRequest) -> Score:
         """Teacher-forced log-probabilities of the role's engine, counted as prompt tokens. Raises EngineError."""
@@ -75,8 +91,10 @@ class Engines:
     def for_task(self, task_id: str) -> TaskEngines:
         """The engines of one task; deterministic in its id."""
         chosen: dict[Role, tuple[str, Engine]] = {}
+        panels: dict[Role, list[tuple[str, Engine]]] = {}
         for role in self._config.roles:
             mix = self._config.mix(role)
             name = random.Random(f"{task_id}/{role}").choices(list(mix), list(mix.values()))[0]
             chosen[role] = (name, self._pools[name])
-        return TaskEngines(chosen, self._config, task_id)
+            panels[role] = [(other, self._pools[other]) for other in mix if other in self._pools]
+        return TaskEngines(chosen, self._config, task_id, panels=panels)
