@@ -1,0 +1,201 @@
+"""Strangers' rows in every format, and strangers' files."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolace_ray.calls import hermes
+from toolace_ray.config import VerifyConfig
+from toolace_ray.corpus import samples
+from toolace_ray.corpus.reading import FORMATS, Unreadable, read
+from toolace_ray.corpus.samples import Portion, Refused
+from toolace_ray.corpus.verification import judge
+from toolace_ray.errors import UserError
+from toolace_ray.schema import ToolCall
+
+CONFIG = VerifyConfig()
+TOOL = {
+    "name": "get_weather",
+    "description": "Tell the weather of a city.",
+    "parameters": {
+        "type": "object",
+        "properties": {"city": {"type": "string", "description": "City"}},
+        "required": ["city"],
+    },
+}
+CALL = {"name": "get_weather", "arguments": {"city": "Lima"}}
+ASKED, SAID = "How is the weather in Lima?", "It is sunny in Lima, at 24 degrees."
+RESULT = {"summary": "sunny", "high": 24}
+
+
+def tagged(call):
+    return hermes.render([ToolCall(name=call["name"], arguments=call["arguments"])])
+
+
+def sharegpt(**more):
+    turns = [
+        {"from": "human", "value": ASKED},
+        {"from": "function_call", "value": json.dumps(CALL)},
+        {"from": "observation", "value": json.dumps(RESULT)},
+        {"from": "gpt", "value": SAID},
+    ]
+    return {"conversations": turns, "tools": json.dumps([TOOL]), **more}
+
+
+def hermes_row(call=None, tools=None):
+    tools = tools or json.dumps([{"type": "function", "function": TOOL}])
+    told = json.dumps({"name": "get_weather", "content": RESULT})
+    return {
+        "id": "h1",
+        "conversations": [
+            {"from": "system", "value": f"You call functions. <tools>\n{tools}\n</tools> Use the tags <tool_call>."},
+            {"from": "human", "value": ASKED},
+            {"from": "gpt", "value": call or f"Let me look.\n{tagged(CALL)}"},
+            {"from": "tool", "value": f"<tool_response>\n{told}\n</tool_response>"},
+            {"from": "gpt", "value": SAID},
+        ],
+    }
+
+
+def xlam(**more):
+    parameters = {
+        "city": {"type": "str", "description": "City"},
+        "days": {"type": "int, optional", "description": "Days", "default": 1},
+    }
+    tool = {**TOOL, "parameters": parameters}
+    return {"id": 7, "query": ASKED, "tools": json.dumps([tool]), "answers": json.dumps([CALL]), **more}
+
+
+PUBLISHED = {
+    "system": "You are an expert in composing functions. Here is a list of functions in JSON format that you can invoke:\n"
+    + json.dumps(
+        [{**TOOL, "name": "Get Weather", "parameters": {**TOOL["parameters"], "type": "dict"}, "required": None}]
+    )
+    + ". \nShould you decide to return the function call(s). \nPut it in the format of [func1(params_name=params_value)]\nNO other text MUST be included.",
+    "conversations": [
+        {"from": "user", "value": ASKED},
+        {"from": "assistant", "value": '[Get Weather(city="Lima")]'},
+        {"from": "tool", "value": json.dumps([{"name": "Get Weather", "results": RESULT}])},
+        {"from": "assistant", "value": SAID},
+    ],
+}
+ROWS = {"sharegpt": sharegpt(), "hermes": hermes_row(), "xlam": xlam(), "toolace": PUBLISHED}
+
+
+@pytest.mark.parametrize("form", ROWS)
+def test_every_format_is_read(form):
+    dialog = read(ROWS[form], form)
+    (call,) = [call for message in dialog.messages for call in message.tool_calls]
+    assert (call.name, call.arguments) == ("Get Weather" if form == "toolace" else "get_weather", {"city": "Lima"})
+    assert [api.name for api in dialog.tools] == [call.name]
+    assert dialog.type == "single"
+    roles = [message.role for message in dialog.messages if message.role != "system"]
+    assert roles == (["user", "assistant"] if form == "xlam" else ["user", "assistant", "tool", "assistant"])
+    told = judge(json.dumps(ROWS[form]), form, CONFIG)
+    assert told.accepted, told.verdicts
+    assert {verdict.rule for verdict in told.verdicts} <= {"schema_dialect"}
+
+
+def test_xlams_parameters_become_a_schema():
+    schema = read(xlam(), "xlam").tools[0].parameters
+    assert schema["required"] == ["city"]
+    assert {name: item["type"] for name, item in schema["properties"].items()} == {"city": "string", "days": "integer"}
+
+
+def test_dialects_of_types_are_read_where_sets_are_published_so_and_refused_elsewhere():
+    assert read(PUBLISHED, "toolace").tools[0].parameters["type"] == "object"
+    foreign = {**TOOL, "parameters": {**TOOL["parameters"], "type": "dict"}}
+    told = judge(json.dumps(sharegpt(tools=json.dumps([foreign]))), "sharegpt", CONFIG)
+    assert "api_definition" in {verdict.rule for verdict in told.verdicts}
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (tagged(CALL)[:-5], "</tool_call>"),
+        ("<tool_call>\n{'name': 'get_weather'}\n</tool_call>", "no valid JSON"),
+        ('[get_weather(city="Lima")]', "a call in pythonic syntax"),
+    ],
+)
+def test_calls_that_cannot_be_read_are_told(call, said):
+    told = judge(json.dumps(hermes_row(call)), "hermes", CONFIG)
+    assert any(verdict.rule == "call_syntax" and said in verdict.evidence for verdict in told.verdicts), told.verdicts
+
+
+@pytest.mark.parametrize(
+    ("form", "row", "reason"),
+    [
+        ("openai", {"prompt": "x"}, "no list 'messages' or 'conversation' (there is: prompt)"),
+        ("openai", {"messages": [{"role": "wizard", "content": "x"}]}, "a message of role 'wizard'"),
+        ("openai", {"messages": [{"role": "user", "content": "x"}], "tools": 3}, "tools: int, not a list"),
+        ("xlam", {"id": 1}, "no text 'query'"),
+        ("toolace", [1], "list, not an object"),
+        ("sharegpt", sharegpt(tools="[{"), "Expecting"),
+    ],
+)
+def test_a_row_that_is_no_dialog_says_why(form, row, reason):
+    with pytest.raises(Unreadable) as error:
+        read(row, form)
+    assert reason in str(error.value)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20) | st.sampled_from(["user", "assistant", "tool"]),
+    lambda inner: st.lists(inner, max_size=4)
+    | st.dictionaries(
+        st.sampled_from(["messages", "conversations", "role", "from", "content", "value", "tools", "name", "arguments", "tool_calls",
+                         "function", "parameters", "properties", "type", "query", "answers", "system", "id", "required"]) | st.text(max_size=5),
+        inner, max_size=5,
+    ),
+    max_leaves=30,
+)  # fmt: skip
+
+
+@given(JSON, st.sampled_from(sorted(FORMATS)))
+def test_no_row_breaks_the_reader_or_a_rule(row, form):
+    told = judge(json.dumps(row), form, CONFIG)
+    assert told.accepted in (True, False)
+    assert not any("the rule failed" in verdict.evidence for verdict in told.verdicts)
+
+
+def test_files_are_read_in_portions_that_share_no_line(tmp_path):
+    path = tmp_path / "a.jsonl"
+    lines = [json.dumps({"n": number, "x": "y" * (number % 97)}) for number in range(2000)]
+    path.write_text("\n".join(lines))
+    size = path.stat().st_size
+    for step in (size + 1, 4096, 333, 50):
+        parts = [Portion(str(path), start, min(start + step, size)) for start in range(0, size, step)]
+        assert [row for part in parts for row in samples.rows(part)] == lines
+
+
+def test_arrays_and_tables_are_read(tmp_path):
+    rows = [{"a": 1, "b": None}, {"a": 2, "b": {"c": "x"}}]
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "b.parquet")
+    (tmp_path / "c.json").write_text("\n".join(map(json.dumps, rows)))
+    found = [
+        [json.loads(row) for part in samples.portions(path) for row in samples.rows(part)]
+        for path in samples.files(str(tmp_path))
+    ]
+    assert found == [rows, [{"a": 1}, {"a": 2, "b": {"c": "x"}}], rows]
+
+
+def test_limits_come_before_parsing(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'"' + b"x" * (3 << 20) + b'"\n' + b"[" * 5000 + b"\n\xff\xfe\n{}\n")
+    long, deep, coded, good = samples.rows(Portion(str(path), 0, path.stat().st_size))
+    assert isinstance(long, Refused)
+    assert "3145730 bytes" in long or "3145731 bytes" in long
+    assert isinstance(deep, Refused)
+    assert isinstance(coded, Refused)
+    assert good == "{}"
+
+
+def test_a_broken_table_is_the_users(tmp_path):
+    (tmp_path / "a.parquet").write_text("no table")
+    with pytest.raises(UserError, match="no Parquet file"):
+        list(samples.portions(str(tmp_path / "a.parquet")))
