@@ -23,11 +23,13 @@ from ray.data.datasource import ReadTask
 
 from actors.pools import PoolHandles, clients
 from toolace_ray.config import Config
+from toolace_ray.dlv.duplicates import dialog_key
 from toolace_ray.dlv.experts import judge
 from toolace_ray.dlv.privacy import masked as private
+from toolace_ray.dlv.repair import repaired
 from toolace_ray.dlv.rules import masked, rejects, run_rules
 from toolace_ray.engines.protocol import BadRequest, EngineError
-from toolace_ray.engines.roles import Engines, Usage
+from toolace_ray.engines.roles import Engines, TaskEngines, Usage
 from toolace_ray.rows import (
     API,
     DIALOG,
@@ -151,6 +153,16 @@ class Experts:
     async def _judge_all(self, rows: list[dict[str, Any]]) -> None:
         await asyncio.gather(*(self._judge(row) for row in rows))
 
+    async def _verdict(self, dialog: Dialog, engines: TaskEngines) -> tuple[Dialog, list[Verdict]]:
+        """The experts' verdicts; what one rejects may come back mended, and is judged again. Raises EngineError."""
+        first = found = await judge(dialog, self._config.verify, engines)
+        now = dialog
+        for _ in range(self._config.verify.repair):
+            if not found or (mended := await repaired(now, found[0], self._config, engines)) is None:
+                break
+            now, found = mended, await judge(mended, self._config.verify, engines)
+        return (dialog, first) if found else (now, [])
+
     async def _judge(self, row: dict[str, Any]) -> None:
         verdicts = verdicts_from(row["verdicts"])
         if rejects(verdicts):
@@ -159,7 +171,9 @@ class Experts:
         engines = self._engines.for_task(dialog.id)
         for pause in (1.0, 10.0, 60.0, None):
             try:
-                found = await judge(dialog, self._config.verify, engines)
+                kept, found = await self._verdict(dialog, engines)
+                if kept is not dialog:
+                    row.update(record=kept.model_dump_json(), key=dialog_key(kept))
                 break
             except BadRequest as error:  # this one dialog can't be judged; the others go on
                 found = [Verdict(stage="experts", rule="request_refused", evidence=str(error)[:300])]

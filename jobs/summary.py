@@ -142,8 +142,11 @@ def _conduct(store: RunStore) -> list[str]:
     after: Counter[str] = Counter()
     measured: Counter[str] = Counter()
     losses: list[float] = []
+    mended = rounds = 0
     for row in store.rows("dialogs", ["type", "meta"]):
         meta = json.loads(row["meta"])
+        mended += bool(meta.get("repairs"))
+        rounds += meta.get("repairs") or 0
         actions.update((drawn, agreed) for _, drawn, agreed in meta.get("consensus") or ())
         if told := meta.get("complexity"):
             losses.append(told["value"])
@@ -153,6 +156,8 @@ def _conduct(store: RunStore) -> list[str]:
                 before[row["type"]] += low <= told["before"] <= high
                 after[row["type"]] += told["in_band"]
     lines = []
+    if mended:
+        lines.append(f"repaired: {mended} of the accepted dialogs, {rounds} texts written again with the reason")
     if actions:
         agreed = Counter({drawn: number for (drawn, yes), number in actions.items() if yes})
         by = ", ".join(

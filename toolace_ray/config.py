@@ -356,6 +356,13 @@ class VerifyConfig(Section):
         "What becomes of secrets and personal data before the rules look: `mask` puts stand-ins in their place; with `keep` the "
         "rules `secrets` and `personal_data` tell.",
     )
+    repair: int = content(
+        1,
+        "Rounds in which what fails goes back to its writer with the reason: words that fail a rule, an answer that the experts "
+        "`grounding` or `meaning` reject.",
+        ge=0,
+        le=2,
+    )
     experts: dict[ExpertName, ExpertConfig] = Field(
         {"consistency": ExpertConfig()},
         description="The experts of the model layer (roles.judge) that are asked, in this order, each with its votes; {} asks none.",

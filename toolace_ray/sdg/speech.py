@@ -6,6 +6,7 @@ and the language of a plan hold for all that is said in it.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from typing import Any
 
 from toolace_ray.config import Config, Role
 from toolace_ray.dlv.provenance import trace
+from toolace_ray.dlv.repair import again
 from toolace_ray.dlv.rules import rejects, run_rules
 from toolace_ray.dlv.texts import code_names
 from toolace_ray.engines.protocol import ChatMessage, GenerateRequest
@@ -178,7 +180,10 @@ class Play:
     async def _candidates(
         self, role: Role, messages: list[dict[str, str]], count: int, fault: Fault, step: str
     ) -> list[str]:
-        """The candidates without fault, all different. Raises Unfit with the last fault when there is none."""
+        """The candidates without fault, all different; where there is none, one goes back with its fault (verify.repair).
+
+        Raises Unfit with a fault of the last round when there is none then.
+        """
         request = GenerateRequest(
             messages=self._told(role, messages),
             n=count,
@@ -187,21 +192,28 @@ class Play:
             seed=self.rng.getrandbits(31),
             stop=("\n",),
         )
-        answer = await self.engines.generate(role, request)
         passed: dict[str, None] = {}
         self._thoughts = {}
         reason = "no candidate"
-        for sample in answer.samples:
-            text = wording.tidy(sample.text)
-            problem = "cut at max_tokens" if sample.finish == "length" else fault(text)
-            if problem is None:
-                passed[text] = None
-                self._thoughts[text] = wording.clean(sample.thought)
-            else:
-                reason = f"{problem} in {text!r}"
-        if not passed:
-            raise Unfit(step, reason)
-        return list(passed)
+        for round in range(1 + self.config.verify.repair):
+            failed: dict[str, str] = {}
+            for sample in (await self.engines.generate(role, request)).samples:
+                text = wording.tidy(sample.text)
+                problem = "cut at max_tokens" if sample.finish == "length" else fault(text)
+                if problem is None:
+                    passed[text] = None
+                    self._thoughts[text] = wording.clean(sample.thought)
+                else:
+                    failed[text] = problem
+            if passed:
+                if round:
+                    self.meta["repairs"] = self.meta.get("repairs", 0) + 1
+                return list(passed)
+            text = min(failed, key=lambda text: (not text, failed[text] == "cut at max_tokens", len(text)))
+            reason = f"{failed[text]} in {text!r}"
+            told = again(self._told(role, messages), text, failed[text])
+            request = dataclasses.replace(request, messages=told, seed=self.rng.getrandbits(31))
+        raise Unfit(step, reason)
 
     def _told(self, role: Role, messages: list[dict[str, str]]) -> list[ChatMessage]:
         """The messages, the first of which also tells who the user is and how it speaks, and the language."""
