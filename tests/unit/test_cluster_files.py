@@ -457,8 +457,10 @@ def test_slurm_script_parses() -> None:
 def test_slurm_job_starts_runs_and_stops(tmp_path: Path) -> None:
     job = slurm_job(tmp_path)
     code, _ = job.finish()
-    head, workers, token, driver, *ended = job.log
     assert code == 7, "the driver's exit code is the job's"
+    # The steps start in the background: which of the two writes first is the system's choice.
+    started, (token, driver, *ended) = job.log[:2], job.log[2:]
+    workers, head = sorted(started, key=lambda line: "--head" in line)
     assert "--nodelist=n1 ray start --head --block --node-ip-address=10.0.0.5 --port=6379 --num-cpus=8" in head
     assert "--nodes=2 --ntasks=2 --nodelist=n2,n3 ray start --block --address=10.0.0.5:6379 --num-cpus=8" in workers
     # 32 random bytes in hexadecimal, for nobody else to read.
