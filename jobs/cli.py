@@ -264,6 +264,36 @@ def verify(
 
 
 @main.group()
+def review() -> None:
+    """People's word on a run's dialogs: a sample goes out, decisions come back."""
+
+
+@review.command("export")
+@click.argument("run", default="runs/demo")
+@click.option("--count", default=100, show_default=True, type=click.IntRange(1), help="Dialogs at most.")
+@click.option("--seed", default=0, show_default=True, help="Another seed draws another sample.")
+@guarded
+def review_export(run: str, count: int, seed: int) -> None:
+    """Write a sample, shared out over types and verdicts, to review/review.jsonl and to a page for the keyboard."""
+    from jobs import review as job
+    from jobs.summary import open_run
+
+    click.echo(job.export(open_run(run), count, seed))
+
+
+@review.command("import")
+@click.argument("run")
+@click.argument("decisions")
+@guarded
+def review_import(run: str, decisions: str) -> None:
+    """Apply decisions (decisions.jsonl of the page, or review.jsonl filled in) and report the agreement with the judges."""
+    from jobs import review as job
+    from jobs.summary import open_run
+
+    click.echo(job.bring_in(open_run(run), decisions))
+
+
+@main.group()
 def models() -> None:
     """The models that are known by name."""
 

@@ -274,7 +274,7 @@ def settle(flow: Flow, store: RunStore, schema: pa.Schema, epoch: str) -> bool:
                     rows.append(_accepted_row(flow, row))
         if rows:
             store.write(flow.accepted, f"{epoch}{flow.part}{run.SETTLED}.parquet", rows, schema)
-        _rewrite(
+        rewrite(
             store,
             "rejected",
             LEDGER,
@@ -305,19 +305,28 @@ def settle(flow: Flow, store: RunStore, schema: pa.Schema, epoch: str) -> bool:
         twice.add(row["id"])
         return False
 
-    doubles = _rewrite(store, flow.accepted, schema, f"{epoch}{flow.part}", goes, flow.part)
+    doubles = rewrite(store, flow.accepted, schema, f"{epoch}{flow.part}", goes, flow.part)
     return bool(back or leaving or doubles)
 
 
-def _rewrite(
-    store: RunStore, folder: str, schema: pa.Schema, prefix: str, goes: Callable[[dict[str, Any]], bool], part: str = ""
+def rewrite(
+    store: RunStore,
+    folder: str,
+    schema: pa.Schema,
+    prefix: str,
+    goes: Callable[[dict[str, Any]], bool],
+    part: str = "",
+    but: str = "\0",
 ) -> int:
     """Write a folder's files (with `part` in their names) without the rows that go, and count these.
 
-    Files that keep all rows stay as they are; the names of the new ones begin with `prefix`.
+    Files that keep all rows, and those whose names begin with `but`, stay as they are; the names of the new ones begin with
+    `prefix`.
     """
     gone = 0
     for name in store.files(folder, part):
+        if name.startswith(but):
+            continue
         rows = store.table(folder, name).to_pylist()
         kept = [row for row in rows if not goes(row)]
         if len(kept) < len(rows):
