@@ -8,6 +8,7 @@ from tests.samples import APIS, BOOK, SEARCH, WEATHER, calls, good_dialogs, resu
 from toolace_ray.config import VerifyConfig
 from toolace_ray.dlv.checks import registered
 from toolace_ray.dlv.rules import rejects, run_rules
+from toolace_ray.dlv.texts import language
 from toolace_ray.schema import KINDS, Dialog, Message, ToolCall
 
 CONFIG = VerifyConfig()
@@ -269,3 +270,54 @@ def test_no_dialog_breaks_the_layer(messages, kind):
         id="x", type=KINDS[kind], kind=kind, attempt=0, seed=0, today="2026-05-01", tools=APIS, messages=tuple(messages)
     )
     json.dumps([verdict.model_dump() for verdict in run_rules(dialog, CONFIG)])
+
+
+def test_todays_date_in_the_prompt_is_no_source_for_another_day():
+    dialog = GOOD["single"]
+    assert "argument_provenance" in found(with_arguments(dialog, 2, date="2026-05-01"))  # the user says tomorrow
+    undated = replaced(with_arguments(dialog, 2, date="2026-05-01"), 1, user("What is the weather like in Lima?"))
+    assert "argument_provenance" not in found(undated)
+
+
+@pytest.mark.parametrize(
+    ("said", "city", "date", "right"),
+    [
+        ("Weather in Lima on May 3. No, make it May 4.", "Lima", "2026-05-04", True),
+        ("Weather in Lima on May 3. No, make it May 4.", "Lima", "2026-05-03", False),
+        ("Weather in Lima on May 3. No, sorry, I meant Quito.", "Quito", "2026-05-03", True),
+        ("Weather in Lima on May 3. No, sorry, I meant Quito.", "Lima", "2026-05-03", False),
+        ("Weather in Quito, not Lima, on May 3.", "Quito", "2026-05-03", True),
+        ("Weather in Quito, not Lima, on May 3.", "Lima", "2026-05-03", False),
+        ("Weather in Lima on May 3. Sorry for the trouble, Anna asked me.", "Lima", "2026-05-03", True),
+        ("Weather in Lima, please. Wait, it should be for the 5th.", "Lima", "2026-05-05", True),
+    ],
+)
+def test_what_the_user_takes_back_is_not_used(said, city, date, right):
+    dialog = replaced(with_arguments(GOOD["single"], 2, city=city, date=date), 1, user(said))
+    assert ("corrected_value" not in found(dialog)) is right
+
+
+@pytest.mark.parametrize(
+    "text", ["How do I open an account?", "How many users signed up per country?", "Weather en route to Oslo?"]
+)
+def test_a_few_short_words_make_no_foreign_language(text):
+    assert language(text) == "English"
+    assert language("Das ist eine gute Wahl und nicht zu teuer für Sie.") == "German"
+    assert language("我需要帮助") == "other"
+
+
+def test_bounds_that_exclude_each_other_are_told():
+    properties = {name: {"type": "number", "description": "P"} for name in ("price_min", "price_max")}
+    api = WEATHER.model_copy(
+        update={"parameters": {"type": "object", "properties": properties}, "example_arguments": {}}
+    )
+    dialog = GOOD["single"].model_copy(update={"tools": (api,)})
+    for low, high in ((300, 100), (100, 300)):
+        changed = replaced(dialog, 2, calls(("c1", "get_forecast", {"price_min": low, "price_max": high})))
+        changed = replaced(changed, 1, user("From 100 up to 300, please."))
+        assert ("swapped_values" in found(changed)) is (low > high)
+
+
+def test_messages_that_are_too_long_are_not_looked_at():
+    dialog = replaced(GOOD["single"], 4, say("so " * 30_000))
+    assert found(dialog) == {"size"}

@@ -23,8 +23,8 @@ _FAILED = re.compile(
     r"n't|n’t|\bnot\b|unable|unfortunately|sorry|apologi|fail|error|no \w+|unavailable|problem|issue|invalid|trouble",
     re.IGNORECASE,
 )
-_CODES = re.compile(r"\b(?=[A-Z0-9-]*\d)[A-Z]{1,5}-?\d{2,}\b|\b\d{20,}\b")
-_LIST_MARK = re.compile(r"(?m)^\s*\(?\d{1,2}[.):]\s")
+_CODES = re.compile(r"\b(?=[A-Z0-9-]{0,12}\d)[A-Z]{1,5}-?\d{2,}\b|\b\d{20,}\b")
+_LIST_MARK = re.compile(r"(?m)^[^\S\n]{0,20}\(?\d{1,2}[.):]\s")
 _STATES = {"ok", "success", "successful", "succeeded", "true", "done", "completed", "complete", "created", "updated", "deleted", "sent", "confirmed", "active", "accepted", "200", "201"}  # fmt: skip
 
 
@@ -113,7 +113,14 @@ def success_denied(view: View) -> Iterator[Finding]:
         failed = any(
             _empty(result) or _trouble(result) or (view.dialog.imported and result is None) for result in results
         )
-        if not failed and (view.planned or not _false(results)):
+        values = [
+            value
+            for result in results
+            for _, value in leaves(result)
+            if not isinstance(value, bool) and value is not None
+        ]
+        answered = view.dialog.imported and any(_used(value, message.content, view) for value in values)
+        if not failed and not answered and (view.planned or not _false(results)):
             yield turn, f"says {denied.group()!r} though nothing failed"
 
 
@@ -174,12 +181,34 @@ def _unused_results(view: View, turn: int, message: Message) -> Iterator[Finding
             values = [value for _, value in leaves(result) if value is not None and not isinstance(value, bool)]
             if view.dialog.imported:
                 values = [value for value in values if str(value).lower() not in _STATES and str(value).strip()]
-            if values and not any(_used(value, said, view) for value in values):
+            told = view.planned or not _confirmed(view, index, values, said)
+            if values and told and not any(_used(value, said, view) for value in values):
                 unused.append(f"nothing of the result of {view.dialog.messages[index].name} is in the answer")
             if view.english and _empty(result) and not _NOTHING.search(said):
                 yield turn, f"{view.dialog.messages[index].name} found nothing, the answer does not say so"
         index -= 1
     yield from ((turn, text) for text in unused)
+
+
+_BARE = re.compile(
+    r"(^|_)(id|ids|status|state|code|message|time|timestamp|created|updated|at|number|reference|url)$", re.IGNORECASE
+)
+
+
+def _confirmed(view: View, index: int, values: list[Any], said: str) -> bool:
+    """True for a stranger's short confirmation: of a result that is no more than a receipt, or in the words of the call."""
+    result = view.results.get(index)
+    places = [path for path, value in leaves(result) if not isinstance(value, bool)]
+    if any(len(path) != 1 for path in places):
+        return False
+    names = [str(path[-1]) for path in places]
+    if not values or all(_BARE.search(name) for name in names):
+        return True
+    messages = view.dialog.messages
+    if sum(not _BARE.search(name) for name in names) > 1 or messages[index - 1].role != "assistant":
+        return False
+    given = [value for call in messages[index - 1].tool_calls for _, value in leaves(call.arguments)]
+    return any(_used(value, said, view) for value in given if not isinstance(value, bool) and value is not None)
 
 
 def _repeats_error(result: Any, said: str) -> bool:

@@ -25,10 +25,10 @@ _WEEKDAY = "|".join(name.lower() for name in calendar.day_name)
 _NUM = r"\d{1,2}(?:st|nd|rd|th)?"
 _ABSOLUTE = re.compile(
     r"(?<!\d)(?P<iso>\d{4}(?:[-/.]|\s?年\s?)\d{1,2}(?:[-/.]|\s?月\s?)\d{1,2})(?!\d)"
-    r"|(?<![\d./-])(?P<numeric>\d{1,2}[./-]\d{1,2}[./-](?:\d{4}|\d{2}))(?![\d./-]*\d)"
-    rf"|\b(?P<month>{_MONTH})\.? (?:the )?(?P<days>{_NUM}(?:(?:, | and | or | to |, and | ?[-–] ?| through | until )(?:the )?{_NUM})*)\b(?!:\d)"
+    r"|(?<![\d./-])(?P<numeric>\d{1,2}[./-]\d{1,2}[./-](?:\d{4}|\d{2}))(?![\d./-]{0,12}\d)"
+    rf"|\b(?P<month>{_MONTH})\.? (?:the )?(?P<days>{_NUM}(?:(?:, | and | or | to |, and | ?[-–] ?| through | until )(?:the )?{_NUM}){{0,6}})\b(?!:\d)"
     r"(?:,? (?P<year>\d{4})\b)?"
-    rf"|\b(?P<days2>{_NUM}(?:(?:, | and | or | to |, and | ?[-–] ?| through | until )(?:the )?{_NUM})*) (?:of )?(?P<month2>{_MONTH})\b\.?"
+    rf"|\b(?P<days2>{_NUM}(?:(?:, | and | or | to |, and | ?[-–] ?| through | until )(?:the )?{_NUM}){{0,6}}) (?:of )?(?P<month2>{_MONTH})\b\.?"
     r"(?:,? (?P<year2>\d{4})\b)?",
     re.IGNORECASE,
 )

@@ -150,7 +150,7 @@ def placeholder_values(view: View) -> Iterator[Finding]:
 
 
 _SPOKEN = re.compile(
-    r"<(?:your |the |insert |enter )?(?:name|city|date|time|value|string|number|user|email|address|location|country|amount|id|[a-z]+_[a-z_]+|"
+    r"(?<!\w)<(?:your |the |insert |enter )?(?:name|city|date|time|value|string|number|user|email|address|location|country|amount|id|[a-z]+_[a-z_]+|"
     r"[a-z]+ [a-z ]+)>|\[(?:your|insert|enter|name|city|date|time|location|email)\b[\w ,'-]{0,40}\](?!\()",
     re.IGNORECASE,
 )

@@ -43,6 +43,9 @@ _ORDINALS = [
     "eleventh",
     "twelfth",
 ]
+_SCALES = {"thousand": 1000, "million": 10**6, "billion": 10**9, "dozen": 12}
+_HALVES = re.compile(r"\b(\d+|[a-z]+) and a half\b")
+_COMMA = re.compile(r"(?<![\w.,])(\d{1,12}),(\d{1,2})(?![\d,])")
 _OTHER_WORDS = {
     "dozen": 12.0,
     "couple": 2.0,
@@ -56,9 +59,12 @@ _OTHER_WORDS = {
 _MAGNITUDES = {"k": 1e3, "thousand": 1e3, "m": 1e6, "million": 1e6, "billion": 1e9, "bn": 1e9}
 _NUMBER = re.compile(r"(?<![\w.])-?\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\w)|(?<!\w)-?\d+(?:\.\d+)?(?!\w)")
 _NO_NUMBER = re.compile(r"\d{4}-\d{2}-\d{2}|\d{1,2}:\d{2}(?::\d{2})?|\b[A-Za-z]+-?\d+\b")
-_GLUED = re.compile(r"(?<![\w.])(\d[\d,]*(?:\.\d+)?)(?=[a-zA-Z°%€$£]+\b|[°%€$£])|[€$£¥](\d[\d,]*(?:\.\d+)?)")
+_GLUED = re.compile(
+    r"(?<![\w.,])(\d[\d,]{0,40}(?:\.\d{1,40})?)(?=[a-zA-Z°%€$£]{1,20}\b|[°%€$£])|[€$£¥](\d[\d,]{0,40}(?:\.\d{1,40})?)"
+)
 _SCALED = re.compile(
-    r"(?<![\w.])(-?\d[\d,]*(?:\.\d+)?)\s*(k|thousand|m|million|bn|billion|%|percent)(?!\w)", re.IGNORECASE
+    r"(?<![\w.,])(-?\d[\d,]{0,40}(?:\.\d{1,40})?)\s{0,4}(k|thousand|m|million|bn|billion|%|percent)(?!\w)",
+    re.IGNORECASE,
 )
 _ORDINAL = re.compile(r"(?<!\w)(\d+)(?:st|nd|rd|th)\b")
 _LISTED = re.compile(r"\[\s*(-?\d[\d\s.,-]*)\]")
@@ -99,7 +105,7 @@ def word_numbers(text: str) -> set[int]:
             index += 1
             continue
         value = below_hundred()
-        if value <= 9 and words[index : index + 1] == ["hundred"]:
+        if value <= 99 and words[index : index + 1] == ["hundred"]:
             value, index = 100 * value, index + 1
             if (
                 words[index : index + 1] == ["and"]
@@ -109,6 +115,8 @@ def word_numbers(text: str) -> set[int]:
                 index += 1
             if index < len(words) and words[index] in _WORD_VALUES:
                 value += below_hundred()
+        if words[index : index + 1] and words[index] in _SCALES:
+            value, index = value * _SCALES[words[index]], index + 1
         found.add(value)
     return found
 
@@ -137,6 +145,13 @@ def other_numbers(text: str) -> frozenset[float]:
     if not text.isascii():  # scripts that write no space between a number and what it counts
         found |= {float(digits) for pair in _BESIDE.findall(text) for digits in pair if 0 < len(digits) < _LONGEST}
     found |= set(map(float, word_numbers(text)))
+    for count in _HALVES.findall(text.lower()):
+        whole = int(count) if count.isdigit() and len(count) < 16 else _WORD_VALUES.get(count)
+        found |= {whole + 0.5} if whole is not None else set()
+    found |= {float(f"{whole}.{part}") for whole, part in _COMMA.findall(text)}
+    for count, scale in (("a", "hundred"), ("a", "thousand"), ("a", "million"), ("a", "dozen")):
+        if f" {count} {scale}" in f" {text.lower()}":
+            found.add(float(_SCALES.get(scale, 100)))
     words = set(re.findall(r"[a-z]+", text.lower()))
     found |= {value for word, value in _OTHER_WORDS.items() if word in words}
     found |= {float(place) for place, word in enumerate(_ORDINALS, 1) if word in words}

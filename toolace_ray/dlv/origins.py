@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 
 from toolace_ray.dlv import units
 from toolace_ray.dlv.dates import dates_in, day
-from toolace_ray.dlv.numerals import numbers
+from toolace_ray.dlv.numerals import numbers, word_numbers
 from toolace_ray.dlv.rules import Finding, View, rule
 from toolace_ray.dlv.values import find, fold, place
 from toolace_ray.instances import Path, leaves, pointer, schema_at
@@ -57,10 +57,14 @@ def _inferred(view: View, leaf: Leaf) -> bool:
     a text of many words, or a name of which the better part was said."""
     if leaf.value is None or isinstance(leaf.value, bool) or _schema(view, leaf).get("enum"):
         return True
+    if not view.english and (day(str(leaf.value)) or (isinstance(leaf.value, int | float) and abs(leaf.value) <= 20)):
+        return True  # dates and small numbers are read in English words alone
     if not isinstance(leaf.value, str):
         return False
-    if re.fullmatch(r"[A-Z]{1,5}|\W*", leaf.value):
-        return True  # a code of a place, a share, a size: "AAPL" for Apple
+    if re.fullmatch(r"[A-Z]{1,5}|[$€£]*", leaf.value):
+        return leaf.value not in _EMPTY_CODES and leaf.value.lower() not in _parts(
+            leaf.name
+        )  # a code of a place, a share, a size: "AAPL" for Apple
     asked = " ".join(item.content for item in view.dialog.messages[: leaf.turn] if item.role == "user")
     if leaf.value.isascii() and sum(map(str.isascii, asked)) < 0.7 * len(asked):
         return True  # said in another script, and translated
@@ -74,6 +78,9 @@ def _inferred(view: View, leaf: Leaf) -> bool:
     if "," in leaf.value and f" {fold(first)} " in f" {texts} ":
         return True  # "San Francisco, CA"
     return known / len(words) > (0.3 if len(words) >= _LONG else 0.5)
+
+
+_EMPTY_CODES = {"TEST", "ABC", "XXX", "NAME", "CITY", "DATE", "VALUE", "NONE", "NULL", "TODO", "TBD"}
 
 
 @rule("consistency")
@@ -220,7 +227,7 @@ _CUE = re.compile(
 )
 _REPLACES = re.compile(
     r"\b(?:make (?:it|that)|i mean(?:t)?|change (?:it|that|this)|instead|should be|rather|let['’]s (?:do|make|say|take)|it['’]s|that['’]s|switch)\b"
-    r"|^(?:no|nope|sorry|wait|oops|whoops|correction)\b",
+    r"|^(?:no|nope|wait|oops|whoops|correction)\b",
     re.IGNORECASE,
 )
 _ADDS = re.compile(r"\b(?:also|as well|too|another|in addition|plus|then)\b", re.IGNORECASE)
@@ -268,10 +275,17 @@ def _rivals(leaf: Leaf, text: str, view: View) -> list[str]:
     """Values of the same kind in a text that no call of the turn uses: what was said in place of the value."""
     used = [value for call in view.dialog.messages[leaf.turn].tool_calls for _, value in leaves(call.arguments)]
     value = leaf.value
+    spans = dates_in(text, view.today)
+    undated = (
+        text
+        if _dated(leaf)
+        else "".join(" " if any(item.start <= i < item.end for item in spans) else c for i, c in enumerate(text))
+    )
+    undated = re.sub(_NEGATED + r"[A-Z][\w'’-]+", " ", undated, flags=re.IGNORECASE)
     if isinstance(value, int | float):
-        found: list[Any] = [number for number in numbers(text) if number != value]
-        found += [quantity.value for quantity in units.quantities(text) if quantity.value != value]
-        found += [number for number in range(2, 21) if number != value and find(number, text, view.today)]
+        found: list[Any] = [number for number in numbers(undated) if number != value]
+        found += [quantity.value for quantity in units.quantities(undated) if quantity.value != value]
+        found += [number for number in range(2, 21) if number != value and number in word_numbers(undated)]
         return [f"{number:g}" for number in found if not any(_equal(number, item) for item in used)]
     dates = (
         {item.date for item in dates_in(value, view.today)} if value[:1].isdigit() or value[-1:].isdigit() else set()
@@ -285,12 +299,14 @@ def _rivals(leaf: Leaf, text: str, view: View) -> list[str]:
     if choices:
         return [item for item in named if item not in used]
     names = re.findall(
-        r"(?<![.!?]\s)(?<!^)\b[A-Z][\w'’-]+(?:\s+[A-Z][\w'’-]+)*|^[A-Z][\w'’-]+(?:\s+[A-Z][\w'’-]+)*", text
+        r"(?<![.!?]\s)(?<!^)\b[A-Z][\w'’-]+(?:\s+[A-Z][\w'’-]+)*|^[A-Z][\w'’-]+(?:\s+[A-Z][\w'’-]+)*", undated
     )
     codes = re.findall(r"\b[A-Z]{1,5}-?\d{2,}\b", text) if re.search(r"\d", value) else []
     if value[:1].isupper() or re.search(r"\d", value):
         return [
-            item for item in (*codes, *names) if item not in _NO_NAMES and not any(item in str(part) for part in used)
+            item
+            for item in (*codes, *names)
+            if item not in _NO_NAMES and not _CALENDAR.search(item) and not any(item in str(part) for part in used)
         ]
     quoted = re.search(
         r"(?:make (?:it|that)|i mean(?:t)?|change (?:it|that) to|instead|should be)\s+(?:the )?([a-z][\w -]{2,30})",
@@ -299,6 +315,7 @@ def _rivals(leaf: Leaf, text: str, view: View) -> list[str]:
     return [quoted[1].strip()] if quoted and not any(fold(quoted[1]) == fold(str(part)) for part in used) else []
 
 
+_CALENDAR = re.compile(r"\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec|Mon|Tue|Wed|Thu|Fri|Sat|Sun)")
 _NO_NAMES = {
     "I",
     "I'm",
@@ -348,11 +365,21 @@ def swapped_values(view: View) -> Iterator[Finding]:
     for turn, call in view.calls:
         if len(call.arguments) < 2:
             continue
+        yield from ((turn, text) for text in _crossed(call))
         sides = [side for leaf in _leaves(view) if leaf.call is call and (side := _side(view, leaf))]
         for i, left in enumerate(sides):
             for right in sides[i + 1 :]:
                 if _may_swap(view, left.leaf, right.leaf) and _better_swapped(view, left, right):
                     yield turn, f"{left.leaf} and {right.leaf} are swapped"
+
+
+def _crossed(call: ToolCall) -> Iterator[str]:
+    """Bounds that exclude each other: price_min above price_max."""
+    bounds = {name.lower(): value for name, value in call.arguments.items() if isinstance(value, int | float)}
+    for name, low in bounds.items():
+        high = bounds.get(re.sub(r"min(imum)?", lambda match: "max" + ("imum" if match[1] else ""), name))
+        if "min" in name and high is not None and low > high:
+            yield f"{call.name}/{name} = {low} is above its maximum {high}"
 
 
 def _side(view: View, leaf: Leaf) -> _Side | None:

@@ -30,7 +30,7 @@ _RESERVED = re.compile(r"@(?:[\w-]+\.)*(?:example(?:\.(?:com|org|net))?|test|inv
 _KNOWN = {"AKIAIOSFODNN7EXAMPLE"}
 # Texts without any of these hold neither; most have none, and are not looked at again.
 _SUSPECT = re.compile(
-    r"@|PRIVATE KEY|://[^/\s]*:[^/\s]*@|\+\d|\(\d{3}\)|\d{3}-\d\d-\d{4}|\d(?:[ -]?\d){12}|[A-Z]{2}\d{2} ?[A-Z0-9]{4}|(?<![\w/.-])(?=[\w/+.=-]*\d)[\w/+.=-]{20,}"
+    r"@|PRIVATE KEY|://[^/\s]*:[^/\s]*@|\+\d|\(\d{3}\)|\d{3}-\d\d-\d{4}|\d(?:[ -]?\d){12}|[A-Z]{2}\d{2} ?[A-Z0-9]{4}|(?<![\w/+.=-])(?=[\w/+.=-]{0,200}\d)[\w/+.=-]{20,}"
 )
 _LONGEST = 1 << 16  # characters of a text that are looked at in one go
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 from toolace_ray.dlv import units
-from toolace_ray.dlv.dates import Day, day
+from toolace_ray.dlv.dates import Day, dates_in, day
 from toolace_ray.dlv.values import find
 from toolace_ray.instances import leaves, pointer, schema_at
 from toolace_ray.schema import Api, Dialog, Message, Provenance, ToolCall
@@ -61,7 +62,10 @@ def _trace_value(
     wanted = units.of_schema(names[-1], schema) if number else None
     for index in reversed(range(len(before))):  # the latest mention counts: a correction comes after what it corrects
         message = before[index]
-        if message.role in ("user", "system") and (how := find(value, message.content, today, names, wanted)):
+        if message.role == "system" and today is not None and _dated(value):
+            if _set_by_prompt(str(value), message.content, before, today):
+                return "literal", index
+        elif message.role in ("user", "system") and (how := find(value, message.content, today, names, wanted)):
             return how, index
         if index in results and any(_same(value, item) for item in results[index]):
             return "tool_output", index
@@ -72,6 +76,17 @@ def _trace_value(
     if _told_as_default(value, schema):
         return "default", None
     return "none", None
+
+
+def _dated(value: Any) -> bool:
+    return isinstance(value, str) and day(value[:10]) is not None
+
+
+def _set_by_prompt(value: str, prompt: str, before: Sequence[Message], today: date) -> bool:
+    """True for a date that the system prompt sets. The day that it tells as today's is one only where the user names no day."""
+    if value[:10] == today.isoformat():
+        return value[:10] in prompt and not any(dates_in(item.content, today) for item in before if item.role == "user")
+    return value in prompt
 
 
 def _synonym(value: Any, schema: dict[str, Any], before: Sequence[Message], today: Day) -> tuple[Any, int] | None:

@@ -32,6 +32,7 @@ from toolace_ray.validation import schema_depth
 Aspect = Literal["definition", "executability", "dialog", "consistency"]
 Finding = tuple[int | None, str]
 MAX_DIALOG_CHARS = 1 << 20
+MAX_MESSAGE_CHARS = 1 << 16  # rules are not run on longer ones; a system prompt may be four times as long
 _OURS = "toolace_ray."
 
 
@@ -275,6 +276,10 @@ def layer(config: VerifyConfig) -> Layer:
 
 def too_large(dialog: Dialog) -> str | None:
     """Why a dialog is too large to be looked at, else None."""
+    for turn, message in enumerate(dialog.messages):
+        limit = MAX_MESSAGE_CHARS * (4 if message.role == "system" else 1)
+        if len(message.content) > limit:
+            return f"message {turn} has {len(message.content)} characters, the limit is {limit}"
     size = sum(len(message.content) for message in dialog.messages)
     return f"{size} characters of messages, the limit is {MAX_DIALOG_CHARS}" if size > MAX_DIALOG_CHARS else None
 

@@ -19,7 +19,9 @@ _TAGS = re.compile(
 _FORBIDS = re.compile(
     r"\bnothing (?:else|but)\b|\b(?:no|not (?:include|add|output|write|contain)|without|never) (?:any )?(?:other|additional|extra|further) "
     r"(?:text|words|prose|content|output|explanation)|\bonly (?:return|output|respond with|reply with|write|give) (?:the )?(?:function|tool)? ?calls?"
-    r"|\b(?:return|output|respond with|reply with|write) (?:only|just) (?:the |a list of )?(?:function |tool )?calls?\b|\bcalls? (?:only|alone)\b",
+    r"|\b(?:return|output|respond with|reply with|write) (?:only|just) (?:the |a list of )?(?:function |tool )?calls?\b|\bcalls? (?:only|alone)\b"
+    r"|\b(?:only with|solely(?: with)?|just|exclusively)\b[^.]{0,20}\bcalls?\b|\bbesides the calls?\b|\bno (?:commentary|comments?|explanations?)\b"
+    r"|\b(?:never|not|don['’]t) (?:add|write|include) (?:any )?(?:explanation|comment|text|anything)",
     re.IGNORECASE,
 )
 

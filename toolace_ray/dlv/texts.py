@@ -32,6 +32,11 @@ _QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|«[^»]*»|`[^`]*`|(?<!\w)'[^'\n
 _UNSPACED = {"CJK", "THAI", "LAO", "KHMER", "MYANMAR"}
 _RUN = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]+")
 _FOREIGN = re.compile(r"[A-Za-z]+(?:[ ,'’-]+[A-Za-z]+){5,}")
+_LANGUAGES = re.compile(
+    r"\b(?:english|german|french|spanish|italian|portuguese|dutch|russian|chinese|mandarin|cantonese|japanese|korean|arabic|hindi|turkish"
+    r"|polish|swedish|danish|finnish|norwegian|greek|hebrew|czech|ukrainian|vietnamese|thai|indonesian|latin|translat\w+|language)\b",
+    re.IGNORECASE,
+)
 _LEAKED_WORDS = 8  # of the system prompt, in a row
 
 
@@ -103,6 +108,8 @@ _INVISIBLE = (
 @rule("dialog")
 def mixed_language(view: View) -> Iterator[Finding]:
     """User and assistant write in one script and language; what is foreign was said or returned before, or is quoted."""
+    if view.dialog.imported and any(_LANGUAGES.search(message.content) for _, message in view.of("user", "system")):
+        return  # another language is what is talked about
     main: str | None = None
     for turn, message in view.of("user", "assistant"):
         text = message.content if view.planned or "`" not in message.content else CODE.sub(" ", message.content)
@@ -145,7 +152,7 @@ def _mixed_tongues(view: View) -> Iterator[Finding]:
         (turn, _QUOTED.sub(" ", message.content)) for turn, message in view.of("user", "assistant") if message.content
     ]
     # A language counts once a message: one long foreign sentence does not outvote the others.
-    whole = Counter(max(found, key=found.__getitem__) for _, text in texts if (found := _tongues(text)))
+    whole = Counter(language(text) for _, text in texts if _tongues(text))
     if not whole:
         return
     main = whole.most_common(1)[0][0]
@@ -168,13 +175,13 @@ def _stands_before(view: View, turn: int, sentence: str) -> bool:
 
 # The commonest words of each language that no other of them has.
 _COMMON = {
-    "English": "the of and is are was were you your what which with this that have has will would can could please for from it's there",
-    "German": "der das und ist nicht ein eine ich sie mit für auf dem den zu wir haben wird bitte auch werden oder kann",
-    "French": "le les des est et une dans pour pas vous je nous avec sur sont qui ce cette votre mais être plus aux au",
-    "Spanish": "el los las y en por para con una que es del su como pero más muy está usted puede hay yo mi qué",
-    "Italian": "il gli che di è non per una sono della del con questo anche ho hai lei molto nel alla",
-    "Portuguese": "o os uma não para com é do da em você mais são isso muito está ao pelo meu seu",
-    "Dutch": "het een van niet dat ik je zijn voor met op te maar ook wij heeft deze naar wordt aan",
+    "English": "the of and is are was were you your what which with this that have has will would can could please for from it's there how",
+    "German": "der das und ist nicht ein eine ich sie für dem zu wir haben wird bitte auch werden oder kann wie gibt",
+    "French": "le les une dans pas vous je nous avec sont qui ce cette votre mais être aux quel quelle",
+    "Spanish": "el los las por para una que pero más muy está usted puede qué cuál",
+    "Italian": "gli che di è sono della questo anche lei molto nel alla qual quale",
+    "Portuguese": "uma não para da em você mais são isso muito está ao pelo qual",
+    "Dutch": "het een niet dat ik je zijn voor maar ook wij heeft deze naar wordt aan wat",
 }
 _TONGUES: dict[str, set[str]] = {}
 for _name, _words in _COMMON.items():
@@ -186,8 +193,9 @@ def language(text: str) -> str:
     """The language that a text is in, as far as it matters to rules on English words: English, another one, or "other"."""
     if sum(map(str.isascii, text)) < 0.7 * len(text):
         return "other"
-    found = _tongues(text).most_common(1)
-    return found[0][0] if found else "English"
+    found = _tongues(text)
+    best = max(found, key=found.__getitem__, default="English")
+    return best if found[best] >= 2 and found[best] > found["English"] else "English"
 
 
 @lru_cache(maxsize=4096)
@@ -240,7 +248,7 @@ def _label(text: str) -> bool:
 @rule("dialog")
 def repetition(view: View, *, times: int = 3) -> Iterator[Finding]:
     """No run of words is said `times` times in a row, and no long message is made of few words."""
-    for turn, message in view.of("user", "assistant"):
+    for turn, message in view.of("user", "assistant") if view.planned else view.of("assistant"):
         if found := repeated(message.content, times):
             yield turn, found
 
@@ -274,7 +282,7 @@ def echoed_request(view: View, *, similarity: float = 0.85) -> Iterator[Finding]
     for turn, message in view.of("user", "assistant"):
         if message.role == "user":
             asked = message.content.lower()
-        elif message.content and fuzz.ratio(asked[:400], message.content.lower()[:400]) > 100 * similarity:
+        elif len(message.content) > 12 and fuzz.ratio(asked[:400], message.content.lower()[:400]) > 100 * similarity:
             yield turn, "repeats the request"
 
 

@@ -55,8 +55,8 @@ _SHORT = {"c": _WORDS["celsius"], "f": _WORDS["fahrenheit"], "k": _WORDS["kelvin
 _SIGNS = "€$£¥₹₩"
 _NAMES = "|".join(sorted((re.escape(name) for name in _WORDS if name not in _SIGNS), key=len, reverse=True))
 _QUANTITY = re.compile(
-    rf"(?P<sign>US\$|[{_SIGNS}])\s?(?P<signed>\d[\d,]*(?:\.\d+)?)"
-    rf"|(?<![\w.])(?P<number>-?\d[\d,]*(?:\.\d+)?|\b(?:an?|one|two|three|four|five|six|seven|eight|nine|ten|twelve|half an?))"
+    rf"(?P<sign>US\$|[{_SIGNS}])\s?(?P<signed>\d[\d,]{{0,40}}(?:\.\d{{1,40}})?)"
+    rf"|(?<![\w.,])(?P<number>-?\d[\d,]{{0,40}}(?:\.\d{{1,40}})?|\b(?:an?|one|two|three|four|five|six|seven|eight|nine|ten|twelve|half an?))"
     rf"(?:\s|-)?(?:degrees?\s|°\s)?(?P<unit>{_NAMES}|[{_SIGNS}])(?!\w)",
     re.IGNORECASE,
 )
