@@ -25,6 +25,9 @@ _MARKS = re.compile(
     r"|\bas an ai language model\b|^(system|assistant|human): ",
     re.IGNORECASE | re.MULTILINE,
 )
+# Searched for before the patterns, which are slow on the many texts that hold none of them.
+_LEAK_SIGNS = (":", "few-shot", "prompt", "language model", "blueprint", "fact sheet", "gold call", "json schema", "the wish")
+_MARK_SIGNS = ("<", "[", "###", "prompt", "language model", "system:", "assistant:", "human:")
 _ENDING = ".!?…。！？)\"'”’:]}*`"
 _LISTED = re.compile(r"(?:^|\n)\s*(?:[-*•|>#]|\d+[.)]).*$|https?://\S+$|\S+@\S+$")
 CODE = re.compile(r"```.*?(?:```|$)|`[^`\n]*`", re.DOTALL)
@@ -245,6 +248,9 @@ def _label(text: str) -> bool:
     )
 
 
+_STUTTER = re.compile(r"([^\W\d_]{2,12}?)\1{4,}")
+
+
 @rule("dialog")
 def repetition(view: View, *, times: int = 3) -> Iterator[Finding]:
     """No run of words is said `times` times in a row, and no long message is made of few words."""
@@ -270,8 +276,9 @@ def repeated(text: str, times: int = 3) -> str | None:
                         return f"repeats {' '.join(run)!r}"
             if len(words) > 40 and len(counts) < 0.3 * len(words):
                 return f"{len(counts)} different words of {len(words)}"
-    if match := re.search(r"([^\W\d_]{2,12}?)\1{4,}", text[:4000]):
-        return f"repeats {match.group(1)!r}"
+    for word in words:
+        if len(word) >= 10 and (match := _STUTTER.search(word[:4000])):
+            return f"repeats {match.group(1)!r}"
     return None
 
 
@@ -299,24 +306,40 @@ def leaked_prompt(view: View) -> Iterator[Finding]:
     if view.planned:
         names = frozenset().union(*(code_names(api) for api in view.dialog.tools))
         for turn, message in view.of("user", "assistant"):
-            if leak := _LEAK.search(message.content):
+            text = message.content.lower()
+            if any(sign in text for sign in _LEAK_SIGNS) and (leak := _LEAK.search(message.content)):
                 yield turn, f"says {leak.group()!r}"
             if "_" in message.content:
                 yield from ((turn, f"names {name}") for name in sorted(names) if name in message.content)
     prompts = [_shingles(message.content) for _, message in view.of("system")]
     for turn, message in view.of("user", "assistant"):
-        text = message.content
-        if leak := _MARKS.search(text):
+        text = message.content.lower()
+        if any(sign in text for sign in _MARK_SIGNS) and (leak := _MARKS.search(message.content)):
             yield turn, f"says {leak.group()!r}"
-        elif message.role == "assistant" and text:
+        elif message.role == "assistant" and text and prompts:
+            words = _WORD.findall(text)
             for prompt in prompts:
-                if shared := next((run for run in _shingles(text) if run in prompt), None):
+                if shared := _shared_run(words, *prompt):
                     yield turn, f"says {shared!r}, as the system prompt does"
                     break
 
 
+_WORD = re.compile(r"[^\W_]+")
+
+
 @lru_cache(maxsize=4096)
-def _shingles(text: str) -> dict[str, None]:
-    """Runs of some words of a text, in order."""
-    words = re.findall(r"[^\W_]+", text.lower())
-    return dict.fromkeys(" ".join(words[i : i + _LEAKED_WORDS]) for i in range(len(words) - _LEAKED_WORDS + 1))
+def _shingles(text: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The words of a prompt, and its runs of some words."""
+    words = _WORD.findall(text.lower())
+    runs = (" ".join(words[i : i + _LEAKED_WORDS]) for i in range(len(words) - _LEAKED_WORDS + 1))
+    return frozenset(words), frozenset(runs)
+
+
+def _shared_run(words: list[str], known: frozenset[str], runs: frozenset[str]) -> str | None:
+    """The first run that a prompt has too."""
+    length = 0
+    for i, word in enumerate(words):
+        length = length + 1 if word in known else 0
+        if length >= _LEAKED_WORDS and (run := " ".join(words[i + 1 - _LEAKED_WORDS : i + 1])) in runs:
+            return run
+    return None

@@ -17,20 +17,25 @@ def _texts(view: View) -> Iterator[tuple[int, str]]:
             yield from ((turn, value) for _, value in leaves(call.arguments) if isinstance(value, str))
 
 
+def _found(view: View) -> list[tuple[int, bool, str]]:
+    """(message index, whether it is a secret, what it is) of all that a scan finds."""
+    return [
+        (turn, item.secret, f"{item.kind} ({text[item.start : item.start + 4]}…)")
+        for turn, text in _texts(view)
+        for item in scan(text)
+    ]
+
+
 @rule("dialog")
 def secrets(view: View) -> Iterator[Finding]:
     """No key, token or password of a known service stands in a message or an argument (detect-secrets' patterns)."""
-    for turn, text in _texts(view):
-        yield from ((turn, f"{item.kind} ({text[item.start : item.start + 4]}…)") for item in scan(text) if item.secret)
+    yield from ((turn, told) for turn, secret, told in view.once("privacy", _found) if secret)
 
 
 @rule("dialog", "warn")
 def personal_data(view: View) -> Iterator[Finding]:
     """No mail address, phone, card, IBAN or social security number stands in a message or an argument, but for reserved ones."""
-    for turn, text in _texts(view):
-        for item in scan(text):
-            if not item.secret:
-                yield turn, f"{item.kind} ({text[item.start : item.start + 4]}…)"
+    yield from ((turn, told) for turn, secret, told in view.once("privacy", _found) if not secret)
 
 
 @rule("dialog")
