@@ -148,7 +148,9 @@ class _Reading:
                 "format": self.format,
                 "places": self._places,
                 "found": self.found,
-                "language": language(" ".join(item.content[:2000] for item in self.messages if item.role == "user")),
+                "language": language(
+                    " ".join(item.content[:2000] for item in self.messages if item.role in ("user", "assistant"))
+                ),
             },
         )
 

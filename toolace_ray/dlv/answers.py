@@ -8,22 +8,32 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from toolace_ray.dlv.numerals import numbers, other_numbers
+from toolace_ray.dlv.derived import answer_follows, said_numbers
+from toolace_ray.dlv.numerals import numbers, other_numbers, word_numbers
 from toolace_ray.dlv.rules import Finding, View, rule
 from toolace_ray.dlv.values import find
 from toolace_ray.instances import leaves
 from toolace_ray.schema import Message, is_error
 
-_NOTHING = re.compile(r"n['’]t\b|\b(no|not|none|nothing|any|empty|unfortunately|zero|0)\b", re.IGNORECASE)
+_NOTHING = re.compile(
+    r"n['’]t\b|\b(no|not|none|nothing|nobody|any|empty|unfortunately|zero|0|never|without|missing|lacks?|clear|unknown|unavailable|"
+    r"sold out|out of stock|fully booked|booked out|all taken|gone|only|failed)\b",
+    re.IGNORECASE,
+)
 _DENIED = re.compile(
     r"\b(I|we) (couldn['’]t|could not|can['’]t|cannot|wasn['’]t able|was not able|am unable|don['’]t have)\b|\bunable to\b",
     re.IGNORECASE,
 )
 _FAILED = re.compile(
-    r"n't|n’t|\bnot\b|unable|unfortunately|sorry|apologi|fail|error|no \w+|unavailable|problem|issue|invalid|trouble",
+    r"n't|n’t|\bnot\b|unable|unfortunately|sorry|apologi|fail|error|no \w+|unavailable|problem|issue|invalid|trouble"
+    r"|\bdown\b|try (?:it )?again|later|reject|denied|declin|refus|missing|expired|exceed|limit|out of|busy|unknown|wrong|must|need",
     re.IGNORECASE,
 )
 _CODES = re.compile(r"\b(?=[A-Z0-9-]{0,12}\d)[A-Z]{1,5}-?\d{2,}\b|\b\d{20,}\b")
+# A calculation that is shown step by step, an angle in minutes and seconds: worked out, not told.
+_WORKING = re.compile(
+    r"[^\n=]{0,200}[-+*/×÷√³²^][^\n=]{0,200}=[^\n]{0,200}|\d{1,3}\s?°\s?\d{1,2}\s?[′’'](?:\s?[\d.]{1,8}\s?[″”\"])?"
+)
 _LIST_MARK = re.compile(r"(?m)^[^\S\n]{0,20}\(?\d{1,2}[.):]\s")
 _STATES = {"ok", "success", "successful", "succeeded", "true", "done", "completed", "complete", "created", "updated", "deleted", "sent", "confirmed", "active", "accepted", "200", "201"}  # fmt: skip
 
@@ -46,8 +56,8 @@ def answer_grounded(view: View) -> Iterator[Finding]:
 
 
 def _ungrounded(view: View, turn: int, message: Message) -> Iterator[Finding]:
-    said = message.content if view.planned else _LIST_MARK.sub(" ", message.content)
-    found = numbers(said)
+    said = message.content if view.planned else _WORKING.sub(" ", _LIST_MARK.sub(" ", message.content))
+    found = [*numbers(said), *(float(number) for number in sorted(word_numbers(said)) if number > 12)]
     codes = _CODES.findall(message.content)
     if not found and not codes:
         return
@@ -55,14 +65,26 @@ def _ungrounded(view: View, turn: int, message: Message) -> Iterator[Finding]:
     for number in found:
         if number in (1, 2) or find(int(number) if number.is_integer() else number, known, view.today) is not None:
             continue
-        if view.planned or not _derived(number, known, view, turn):
+        if view.planned or not any(
+            _derived(value, shown, known, view, turn) for value, shown in _readings(number, said)
+        ):
             yield turn, f"{number:g} stands in no result and no earlier message"
     for code in codes:
         if code not in known:
             yield turn, f"{code[:40]} stands in no result and no earlier message"
 
 
-def _derived(number: float, known: str, view: View, turn: int) -> bool:
+def _readings(number: float, said: str) -> Iterator[tuple[float, str]]:
+    """A number of an answer as it may be meant, with its places: "1.920 €" is 1920 to many, "77%" is a share."""
+    shown = f"{number:g}"
+    yield number, shown
+    if re.search(rf"(?<![\d.]){re.escape(shown)}\s?(?:%|percent)", said):
+        yield number, f"{shown}%"
+    if re.search(rf"(?<![\d.]){re.escape(f'{number:.3f}')}(?!\d)", said):
+        yield 1000 * number, f"{1000 * number:g}"
+
+
+def _derived(number: float, shown: str, known: str, view: View, turn: int) -> bool:
     """True for a number that a stranger's answer may make of what it knows: rounded, in percent, a part of a date, a count, a sum."""
     values = {abs(value) for value in (*numbers(known), *other_numbers(known))}
     number = abs(number)
@@ -75,23 +97,31 @@ def _derived(number: float, known: str, view: View, turn: int) -> bool:
     if number in parts or (number >= 1000 and any(round(value / 1000) * 1000 == number for value in values)):
         return True
     results = [view.results.get(index) for index in range(turn)]
-    counts = {float(len(item)) for result in results for item in _lists(result)} | {
-        float(sum(result is not None for result in results))
-    }
+    lists = [item for result in results for item in _lists(result)]
+    counts = {float(len(item)) for item in lists} | {float(sum(result is not None for result in results))}
     own = [
         float(value)
-        for result in results
+        for result in reversed(results)
         for _, value in leaves(result)
         if isinstance(value, int | float) and not isinstance(value, bool)
     ]
-    if number in counts or (own and abs(sum(own) - number) < 0.01):
+    totals = [sum(own), *(sum(column) for item in lists for column in _columns(item))]
+    if any(abs(total / part - number) < 0.006 for total in totals if total for part in (1, len(own), *counts) if part):
         return True
-    few = own[:24]
-    return any(
-        abs(a + b - number) < 0.006 or abs(abs(a - b) - number) < 0.006 or abs(a * b - number) < 0.006
-        for i, a in enumerate(few)
-        for b in few[i + 1 :]
-    )
+    asked = next((message.content for _, message in reversed(view.of("user")) if message.content), "")
+    given = [
+        float(item) for _, call in view.calls for _, item in leaves(call.arguments) if isinstance(item, int | float)
+    ]
+    return answer_follows(number, shown, [*own[:32], *said_numbers(asked), *given[:16]], counts)
+
+
+def _columns(rows: list[Any]) -> Iterator[list[float]]:
+    """The numbers of one field in all the objects of a list."""
+    objects = [row for row in rows if isinstance(row, dict)]
+    for name in objects[0] if objects else ():
+        column = [row.get(name) for row in objects]
+        if all(isinstance(item, int | float) and not isinstance(item, bool) for item in column):
+            yield [float(item) for item in column if item is not None]
 
 
 def _lists(value: Any) -> Iterator[list[Any]]:
@@ -124,6 +154,57 @@ def success_denied(view: View) -> Iterator[Finding]:
             yield turn, f"says {denied.group()!r} though nothing failed"
 
 
+@rule("consistency")
+def claimed_call(view: View) -> Iterator[Finding]:
+    """A stranger's answer does not say that something was done ("I've sent it") which a tool would do and no call did.
+
+    Our own dialogs have the calls of their plan, which structure_of_type counts.
+    """
+    if not view.dialog.imported or not view.english:
+        return
+    verbs = {name: _verbs(name) for name in view.apis}
+    for turn, message in view.of("assistant"):
+        if message.tool_calls:
+            continue
+        for match in _DONE.finditer(message.content[:4000]):
+            stem = _stem(match["verb"] or match["verb2"])
+            able = [name for name, words in verbs.items() if stem in words]
+            if able and not any(at < turn and stem in verbs.get(call.name, ()) for at, call in view.calls):
+                before = " ".join(item.content for item in view.dialog.messages[:turn])
+                if not re.search(rf"\b{re.escape(match['verb'] or match['verb2'])}\b", before, re.IGNORECASE):
+                    yield turn, f"says {match.group()!r}, {able[0]} was not called"
+                    break
+
+
+_DONE = re.compile(
+    r"\b(?:I['’]ve|I have|I) (?:just |now |already |successfully )?(?P<verb>booked|sent|created|scheduled|cancelled|canceled|reserved|ordered|added|deleted|updated|"
+    r"transferred|set|posted|submitted|rescheduled|translated|converted|calculated)\b(?! (?:up|out|aside))"
+    r"|^(?:Done|All set|Great news|OK|Okay|Sure)[!,.]? [^.!?\n]{0,60}\b(?:has been|have been|is|was|are) (?:successfully |now )?(?P<verb2>booked|sent|created|scheduled|"
+    r"cancelled|canceled|reserved|ordered|added|deleted|updated|transferred|posted|submitted)\b",
+    re.IGNORECASE,
+)
+_STEMS = {
+    "sent": "send",
+    "set": "set",
+    "cancelled": "cancel",
+    "canceled": "cancel",
+    "submitted": "submit",
+    "transferred": "transfer",
+}
+
+
+def _stem(verb: str) -> str:
+    verb = verb.lower()
+    return _STEMS.get(verb) or (verb[:-2] if verb.endswith("ed") else verb)
+
+
+@lru_cache(maxsize=4096)
+def _verbs(name: str) -> frozenset[str]:
+    """The words of a function's name, without the e that a verb's past drops: schedule is schedul."""
+    words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
+    return frozenset(words) | {word[:-1] for word in words if word.endswith("e")}
+
+
 def _false(results: list[Any]) -> bool:
     return any(value is False or value is None for result in results for _, value in leaves(result))
 
@@ -132,14 +213,24 @@ def _trouble(result: Any) -> bool:
     """True for a result that tells of an error, in our form or in others' ({"error": "..."}, {"status": "failed"})."""
     if is_error(result):
         return True
+    if isinstance(result, str):
+        return bool(_ERROR_TEXT.match(result))
     if not isinstance(result, dict):
         return False
+    if any(result.get(key) in range(400, 600) for key in ("status", "code", "status_code", "statusCode")):
+        return True
     if (
         any(result.get(key) for key in ("error", "errors", "error_message", "exception"))
         or result.get("success") is False
     ):
         return True
     return str(result.get("status", "")).lower() in ("error", "failed", "failure")
+
+
+_ERROR_TEXT = re.compile(
+    r"\s*(?:<(?:!doctype )?html|(?:\w*error|\w*exception|traceback|failed|failure|timeout|timed out|http/?\S* ?[45]\d\d|[45]\d\d [A-Z])\b)",
+    re.IGNORECASE,
+)
 
 
 def _empty(result: object) -> bool:
@@ -173,21 +264,36 @@ def _unused_results(view: View, turn: int, message: Message) -> Iterator[Finding
     unused = []
     while index >= 0 and view.dialog.messages[index].role == "tool":
         result = view.results.get(index)
+        text = view.dialog.messages[index].content if view.dialog.imported and result is None else None
         said = message.content
-        if is_error(result) or (view.dialog.imported and _trouble(result)):
+        if is_error(result) or (view.dialog.imported and _trouble(result or text)):
             if view.english and not _FAILED.search(said) and not _repeats_error(result, said):
                 yield turn, "the result is an error, the answer does not say so"
         else:
             values = [value for _, value in leaves(result) if value is not None and not isinstance(value, bool)]
             if view.dialog.imported:
                 values = [value for value in values if str(value).lower() not in _STATES and str(value).strip()]
-            told = view.planned or not _confirmed(view, index, values, said)
+            told = view.planned or not (_confirmed(view, index, values, said) or _compared(view, index, values, said))
             if values and told and not any(_used(value, said, view) for value in values):
                 unused.append(f"nothing of the result of {view.dialog.messages[index].name} is in the answer")
             if view.english and _empty(result) and not _NOTHING.search(said):
                 yield turn, f"{view.dialog.messages[index].name} found nothing, the answer does not say so"
         index -= 1
     yield from ((turn, text) for text in unused)
+
+
+def _compared(view: View, index: int, values: list[Any], said: str) -> bool:
+    """True for a stranger's comparison of several results ("Bergen, by four degrees"): a choice among what was asked for."""
+    asked = {call.id: (turn, call.name) for turn, call in view.calls}.get(
+        view.dialog.messages[index].tool_call_id or ""
+    )
+    if asked is None:
+        return False
+    calls = [call for call in view.dialog.messages[asked[0]].tool_calls if call.name == asked[1]]
+    if len(calls) < 2:
+        return False
+    given = [value for call in calls for _, value in leaves(call.arguments)]
+    return any(isinstance(value, str) and find(value, said, view.today) for value in given)
 
 
 _BARE = re.compile(

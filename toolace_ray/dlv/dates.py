@@ -35,8 +35,8 @@ _ABSOLUTE = re.compile(
 _RELATIVE = re.compile(
     r"\b(?:(?P<after>the )?day after tomorrow|(?P<before>the )?day before yesterday|(?P<today>today|tonight|now|this (?:morning|"
     r"afternoon|evening))|(?P<tomorrow>tomorrow)|(?P<yesterday>yesterday|last night)"
-    r"|(?:in|within) (?P<number>\d+|\w+(?:-\w+)?|a couple of) (?P<unit>day|week|month|year)s?(?:['’] time)?"
-    r"|(?P<number2>\d+|\w+(?:-\w+)?|a couple of) (?P<unit2>day|week|month|year)s? (?P<way>from (?:now|today)|from tomorrow|later|ago)"
+    r"|(?:in|within) (?P<number>\d+|\w+(?:-\w+)?|a couple of) (?P<unit>day|week|fortnight|month|year)s?(?:['’] time)?"
+    r"|(?P<number2>\d+|\w+(?:-\w+)?|a couple of) (?P<unit2>day|week|fortnight|month|year)s? (?P<way>from (?:now|today)|from tomorrow|later|ago)"
     r"|the (?P<nth>\d{1,2})(?:st|nd|rd|th)(?! (?:of|floor|time|century))"
     rf"|(?:(?P<which>next|this|last|coming|on|this coming|past) )?(?P<weekday>{_WEEKDAY})"
     r"|(?P<which2>next|this|last) (?P<span>weekend|week|month|year))\b",
@@ -140,9 +140,12 @@ def _count(word: str) -> int | None:
     return found.pop() if len(found) == 1 else None
 
 
+_DAYS = {"day": 1, "week": 7, "fortnight": 14}
+
+
 def _shifted(start: datetime.date, unit: str, count: int) -> datetime.date:
-    if unit in ("day", "week"):
-        return start + count * (7 if unit == "week" else 1) * _DAY
+    if unit in _DAYS:
+        return start + count * _DAYS[unit] * _DAY
     months = start.year * 12 + start.month - 1 + count * (12 if unit == "year" else 1)
     year, month = divmod(months, 12)
     if not 1 <= year <= 9999:

@@ -14,8 +14,8 @@ from toolace_ray.tss import gate
 from toolace_ray.validation import SchemaError, errors
 
 _PLACEHOLDER = re.compile(
-    r"^(string|text|value|example|placeholder|none|null|n/?a|unknown|undefined|todo|tbd|xxx+|foo|bar|lorem ipsum.*|your[ _-].*"
-    r"|<[^>]*>|\[[^\]]*\]|\{[^}]*\}|(insert|enter)[ _].*|.*example\.(com|org|net).*|john doe|jane doe|123-?456.*)$",
+    r"^(string|text|value|example|placeholder|none|null|n/?a|unknown|undefined|todo|tbd|xxx+|foo|bar|lorem ipsum.*|your[ _-].*|[?_.*-]{1,5}"
+    r"|<[^>]*>|\[[^\]\",\d]*\]|\{[^}\":]*\}|(insert|enter)[ _].*|.*example\.(com|org|net).*|john doe|jane doe|123-?456.*)$",
     re.IGNORECASE,
 )
 _BRACKETED = re.compile(r"^[<\[{].*[>\]}]$|^(string|placeholder|your[ _-].*|(insert|enter)[ _].*)$", re.IGNORECASE)
@@ -78,12 +78,14 @@ def known_api(view: View) -> Iterator[Finding]:
 
 @rule("executability")
 def required_arguments(view: View) -> Iterator[Finding]:
-    """Every required parameter is given."""
+    """Every required parameter is given, and none as an empty string."""
     for turn, call in view.calls:
         if api := view.apis.get(call.name):
             for name in api.required:
                 if name not in call.arguments:
                     yield turn, f"{call.name} lacks {name}"
+                elif call.arguments[name] == "" and "" not in (schema_at(api.parameters, (name,)).get("enum") or ()):
+                    yield turn, f"{call.name}: {name} is empty"
 
 
 @rule("executability")
@@ -141,17 +143,29 @@ def placeholder_values(view: View) -> Iterator[Finding]:
                 yield turn, f"{call.name}{pointer(path)} is {value!r}"
     for turn, message in view.of("user", "assistant"):
         text = message.content
-        if "<" not in text and "[" not in text:
+        if "<" not in text and "[" not in text and "{" not in text:
             continue
         if view.dialog.imported:  # code has brackets of its own, and a user may ask for a form to be filled
-            text = CODE.sub(" ", text) if message.role == "assistant" else ""
+            text = CODE.sub(" ", text) if message.role == "assistant" and not _form_asked(view, turn) else ""
         if found := _SPOKEN.search(text):
             yield turn, f"says {found.group()!r}"
 
 
+_FORM = re.compile(
+    r"\b(?:write|draft|template|compose|letter|e?-?mail|placeholder|how|example|syntax|command|invitation|form|cv|resume)\b",
+    re.IGNORECASE,
+)
+
+
+def _form_asked(view: View, turn: int) -> bool:
+    """True where the user asked for a text to be filled in, or how something is written."""
+    latest = next((message.content for i, message in reversed(view.of("user")) if i < turn), "")
+    return bool(_FORM.search(latest))
+
+
 _SPOKEN = re.compile(
     r"(?<!\w)<(?:your |the |insert |enter )?(?:name|city|date|time|value|string|number|user|email|address|location|country|amount|id|[a-z]+_[a-z_]+|"
-    r"[a-z]+ [a-z ]+)>|\[(?:your|insert|enter|name|city|date|time|location|email)\b[\w ,'-]{0,40}\](?!\()",
+    r"[a-z]+ [a-z ]+)>|\[(?:your|insert|enter|name|city|date|time|location|email)\b[\w ,'-]{0,40}\](?!\()|(?:(?<=\s)|^|(?<=\s\$))\{[a-z_]{2,30}\}",
     re.IGNORECASE,
 )
 

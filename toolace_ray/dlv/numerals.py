@@ -68,7 +68,8 @@ _SCALED = re.compile(
 )
 _ORDINAL = re.compile(r"(?<!\w)(\d+)(?:st|nd|rd|th)\b")
 _LISTED = re.compile(r"\[\s*(-?\d[\d\s.,-]*)\]")
-_BESIDE = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)(?=[^\x00-\x7f])|(?<=[^\x00-\x7f])(\d+(?:\.\d+)?)(?![\w.])")
+_BESIDE = re.compile(r"(?<![A-Za-z0-9_.])(\d{1,40}(?:\.\d{1,40})?)(?![A-Za-z0-9_]|\.\d)(.?)")
+_SIGNS = {"千": 1e3, "万": 1e4, "萬": 1e4, "만": 1e4, "亿": 1e8, "億": 1e8, "억": 1e8}
 _LONGEST = 300  # characters of a number; longer ones are no numbers that people say
 
 
@@ -143,7 +144,8 @@ def other_numbers(text: str) -> frozenset[float]:
     for inside in _LISTED.findall(text):  # [200,300,400] is no 200 million
         found |= {float(digits) for digits in re.findall(r"-?\d+(?:\.\d+)?", inside) if len(digits) < _LONGEST}
     if not text.isascii():  # scripts that write no space between a number and what it counts
-        found |= {float(digits) for pair in _BESIDE.findall(text) for digits in pair if 0 < len(digits) < _LONGEST}
+        for digits, scale in _BESIDE.findall(_NO_NUMBER.sub(" ", text.replace(",", ""))):
+            found |= {float(digits), float(digits) * _SIGNS.get(scale, 1)}
     found |= set(map(float, word_numbers(text)))
     for count in _HALVES.findall(text.lower()):
         whole = int(count) if count.isdigit() and len(count) < 16 else _WORD_VALUES.get(count)

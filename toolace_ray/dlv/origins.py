@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, cast
 
 from toolace_ray.dlv import units
 from toolace_ray.dlv.dates import dates_in, day
-from toolace_ray.dlv.numerals import numbers, word_numbers
+from toolace_ray.dlv.derived import clock_follows, dated_follows, number_follows, said_numbers
+from toolace_ray.dlv.numerals import number_words, numbers, word_numbers
 from toolace_ray.dlv.rules import Finding, View, rule
 from toolace_ray.dlv.values import find, fold, place
 from toolace_ray.instances import Path, leaves, pointer, schema_at
@@ -54,30 +55,106 @@ def _schema(view: View, leaf: Leaf) -> dict[str, Any]:
 
 def _inferred(view: View, leaf: Leaf) -> bool:
     """True for a value that a stranger's assistant may have concluded or composed rather than copied: a choice, a flag, a null,
-    a text of many words, or a name of which the better part was said."""
-    if leaf.value is None or isinstance(leaf.value, bool) or _schema(view, leaf).get("enum"):
+    a text of many words, a name of which the better part was said, a number or a date that follows from others."""
+    value, schema = leaf.value, _schema(view, leaf)
+    if value is None or isinstance(value, bool) or schema.get("enum"):
         return True
-    if not view.english and (day(str(leaf.value)) or (isinstance(leaf.value, int | float) and abs(leaf.value) <= 20)):
-        return True  # dates and small numbers are read in English words alone
-    if not isinstance(leaf.value, str):
-        return False
-    if re.fullmatch(r"[A-Z]{1,5}|[$€£]*", leaf.value):
-        return leaf.value not in _EMPTY_CODES and leaf.value.lower() not in _parts(
-            leaf.name
-        )  # a code of a place, a share, a size: "AAPL" for Apple
     asked = " ".join(item.content for item in view.dialog.messages[: leaf.turn] if item.role == "user")
-    if leaf.value.isascii() and sum(map(str.isascii, asked)) < 0.7 * len(asked):
+    if isinstance(value, int | float):
+        return (not view.english and abs(value) <= 20) or _number_follows(view, leaf, asked, schema)
+    if not isinstance(value, str):
+        return False
+    if not view.english and (_CLOCK.fullmatch(value) or dates_in(value[:40], None)):
+        return True  # dates and small numbers are read in English words alone
+    if re.fullmatch(r"[A-Z]{1,6}(?:[.:-][A-Z]{1,3})?|[$€£]*", value):
+        # A code of a place, a share, a size: "AAPL" for Apple.
+        return value not in _EMPTY_CODES and value.lower() not in _parts(leaf.name)
+    if {"language", "lang", "locale"} & set(_parts(leaf.name)) and re.fullmatch(
+        r"[A-Za-z]{2,3}(?:[-_]\w{2,4})?", value
+    ):
+        return True  # detected in the text
+    if value.isascii() and sum(map(str.isascii, asked)) < 0.7 * len(asked):
         return True  # said in another script, and translated
-    words = [word for word in fold(leaf.value).split() if len(word) > 2]
-    if not words or (any(map(str.isdigit, leaf.value)) and len(words) < _LONG):
-        return not leaf.value.strip()  # a date, a number or a code is copied, not concluded
+    if _follows(view, leaf, asked):
+        return True
+    words = fold(re.sub(r"\b[a-z_]{2,20}:(?=\w)", " ", value)).split()  # "artist:Marshmello"
+    long = len(words) >= _LONG
+    words = [word for word in words if len(word) > 2]
+    if not words or (any(map(str.isdigit, value)) and not long):
+        # A date, a number or a code is copied; a formula is composed of numbers that were said.
+        return not value.strip() or _composed(value, asked)
     texts = " ".join(fold(item.content) for item in view.dialog.messages[: leaf.turn] if item.role != "assistant")
     said = set(texts.split())
-    known = sum(word in said for word in words)
-    first = leaf.value.split(",")[0].strip()
-    if "," in leaf.value and f" {fold(first)} " in f" {texts} ":
+    stems = {word[:5] for word in said if len(word) > 3}
+    known = sum(word in said or (word[:1].islower() and _stemmed(word, said, stems)) for word in words)
+    signs = [sign for sign in value if sign > "\u2e7f"]
+    if signs:
+        return sum(sign in asked for sign in signs) * 2 >= len(signs)  # no words to tell apart: half of the characters
+    first = value.split(",")[0].strip()
+    if "," in value and f" {fold(first)} " in f" {texts} ":
         return True  # "San Francisco, CA"
-    return known / len(words) > (0.3 if len(words) >= _LONG else 0.5)
+    if len(words) <= 3 and value[:1].isupper() and place(asked, value.split()[-1]) >= 0:
+        return not re.search(rf"[A-Z][\w'’-]+ {re.escape(value.split()[-1])}(?!\w)", asked)  # "Lionel Messi" for Messi
+    return known / len(words) > (0.3 if long else 0.5)
+
+
+def _stemmed(word: str, said: set[str], stems: set[str]) -> bool:
+    """True for another form of a word that was said: running of run, booked of booking."""
+    return word[:5] in stems or any(
+        word[:length] in said for length in range(3, len(word)) if length * 2 >= len(word) - 1
+    )
+
+
+def _number_follows(view: View, leaf: Leaf, asked: str, schema: dict[str, Any]) -> bool:
+    low, high = (
+        float(bound) if isinstance(bound := schema.get(key), int | float) and not isinstance(bound, bool) else None
+        for key in ("minimum", "maximum")
+    )
+    if low is not None and high is not None and 0 < high - low <= 10 and _LEVEL.search(leaf.name):
+        return True  # a level on a scale: "cheap" is 1 of 4
+    if number_follows(leaf.value, asked, leaf.name, low, high):
+        return True
+    results = " ".join(view.dialog.messages[i].content[:2000] for i in sorted(view.results) if i < leaf.turn)
+    return bool(results) and number_follows(leaf.value, f"{asked} {results}", "", None, None)
+
+
+_LEVEL = re.compile(
+    r"level|rating|star|priority|volume|severity|intensity|importance|difficulty|rank|grade|strength", re.IGNORECASE
+)
+
+
+def _follows(view: View, leaf: Leaf, asked: str) -> bool:
+    """True for a date or time in a string that is counted from others."""
+    value = leaf.value
+    if not value[:1].isdigit() or len(value) > 40:
+        return False
+    others = [item for item in leaf.call.arguments.values() if isinstance(item, str) and item != value]
+    others += [
+        str(item)
+        for _, call in view.calls[:24]
+        if call is not leaf.call
+        for item in call.arguments.values()
+        if isinstance(item, str)
+    ]
+    others += [
+        item for i, found in view.results.items() if i < leaf.turn for _, item in leaves(found) if isinstance(item, str)
+    ]
+    others = others[:64]
+    if _CLOCK.fullmatch(value):
+        return clock_follows(value, asked, others)
+    return dated_follows(value, asked, others, view.today)
+
+
+_CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2})?Z?(?: ?[AaPp]\.?[Mm]\.?)?")
+
+
+def _composed(value: str, asked: str) -> bool:
+    """True for a formula or a condition whose numbers are those of the request."""
+    if not re.search(r"[-+*/^=<>()%]", value) or re.fullmatch(r"[\w.:+-]+", value):
+        return False
+    said = {*said_numbers(asked), 0.0, 1.0, 2.0, 3.0}
+    found = [float(number) for number in re.findall(r"\d+(?:\.\d+)?", value)[:64] if len(number) < 16]
+    return bool(found) and all(number in said for number in found)
 
 
 _EMPTY_CODES = {"TEST", "ABC", "XXX", "NAME", "CITY", "DATE", "VALUE", "NONE", "NULL", "TODO", "TBD"}
@@ -141,11 +218,22 @@ def source_field(view: View) -> Iterator[Finding]:
         turn = leaf.origin.message
         if leaf.origin.source != "tool_output" or turn is None or turn not in view.results:
             continue
+        if view.dialog.imported and any(turn < i < leaf.turn for i, _ in view.of("user")):
+            continue  # a new request may turn things round
         fields = [(path, value) for path, value in leaves(view.results[turn]) if path]
-        named = [value for path, value in fields if _field(path) == leaf.name.lower()]
-        others = [_field(path) for path, value in fields if value == leaf.value and _field(path) != leaf.name.lower()]
+        named = [value for path, value in fields if _same_name(_field(path), leaf.name)]
+        others = [
+            _field(path) for path, value in fields if value == leaf.value and not _same_name(_field(path), leaf.name)
+        ]
         if named and leaf.value not in named and others:
             yield leaf.turn, f"{leaf} comes from {others[0]!r}, the result has {leaf.name!r} = {named[0]!r}"
+
+
+def _same_name(field: str, name: str) -> bool:
+    """True for a field and a parameter of one name, abbreviated or not: lat and latitude."""
+    name = name.lower()
+    short, long = sorted((field, name), key=len)
+    return field == name or (len(short) >= 3 and "_" not in long and long.startswith(short))
 
 
 def _field(path: Path) -> str:
@@ -181,11 +269,7 @@ def units_kept(view: View) -> Iterator[Finding]:
 
 def _named_units(leaf: Leaf) -> list[units.Unit]:
     """The units that other arguments of the same call name: currency="USD", from_unit="km", to_unit="mi"."""
-    given = [
-        value
-        for name, value in leaf.call.arguments.items()
-        if isinstance(value, str) and _UNIT_NAME.search(name.lower())
-    ]
+    given = [value for value in leaf.call.arguments.values() if isinstance(value, str) and len(value) <= 20]
     return [found for value in given if (found := units.unit(value))]
 
 
@@ -221,22 +305,36 @@ def _other_currency(view: View, turn: int, call: ToolCall) -> Iterator[str]:
 _NEGATED = r"(?:\bnot\b|\binstead of\b|\brather than\b|\bno longer\b|\bforget\b|\bscratch\b)(?: (?:the|to|in|for|on|at|from|a|an|about))?\s*['\"“]?"
 _NEGATION = re.compile(r"\b(not|instead|rather|longer|forget|scratch)\b", re.IGNORECASE)
 _CUE = re.compile(
-    r"(?:^|[.!?;,…]\s+|\s[-–—]+\s*|\bOh,? )(?:oh,? |um,? |ah,? |hmm,? )*(?:no|nope|sorry|wait|oops|whoops|my mistake|correction|scratch that|actually"
-    r"|on second thoughts?|let me correct)\b[,:.!…—– -]*",
+    r"(?:^|[.!?;,…(]\s*|\s[-–—]+\s*|\bOh,? )(?:oh,? |um,? |ah,? |hmm,? )*(?P<cue>no|nope|sorry(?! for| about| to)|wait|hang on|hold on|oops|whoops|my (?:mistake|bad)|correction"
+    r"|(?:scratch|strike) that|actually|on second thoughts?|let me correct|change of plans?|i mean(?:t)?|er+|that (?:date|city|time|number|name)? ?(?:is|was|['’]s) wrong)"
+    r"\b[,:.!…—– -]*",
     re.IGNORECASE,
 )
+_SURE = re.compile(
+    r"\b(?:no|nope|wait|hang on|hold on|oops|whoops|my (?:mistake|bad)|correction|(?:scratch|strike) that|on second|let me correct|change of plans?|i mean|er+|wrong)",
+    re.IGNORECASE,
+)  # said of what comes after it alone; "sorry" and "actually" begin other sentences too
 _REPLACES = re.compile(
     r"\b(?:make (?:it|that)|i mean(?:t)?|change (?:it|that|this)|instead|should be|rather|let['’]s (?:do|make|say|take)|it['’]s|that['’]s|switch)\b"
     r"|^(?:no|nope|wait|oops|whoops|correction)\b",
     re.IGNORECASE,
 )
-_ADDS = re.compile(r"\b(?:also|as well|too|another|in addition|plus|then)\b", re.IGNORECASE)
+# A sentence that changes something without any of the words above before it.
+_CHANGES = re.compile(
+    r"\b(?:let['’]?s |please |can you |could you |could we |can we |we )?(?-i:[cC]hange|switch|[rR]eplace|[sS]wap) (?:it|that|this|the|my|(?-i:[A-Z]))|\b(?:could|can) (?:we|you) (?:\w+ )?"
+    r"(?:do|check|make|take|try)\b[^.?!]{1,40}\b(?:instead|rather)\b|\bi['’](?:d|ll) rather\b|\bi would rather\b|\bmake (?:it|that)\b|\b(?:it )?has to be\b"
+    r"|\bignore (?:what|that)\b|\b(?-i:[nN]ot [A-Z])[\w'’-]+[,;] ",
+    re.IGNORECASE,
+)
+_ADDS = re.compile(r"\b(?:also|as well|too|another|in addition|plus|and then|add)\b", re.IGNORECASE)
 
 
 @rule("consistency")
 def corrected_value(view: View) -> Iterator[Finding]:
     """A value that the user took back ("no, sorry, make it 3"; "Rome, not Paris") is not used after that."""
-    if not any(_NEGATION.search(message.content) or _CUE.search(message.content) for _, message in view.of("user")):
+    if not any(
+        pattern.search(message.content) for _, message in view.of("user") for pattern in (_NEGATION, _CUE, _CHANGES)
+    ):
         return
     for leaf in _leaves(view):
         if leaf.origin.source not in ("literal", "normalised") or leaf.value is None or isinstance(leaf.value, bool):
@@ -256,19 +354,51 @@ def _taken_back(view: View, leaf: Leaf, texts: list[str]) -> str | None:
             bare = re.sub(_NEGATED + rf"{re.escape(str(value))}(?!\w)", " ", text, flags=re.IGNORECASE)
             if bare != text and not find(value, bare, today) and (others := _rivals(leaf, bare, view)):
                 return others[0]
-        cues = list(_CUE.finditer(text))
-        for cue in reversed(cues):
+        for cue in reversed(list(_CUE.finditer(text))):
             before, after = " ".join([*texts[:index], text[: cue.start()]]), text[cue.end() :]
             sentence = re.split(r"(?<=[.!?])\s", after, maxsplit=1)[0]
             if not find(value, before, today) or find(value, after, today) or _ADDS.search(sentence):
                 continue
-            if len(sentence.split()) > 14 or not _REPLACES.search(cue.group().lstrip(" ,.;!?…-–—") + sentence):
+            length = len(sentence.split())
+            sure = length <= 6 or _SURE.search(cue["cue"]) or _REPLACES.search(sentence)
+            if length > 14 or not sure or _of_another(leaf, sentence):
                 continue
             if others := _rivals(leaf, sentence, view):
+                return others[0]
+        for change in _CHANGES.finditer(text):
+            start = max((item.end() for item in re.finditer(r"[.!?…]\s+", text[: change.start()])), default=0)
+            sentence = re.split(r"(?<=[.!?])\s", text[start:], maxsplit=1)[0]
+            before = " ".join([*texts[:index], text[: change.start()]])
+            new = text[change.start() : start + len(sentence)]
+            named = re.match(
+                rf"(?:(?:please |can you )?(?:replace|swap|change) |not |ignore (?:what|that)[^.;]{{0,40}} )(?:the )?{re.escape(str(value))}(?!\w)",
+                new,
+                re.IGNORECASE,
+            )
+            if len(sentence.split()) > 20 or not (named or find(value, before, today)) or _of_another(leaf, sentence):
+                continue
+            bare = re.sub(rf"(?<!\w){re.escape(str(value))}(?!\w)", " ", new, flags=re.IGNORECASE)
+            kept = find(value, text[start + len(sentence) :], today) or (not named and find(value, new, today))
+            if not kept and not _ADDS.search(sentence) and (others := _rivals(leaf, bare, view)):
                 return others[0]
         if find(value, text, today):
             return None  # the latest mention stands
     return None
+
+
+def _of_another(leaf: Leaf, sentence: str) -> bool:
+    """True where a correction names another parameter of the call: "the return should be on the 5th" is not the pick-up's."""
+    words = [word.lower() for word in _WORDS.findall(sentence)]
+    wants = _wants(leaf)
+    if wants and wants in (
+        "first" if word in _FIRST | _BEFORE_FIRST else "second" if word in _SECOND | _BEFORE_SECOND else ""
+        for word in words
+    ):
+        return False
+    said = {fold(word)[:6] for word in words}
+    mine = {fold(word)[:6] for word in _parts(leaf.name) if len(word) > 3}
+    others = {fold(word)[:6] for name in leaf.call.arguments for word in _parts(name) if len(word) > 3} - mine
+    return bool(said & others) and not said & mine
 
 
 def _rivals(leaf: Leaf, text: str, view: View) -> list[str]:
@@ -299,14 +429,19 @@ def _rivals(leaf: Leaf, text: str, view: View) -> list[str]:
     if choices:
         return [item for item in named if item not in used]
     names = re.findall(
-        r"(?<![.!?]\s)(?<!^)\b[A-Z][\w'’-]+(?:\s+[A-Z][\w'’-]+)*|^[A-Z][\w'’-]+(?:\s+[A-Z][\w'’-]+)*", undated
+        # A word that is written large at the beginning is a name where what follows does not go on as a sentence would.
+        r"(?<![.!?]\s)(?<!^)\b[A-Z][\w'’-]+(?:\s+[A-Z][\w'’-]+)*"
+        r"|^[A-Z][\w'’-]+(?:\s+[A-Z][\w'’-]+)*(?=\s*(?:[,.!;]|$)|\s(?:is|to|as|then|instead|rather|please|would)\b)",
+        undated.strip(),
     )
     codes = re.findall(r"\b[A-Z]{1,5}-?\d{2,}\b", text) if re.search(r"\d", value) else []
     if value[:1].isupper() or re.search(r"\d", value):
         return [
             item
             for item in (*codes, *names)
-            if item not in _NO_NAMES and not _CALENDAR.search(item) and not any(item in str(part) for part in used)
+            if item.split()[0].lower() not in _OPENERS
+            and not _CALENDAR.search(item)
+            and not any(item in str(part) for part in used)
         ]
     quoted = re.search(
         r"(?:make (?:it|that)|i mean(?:t)?|change (?:it|that) to|instead|should be)\s+(?:the )?([a-z][\w -]{2,30})",
@@ -316,24 +451,97 @@ def _rivals(leaf: Leaf, text: str, view: View) -> list[str]:
 
 
 _CALENDAR = re.compile(r"\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec|Mon|Tue|Wed|Thu|Fri|Sat|Sun)")
-_NO_NAMES = {
-    "I",
-    "I'm",
-    "I’d",
-    "I'd",
-    "Please",
-    "Make",
-    "The",
-    "It",
-    "Sorry",
-    "No",
-    "That",
-    "Change",
-    "Let",
-    "Can",
-    "For",
-    "Actually",
-}
+# Words that begin sentences, and so are written large without being names.
+_OPENERS = frozenset(
+    [
+        "i",
+        "i'm",
+        "i'd",
+        "i’d",
+        "i'll",
+        "please",
+        "make",
+        "the",
+        "it",
+        "sorry",
+        "no",
+        "that",
+        "change",
+        "let",
+        "let's",
+        "can",
+        "could",
+        "would",
+        "will",
+        "for",
+        "actually",
+        "use",
+        "is",
+        "are",
+        "do",
+        "does",
+        "what",
+        "which",
+        "how",
+        "when",
+        "where",
+        "why",
+        "who",
+        "a",
+        "an",
+        "my",
+        "we",
+        "our",
+        "this",
+        "there",
+        "then",
+        "so",
+        "and",
+        "but",
+        "or",
+        "not",
+        "yes",
+        "ok",
+        "okay",
+        "oh",
+        "also",
+        "try",
+        "book",
+        "find",
+        "show",
+        "get",
+        "give",
+        "send",
+        "check",
+        "set",
+        "put",
+        "go",
+        "leave",
+        "from",
+        "to",
+        "on",
+        "at",
+        "in",
+        "with",
+        "replace",
+        "switch",
+        "ignore",
+        "strike",
+        "scratch",
+        "hang",
+        "hold",
+        "wait",
+        "it's",
+        "that's",
+        "maybe",
+        "perhaps",
+        "if",
+        "just",
+        "now",
+        "thanks",
+        "thank",
+    ]
+)
 
 
 def _equal(left: Any, right: Any) -> bool:
@@ -346,8 +554,22 @@ _FIRST = {"from", "origin", "start", "source", "departure", "sender", "begin", "
           "base", "after", "since", "leaving"}  # fmt: skip
 _SECOND = {"to", "destination", "end", "target", "arrival", "recipient", "receiver", "until", "checkout", "out", "max", "maximum",
            "high", "highest", "return", "before", "till", "quote", "arriving"}  # fmt: skip
-_BEFORE_FIRST = {"from", "leaving", "departing", "starting", "between", "since", "beginning", "least"}
-_BEFORE_SECOND = {"to", "until", "till", "towards", "toward", "arriving", "into", "through", "ending", "most"}
+_BEFORE_FIRST = {"from", "out", "leaving", "departing", "starting", "between", "since", "beginning", "least"}
+_BEFORE_SECOND = {
+    "to",
+    "back",
+    "returning",
+    "return",
+    "until",
+    "till",
+    "towards",
+    "toward",
+    "arriving",
+    "into",
+    "through",
+    "ending",
+    "most",
+}
 
 
 class _Side(NamedTuple):
@@ -375,10 +597,12 @@ def swapped_values(view: View) -> Iterator[Finding]:
 
 def _crossed(call: ToolCall) -> Iterator[str]:
     """Bounds that exclude each other: price_min above price_max."""
-    bounds = {name.lower(): value for name, value in call.arguments.items() if isinstance(value, int | float)}
-    for name, low in bounds.items():
-        high = bounds.get(re.sub(r"min(imum)?", lambda match: "max" + ("imum" if match[1] else ""), name))
-        if "min" in name and high is not None and low > high:
+    bounds = {path: value for path, value in leaves(call.arguments) if isinstance(value, int | float)}
+    for path, low in bounds.items():
+        name = str(path[-1])
+        other = re.sub(r"min(imum)?", lambda match: "max" + ("imum" if match[1] else ""), name, flags=re.IGNORECASE)
+        high = bounds.get((*path[:-1], other))
+        if "min" in name.lower() and high is not None and low > high:
             yield f"{call.name}/{name} = {low} is above its maximum {high}"
 
 
@@ -396,6 +620,12 @@ def _side(view: View, leaf: Leaf) -> _Side | None:
     if start < 0 and isinstance(leaf.value, str) and (date := day(leaf.value)):
         places = [item for item in dates_in(text, view.today) if item.date == date]
         return _Side(leaf, places[0].start, places[0].end) if places else None
+    if start < 0 and isinstance(leaf.value, int) and 0 < leaf.value < 20:
+        shown = number_words(leaf.value) or shown
+        start = place(text.lower(), shown)
+    if start < 0 and isinstance(leaf.value, str) and (kind := units.unit(leaf.value)):
+        named = [item for item in units.mentions(text) if item[0] == kind]
+        return _Side(leaf, *named[0][1:]) if len(named) == 1 else None
     if start < 0:
         return None
     more = []
@@ -435,6 +665,8 @@ def _better_swapped(view: View, left: _Side, right: _Side) -> bool:
     # "from A to B": the words before the two values say which is which.
     first, second = sorted((left, right), key=lambda side: side.start)
     roles = [_role(_leading(text, side, first if side is second else None)) for side in (first, second)]
+    if not any(roles) and _ARROW.fullmatch(text[first.end : second.start]):
+        roles = ["first", "second"]
     if roles[1] == "second" and _leading(text, second, first) == ["and"]:
         roles[1] = ""
     if (
@@ -456,6 +688,9 @@ def _better_swapped(view: View, left: _Side, right: _Side) -> bool:
         ]
         return told[0] != told[1] and told != wants
     return _named_otherwise(text, left, right)
+
+
+_ARROW = re.compile(r"\s*(?:→|[-=]+>|>|[-–—]|to|into)\s*")
 
 
 def _named_otherwise(text: str, left: _Side, right: _Side) -> bool:
@@ -489,12 +724,17 @@ def _leading(text: str, side: _Side, other: _Side | None) -> list[str]:
 
 
 def _role(words: list[str]) -> str:
-    for word in reversed(words):
+    for i, word in reversed(list(enumerate(words))):
+        if word in ("in", "out") and words[i - 1 : i] in (["check"], ["checking"]):
+            return "first" if word == "in" else "second"
         if word in _BEFORE_FIRST:
             return "first"
-        if word in _BEFORE_SECOND:
+        if word in _BEFORE_SECOND and not (word == "to" and words[i + 1 : i + 2] and words[i + 1] not in _NO_VERBS):
             return "second"
     return ""
+
+
+_NO_VERBS = {"the", "a", "an", "my", "our", "downtown", "central", "city", "about", "around", "beautiful", "sunny"}
 
 
 def _parts(name: str) -> list[str]:
@@ -516,9 +756,18 @@ def _wants(leaf: Leaf) -> str:
     return ""
 
 
+_ALSO = {
+    "children": "kids children",
+    "adults": "grown grownups adults",
+    "infants": "babies",
+    "seniors": "elderly pensioners",
+}
+
+
 def _named(text: str, side: _Side, leaf: Leaf) -> int:
     """1 where a word of a parameter's name stands right beside a value: the two words before, or the one after a number."""
-    names = {fold(word)[:6] for word in _parts(leaf.name) if len(word) > 2} - {
+    parts = [word for word in _parts(leaf.name) if len(word) > 2]
+    names = {fold(word)[:6] for part in parts for word in (part, *_ALSO.get(part, "").split())} - {
         "number",
         "num",
         "name",

@@ -29,9 +29,7 @@ _PERSONAL = {
 _RESERVED = re.compile(r"@(?:[\w-]+\.)*(?:example(?:\.(?:com|org|net))?|test|invalid|localhost)$", re.IGNORECASE)
 _KNOWN = {"AKIAIOSFODNN7EXAMPLE"}
 # Texts without any of these hold neither; most have none, and are not looked at again.
-_SUSPECT = re.compile(
-    r"\d(?:(?<=\+\d)|(?<=\(\d)\d\d\)|(?<=[A-Z]{2}\d)\d ?[A-Z0-9]{4}|\d\d-\d\d-\d{4}|(?:[ -]?\d){12})"
-)
+_SUSPECT = re.compile(r"\d(?:(?<=\+\d)|(?<=\(\d)\d\d\)|(?<=[A-Z]{2}\d)\d ?[A-Z0-9]{4}|\d\d-\d\d-\d{4}|(?:[ -]?\d){12})")
 _TOKEN = re.compile(r"[\w/+.=-]{20}")
 _LONGEST = 1 << 16  # characters of a text that are looked at in one go
 

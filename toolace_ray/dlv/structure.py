@@ -9,19 +9,22 @@ from collections.abc import Iterator
 from toolace_ray.calls import SYNTAXES
 from toolace_ray.dlv.rules import Finding, View, rule
 from toolace_ray.dlv.values import find, folded, is_question
-from toolace_ray.schema import TRANSIENT, ToolCall, is_error
+from toolace_ray.schema import TRANSIENT, Api, ToolCall, is_error
 from toolace_ray.validation import SchemaError, errors
 
 _MARKUP = re.compile(r"</?tool_call>|<\|[a-z_]+\|>|\"(?:arguments|parameters)\"\s*:\s*\{|```")
 _TAGS = re.compile(
     r"</?tool_calls?>|</?function_calls?>|<function=|\"arguments\"\s*:\s*[\"{]|\[TOOL_CALLS\]|<\|python_tag\|>"
 )
+_CALLS = r"(?:function|tool|api)?[ -]?(?:calls?|invocations?)"
 _FORBIDS = re.compile(
     r"\bnothing (?:else|but)\b|\b(?:no|not (?:include|add|output|write|contain)|without|never) (?:any )?(?:other|additional|extra|further) "
-    r"(?:text|words|prose|content|output|explanation)|\bonly (?:return|output|respond with|reply with|write|give) (?:the )?(?:function|tool)? ?calls?"
-    r"|\b(?:return|output|respond with|reply with|write) (?:only|just) (?:the |a list of )?(?:function |tool )?calls?\b|\bcalls? (?:only|alone)\b"
-    r"|\b(?:only with|solely(?: with)?|just|exclusively)\b[^.]{0,20}\bcalls?\b|\bbesides the calls?\b|\bno (?:commentary|comments?|explanations?)\b"
-    r"|\b(?:never|not|don['’]t) (?:add|write|include) (?:any )?(?:explanation|comment|text|anything)",
+    r"(?:text|words|prose|content|output|explanation)|\bonly (?:return|output|respond with|reply with|answer with|write|give|emit|produce) (?:the )?"
+    rf"{_CALLS}|\b(?:return|output|respond|reply|answer|write|emit|produce)(?: with| in)? (?:only|just|solely|exclusively|nothing but)(?: with| in| as)? "
+    rf"(?:the |a |a list of )?{_CALLS}\b|\b{_CALLS} (?:only|alone)\b|\bonly the {_CALLS}\b"
+    rf"|\b(?:only with|solely(?: with)?|just|exclusively)\b[^.]{{0,20}}\b{_CALLS}\b|\b(?:besides|except|other than|apart from|around|beside|along with) (?:the |a )?{_CALLS}\b"
+    rf"|\b(?:no|without|any) (?:commentary|comments?|explanations?|prose|chatter)\b|\b{_CALLS}\b[^.]{{0,30}}\b(?:stay|be|remain) silent\b"
+    r"|\b(?:never|not|don['’]t) (?:add|write|include|say) (?:any )?(?:explanation|comment|text|anything|prose|words)",
     re.IGNORECASE,
 )
 
@@ -139,7 +142,20 @@ def _call_in(text: str, view: View) -> str | None:
                 after == '"' and text[at - 1 : at] == '"' and '"name"' in text
             ):
                 return f"a call of {name} in the text"
+    if found := _NAMED_CALL.search(text):
+        name = next(filter(None, found.groups()))
+        if name in view.apis:
+            return f"a call of {name} in the text"
+    if text.strip("[]` \n") in view.apis and "_" in text:
+        return f"the text is {text.strip()}, a function's name"
     return None
+
+
+# Ways to write a call that no trainer's format knows: ReAct's, agents' JSON, other templates'.
+_NAMED_CALL = re.compile(
+    r"(?m)^\s{0,4}(?:Action|Tool|Function(?: call)?|API(?:-Request)?):\s{0,4}\[?`?([\w.-]{1,64})|\"(?:tool|tool_name|action|function|api|name)\"\s{0,4}:\s{0,4}\"([\w.-]{1,64})\""
+    r"|<(?:function|tool|invoke)(?: name)?[=>]\"?([\w.-]{1,64})|\bto=(?:functions\.)?([\w.-]{1,64})|^\s{0,4}([\w.-]{1,64}): ?[a-z_]{1,40} ?= ?\S"
+)
 
 
 @rule("consistency")
@@ -215,11 +231,24 @@ def duplicate_calls(view: View) -> Iterator[Finding]:
         if (api := view.apis.get(call.name)) and api.side_effects:
             changed = turn
         key = folded(call.key())
+        if view.dialog.imported and _repeatable(call.name, view.apis.get(call.name)):
+            continue
         if key in seen or (turn, key) in together:
             yield turn, f"{call.name} is called again with the same arguments"
         together.add((turn, key))
         if call.id not in failed:
             seen.add(key)
+
+
+_REPEATABLE = re.compile(
+    r"rand|dice|die|roll|flip|toss|draw|shuffle|status|progress|poll|check|wait|next|refresh|retry|monitor|ping|step|turn|press|click|scroll",
+    re.IGNORECASE,
+)
+
+
+def _repeatable(name: str, api: Api | None) -> bool:
+    """True for a stranger's tool that gives something else each time: a die, a job's progress, a press of a button."""
+    return bool(_REPEATABLE.search(name) or (api and _REPEATABLE.search(api.description[:200])))
 
 
 @rule("consistency")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections import Counter
@@ -21,13 +22,23 @@ _LEAK = re.compile(
 )
 # In strangers' dialogs: the marks of chat templates and talk of the prompt itself.
 _MARKS = re.compile(
-    r"<\|[a-z_]+\|>|\[/?INST\]|<</?SYS>>|</?s>|^### ?(Instruction|Response|System)\b|\b(my|the) (system|hidden|initial) prompt\b"
-    r"|\bas an ai language model\b|^(system|assistant|human): ",
+    r"<\|[a-z_]+\|>|\[/?INST\]|<</?SYS>>|</?s>|</?think(?:ing)?>|\{\{ ?[a-z_.]{1,40} ?\}\}|^### ?(Instruction|Response|System)\b|\b(my|the) (system|hidden|initial) prompt\b"
+    r"|\bas an? (?:ai|large|ai large) language model\b|^(system|assistant|human): ",
     re.IGNORECASE | re.MULTILINE,
 )
 # Searched for before the patterns, which are slow on the many texts that hold none of them.
-_LEAK_SIGNS = (":", "few-shot", "prompt", "language model", "blueprint", "fact sheet", "gold call", "json schema", "the wish")
-_MARK_SIGNS = ("<", "[", "###", "prompt", "language model", "system:", "assistant:", "human:")
+_LEAK_SIGNS = (
+    ":",
+    "few-shot",
+    "prompt",
+    "language model",
+    "blueprint",
+    "fact sheet",
+    "gold call",
+    "json schema",
+    "the wish",
+)
+_MARK_SIGNS = ("<", "[", "{{", "###", "prompt", "language model", "system:", "assistant:", "human:")
 _ENDING = ".!?…。！？)\"'”’:]}*`"
 _LISTED = re.compile(r"(?:^|\n)\s*(?:[-*•|>#]|\d+[.)]).*$|https?://\S+$|\S+@\S+$")
 CODE = re.compile(r"```.*?(?:```|$)|`[^`\n]*`", re.DOTALL)
@@ -90,9 +101,11 @@ def invalid_characters(view: View) -> Iterator[Finding]:
 
 
 def invalid_character(text: str) -> str | None:
-    """The first character that no text should hold, as "character U+0007"; None where there is none."""
+    """What no text should hold: "character U+0007", letters of a wrong encoding; None where there is nothing."""
     if text.isascii() and text.isprintable():
         return None
+    if misread := _MISREAD.search(text):
+        return f"{misread.group()!r}: UTF-8 read as another encoding"
     for character in text:
         if character in "\n\t\r" or character.isprintable():
             if character != "\ufffd":
@@ -106,6 +119,10 @@ def invalid_character(text: str) -> str | None:
 _INVISIBLE = (
     "\u200b\u2060\ufeff\u202d\u202e\u2066\u2067\u2068\u2069"  # joiners are writing, overrides of direction are not
 )
+
+
+# UTF-8 that was read as Latin-1 or Windows-1252: Ã© for é, â€™ for an apostrophe.
+_MISREAD = re.compile(r"Ã[\x80-\xbf]|â€[\x80-\xbf™œ\u201c\u201d\u02dc\u2018\u2019¦]|Â[°£€©®\xa0»«]|ï¿½")
 
 
 @rule("dialog")
@@ -179,9 +196,9 @@ def _stands_before(view: View, turn: int, sentence: str) -> bool:
 # The commonest words of each language that no other of them has.
 _COMMON = {
     "English": "the of and is are was were you your what which with this that have has will would can could please for from it's there how",
-    "German": "der das und ist nicht ein eine ich sie für dem zu wir haben wird bitte auch werden oder kann wie gibt",
-    "French": "le les une dans pas vous je nous avec sont qui ce cette votre mais être aux quel quelle",
-    "Spanish": "el los las por para una que pero más muy está usted puede qué cuál",
+    "German": "guten wann wo heute morgen danke mir mich kannst möchte der das und ist nicht ein eine ich sie für dem zu wir haben wird bitte auch werden oder kann wie gibt",
+    "French": "je suis est vers bonjour cherche où quand demain merci prochain le les une dans pas vous je nous avec sont qui ce cette votre mais être aux quel quelle",
+    "Spanish": "quiero necesito puedo hay hoy mañana dónde cuánto cuándo también gracias hola y del dos niño el los las por para una que pero más muy está usted puede qué cuál",
     "Italian": "gli che di è sono della questo anche lei molto nel alla qual quale",
     "Portuguese": "uma não para da em você mais são isso muito está ao pelo qual",
     "Dutch": "het een niet dat ik je zijn voor maar ook wij heeft deze naar wordt aan wat",
@@ -234,11 +251,38 @@ def response_complete(view: View) -> Iterator[Finding]:
         text = message.content.strip()
         if not text or message.tool_calls:
             continue
-        if text[-1] not in _ENDING and unicodedata.category(text[-1]) not in ("So", "Mn", "Sk"):
-            if view.planned or not (_LISTED.search(text[-300:]) or _label(text)):
-                yield turn, f"ends with {text[-20:]!r}"
-        elif text.count("(") > text.count(")") or text.count("[") > text.count("]") or text.count("```") % 2:
+        if _open_brackets(text, view.planned) or text.count("```") % 2:
             yield turn, "a bracket is not closed"
+        elif text.count('"') % 2 and "`" not in text and not re.search(r'\d"', text):
+            yield turn, "a quotation is not closed"
+        elif (
+            text[-1] not in _ENDING
+            and unicodedata.category(text[-1]) not in ("So", "Mn", "Sk")
+            and (
+                view.planned
+                or not (_LISTED.search(text[-300:]) or _label(text) or _verse(text) or _handed_on(view, turn))
+            )
+        ):
+            yield turn, f"ends with {text[-20:]!r}"
+
+
+def _open_brackets(text: str, strict: bool) -> bool:
+    """True where a bracket is left open; "[0, 1)" closes in its way."""
+    opened, closed = (sum(map(text.count, signs)) for signs in ("([", ")]"))
+    each = text.count("(") > text.count(")") or text.count("[") > text.count("]")
+    return each and (strict or opened > closed)
+
+
+def _handed_on(view: View, turn: int) -> bool:
+    """True for a stranger's answer that is a result, or a part of the request, word by word: a translation, a quotation."""
+    text = view.dialog.messages[turn].content.strip()
+    return any(text in message.content for message in view.dialog.messages[max(0, turn - 8) : turn])
+
+
+def _verse(text: str) -> bool:
+    """True for lines that have no stops at all, as in a poem."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return len(lines) > 2 and not any(line[-1] in ".!?:" for line in lines)
 
 
 def _label(text: str) -> bool:
@@ -248,6 +292,8 @@ def _label(text: str) -> bool:
     )
 
 
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+_ROW = re.compile(r"([^\W\d_]|[!?,])\1{11,}")
 _STUTTER = re.compile(r"([^\W\d_]{2,12}?)\1{4,}")
 
 
@@ -255,8 +301,16 @@ _STUTTER = re.compile(r"([^\W\d_]{2,12}?)\1{4,}")
 def repetition(view: View, *, times: int = 3) -> Iterator[Finding]:
     """No run of words is said `times` times in a row, and no long message is made of few words."""
     for turn, message in view.of("user", "assistant") if view.planned else view.of("assistant"):
-        if found := repeated(message.content, times):
+        if (found := repeated(message.content, times)) and not (view.dialog.imported and _asked_for(view, turn, found)):
             yield turn, found
+
+
+def _asked_for(view: View, turn: int, found: str) -> bool:
+    """True where the user says the repeated word twice too: "the chorus with na na na"."""
+    word = found.partition("repeats ")[2].strip("'\"")
+    return bool(word) and any(
+        message.content.lower().split().count(word) > 1 for i, message in view.of("user") if i < turn
+    )
 
 
 def repeated(text: str, times: int = 3) -> str | None:
@@ -276,6 +330,14 @@ def repeated(text: str, times: int = 3) -> str | None:
                         return f"repeats {' '.join(run)!r}"
             if len(words) > 40 and len(counts) < 0.3 * len(words):
                 return f"{len(counts)} different words of {len(words)}"
+    spoken = CODE.sub(" ", text) if "`" in text else text
+    sentences = [sentence for sentence in map(str.strip, _SENTENCE.split(spoken)) if sentence.count(" ") >= 4]
+    if len(set(sentences)) < len(sentences):
+        for sentence, following in itertools.pairwise(sentences):
+            if sentence == following or sentences.count(sentence) >= times:
+                return f"repeats {sentence[:60]!r}"
+    if match := _ROW.search(spoken):
+        return f"repeats {match.group(1)!r}"
     for word in words:
         if len(word) >= 10 and (match := _STUTTER.search(word[:4000])):
             return f"repeats {match.group(1)!r}"
@@ -315,8 +377,9 @@ def leaked_prompt(view: View) -> Iterator[Finding]:
     for turn, message in view.of("user", "assistant"):
         text = message.content.lower()
         if any(sign in text for sign in _MARK_SIGNS) and (leak := _MARKS.search(message.content)):
-            yield turn, f"says {leak.group()!r}"
-        elif message.role == "assistant" and text and prompts:
+            if view.planned or not _asked_about(view, turn, leak.group()):
+                yield turn, f"says {leak.group()!r}"
+        elif message.role == "assistant" and text and prompts and (view.planned or not _asked_who(view, turn)):
             words = _WORD.findall(text)
             for prompt in prompts:
                 if shared := _shared_run(words, *prompt):
@@ -325,6 +388,23 @@ def leaked_prompt(view: View) -> Iterator[Finding]:
 
 
 _WORD = re.compile(r"[^\W_]+")
+_ABOUT = re.compile(r"\b(?:mean\w*|what is|what's|what are|token|template|tag|prompt|syntax|format)\b", re.IGNORECASE)
+_WHO = re.compile(
+    r"\b(?:who|what) (?:are|r) (?:you|u)\b|\byour(?:self| (?:name|role|purpose|job))\b|\bwhat (?:can|do) you\b",
+    re.IGNORECASE,
+)
+
+
+def _asked_about(view: View, turn: int, mark: str) -> bool:
+    """True where a stranger's user asks about the mark itself."""
+    asked = [message.content for i, message in view.of("user") if i <= turn]
+    return any(mark.lower() in text.lower() and _ABOUT.search(text) for text in asked)
+
+
+def _asked_who(view: View, turn: int) -> bool:
+    """True where a stranger's user asks the assistant who it is: it may say what it was told to be."""
+    latest = next((message.content for i, message in reversed(view.of("user")) if i < turn), "")
+    return bool(_WHO.search(latest))
 
 
 @lru_cache(maxsize=4096)

@@ -92,12 +92,24 @@ def unit(name: str) -> Unit | None:
     return _WORDS.get(plain) or _SHORT.get(plain)
 
 
+@lru_cache(maxsize=16)
+def of_dimension(dimension: str) -> tuple[Unit, ...]:
+    """The units of a dimension."""
+    return tuple({item for item in _WORDS.values() if item.dimension == dimension})
+
+
 @lru_cache(maxsize=4096)
 def named(text: str) -> frozenset[Unit]:
     """The units and currencies that a text names, with or without a number."""
     return frozenset(_WORDS[match.group().lower()] for match in _NAMED.finditer(text)) | {
         item.unit for item in quantities(text)
     }
+
+
+def mentions(text: str) -> list[tuple[Unit, int, int]]:
+    """(unit, start, end) of the units and currencies that a text names."""
+    found = [(_WORDS[match.group().lower()], *match.span()) for match in _NAMED.finditer(text)]
+    return found + [(_WORDS[text[i]], i, i + 1) for i in range(len(text)) if text[i] in _SIGNS and text[i] in _WORDS]
 
 
 @lru_cache(maxsize=4096)
