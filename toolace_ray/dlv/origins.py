@@ -326,6 +326,7 @@ _CHANGES = re.compile(
     r"|\bignore (?:what|that)\b|\b(?-i:[nN]ot [A-Z])[\w'’-]+[,;] ",
     re.IGNORECASE,
 )
+_REPLACED = re.compile(r"\b(?i:change|replace|swap|ignore what I said about) (?:the )?[A-Z][\w'’-]+(?: [A-Z][\w'’-]+)*")
 _ADDS = re.compile(r"\b(?:also|as well|too|another|in addition|plus|and then|add)\b", re.IGNORECASE)
 
 
@@ -378,6 +379,7 @@ def _taken_back(view: View, leaf: Leaf, texts: list[str]) -> str | None:
             if len(sentence.split()) > 20 or not (named or find(value, before, today)) or _of_another(leaf, sentence):
                 continue
             bare = re.sub(rf"(?<!\w){re.escape(str(value))}(?!\w)", " ", new, flags=re.IGNORECASE)
+            bare = _REPLACED.sub(" ", bare)
             kept = find(value, text[start + len(sentence) :], today) or (not named and find(value, new, today))
             if not kept and not _ADDS.search(sentence) and (others := _rivals(leaf, bare, view)):
                 return others[0]
