@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
-from toolace_ray.dlv import answers, definition, origins, structure, texts, trust  # noqa: F401
+from toolace_ray.dlv import answers, corrections, definition, origins, structure, swaps, texts, trust  # noqa: F401
 from toolace_ray.dlv.rules import RULES, Aspect, Rule
 
 
