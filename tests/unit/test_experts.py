@@ -105,7 +105,9 @@ def test_an_answer_to_a_question_belongs_to_the_request_before():
 
 
 def test_the_experts_of_one_exchange_share_the_beginning_of_their_prompts():
-    asked = questions(GOOD["single"], ALL)
+    told = say("It will be sunny in Lima, 24 degrees and no wind.")
+    dialog = GOOD["single"].model_copy(update={"messages": (*GOOD["single"].messages[:-1], told)})
+    asked = questions(dialog, ALL)
     assert [question.expert for question in asked] == ["consistency", "tool_response", "grounding", "meaning"]
     whole = [json.dumps(question.messages) for question in asked[1:]]
     check = whole[0].rindex("Check: ")
@@ -127,10 +129,43 @@ def test_only_what_provenance_could_not_trace_is_asked():
         }
     )
     (question,) = questions(dialog, ["hallucination"])
-    assert "does anybody say seats = 2?" in question.messages[-1]["content"]
+    assert "which words say seats = 2?" in question.messages[-1]["content"]
+    assert question.answers == ("none", "Book me something on TR-1,", "just for us.")
     assert BOOK.description.rstrip(".") in question.messages[-1]["content"]
-    (verdict,) = told(dialog, setting("hallucination"), engine=vote("nobody", "nobody", field="verdict"))
+    (verdict,) = told(dialog, setting("hallucination"), engine=vote("none", "none", field="verdict"))
     assert (verdict.rule, verdict.turn) == ("hallucination", 2)
+    assert told(dialog, setting("hallucination"), engine=vote("just for us.", "just for us.", field="verdict")) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "new"),
+    [
+        ("It will be sunny in Lima, with a high of 24 degrees.", ()),
+        ("Lima will be sunny. It costs 99 euros.", ("It costs 99 euros.",)),
+        ("It will be sunny in Lima, with a high of 29 degrees.", ("with a high of 29 degrees.",)),
+        ("It will rain in Lima, 24 degrees.", ("It will rain in Lima,",)),
+        ("Sunny and 24 degrees, but take a coat.", ("but take a coat.",)),
+    ],
+)
+def test_the_judge_names_a_part_and_only_one_with_something_new_counts(said, new):
+    dialog = GOOD["single"].model_copy(update={"messages": (*GOOD["single"].messages[:-1], say(said))})
+    asked = questions(dialog, ["grounding"])
+    if not new:
+        assert asked == []
+        return
+    assert asked[0].against == set(new)
+    assert new[0] in asked[0].answers
+    (verdict,) = told(dialog, setting("grounding"), engine=vote(new[0], new[0], field="verdict"))
+    assert (verdict.rule, verdict.turn) == ("grounding", 4)
+    known = next(part for part in asked[0].answers if part not in new)
+    assert told(dialog, setting("grounding"), engine=vote(known, known, field="verdict")) == []
+
+
+def test_words_of_refusal_are_known_where_the_result_is_an_error():
+    failed = result("c1", "get_forecast", {"error": {"code": "404", "message": "No such city."}})
+    for said, asked in (("I couldn't find Lima.", 0), ("It is sunny in Lima.", 1)):
+        messages = (*GOOD["single"].messages[:3], failed, say(said))
+        assert len(questions(GOOD["single"].model_copy(update={"messages": messages}), ["grounding"])) == asked
 
 
 def test_the_first_reason_ends_the_asking():

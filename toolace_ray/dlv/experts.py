@@ -8,29 +8,37 @@ alone has a prompt of its own, since it must not see what was called.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from toolace_ray.calls import pythonic
 from toolace_ray.config import ExpertConfig, ExpertName, VerifyConfig
 from toolace_ray.dlv.provenance import trace
+from toolace_ray.dlv.values import fold
 from toolace_ray.engines.protocol import ChatMessage, GenerateRequest
 from toolace_ray.engines.roles import TaskEngines
 from toolace_ray.instances import leaves, pointer
 from toolace_ray.limits import load_json
 from toolace_ray.prompts import prompt
-from toolace_ray.schema import TWINS, Dialog, Message, Verdict
+from toolace_ray.schema import TWINS, Dialog, Message, Verdict, is_error
 from toolace_ray.sdg.wording import wish
 
 NONE = "none"
 MAX_RESULT = 800  # characters of a result in a prompt
+MAX_PARTS, MAX_PART = 12, 120  # parts of a text that a judge chooses from, and characters of each
+MAX_KNOWN = 1 << 16  # characters
 MAX_VALUES = 8  # values of a dialog that the hallucination expert is asked about
 _TOKENS = 80
 
 
 @dataclass(frozen=True)
 class Question:
-    """One question of an expert about one turn. `against` are the answers that speak against the dialog."""
+    """One question of an expert about one turn. `against` are the answers that speak against the dialog.
+
+    `quoted`: whether the judge first quotes what tells it, for answers that are no quotations themselves.
+    """
 
     expert: ExpertName
     turn: int
@@ -38,6 +46,7 @@ class Question:
     answers: tuple[str, ...]
     against: frozenset[str]
     field: str = "verdict"
+    quoted: bool = True
 
 
 @dataclass(frozen=True)
@@ -90,7 +99,7 @@ async def _ask(question: Question, settings: ExpertConfig, dialog: Dialog, engin
             vote = _read(answer, question)
             readable += vote is not None
             if vote and vote[0] in question.against:
-                against.append(f"{vote[0]} ({vote[1][:80]!r})")
+                against.append(f"{vote[0]} ({vote[1][:80]!r})" if question.quoted else repr(vote[0]))
         asked += batch
         if len(against) >= settings.against or len(against) + settings.votes - asked < settings.against:
             break
@@ -104,6 +113,9 @@ async def _ask(question: Question, settings: ExpertConfig, dialog: Dialog, engin
 
 
 def _request(question: Question, number: int, settings: ExpertConfig, dialog: Dialog, asked: int) -> GenerateRequest:
+    properties: dict[str, Any] = {question.field: {"type": "string", "enum": list(question.answers)}}
+    if question.quoted:
+        properties = {"evidence": {"type": "string", "minLength": 1, "maxLength": 60}, **properties}
     return GenerateRequest(
         messages=question.messages,
         n=number,
@@ -112,11 +124,8 @@ def _request(question: Question, number: int, settings: ExpertConfig, dialog: Di
         seed=(dialog.seed + asked) % 2**31,
         json_schema={
             "type": "object",
-            "properties": {
-                "evidence": {"type": "string", "minLength": 1, "maxLength": 60},
-                question.field: {"type": "string", "enum": list(question.answers)},
-            },
-            "required": ["evidence", question.field],
+            "properties": properties,
+            "required": list(properties),
             "additionalProperties": False,
         },
     )
@@ -130,7 +139,7 @@ def _read(text: str, question: Question) -> tuple[str, str] | None:
         return None
     if not isinstance(vote, dict) or vote.get(question.field) not in question.answers:
         return None
-    return str(vote[question.field]), str(vote.get("evidence"))
+    return str(vote[question.field]), str(vote.get("evidence", vote[question.field]))
 
 
 # Consistency: does what was called do what is asked for?
@@ -204,12 +213,73 @@ def _tool_response(dialog: Dialog) -> Iterator[Question]:
 
 
 def _grounding(dialog: Dialog) -> Iterator[Question]:
-    """Does the answer say what the results say, nothing else and nothing against it?"""
+    """Which part of the answer do the results not say? The judge names a part, and the code holds that part against what is known:
+    only one with something new in it speaks against the dialog."""
     for exchange in exchanges(dialog):
         messages = dialog.messages[exchange.start : exchange.end]
         if any(message.role == "tool" for message in messages) and messages[-1].content:
-            asked = _shown(dialog, exchange, "does the answer say what the results say?")
-            yield _verdict("grounding", exchange, asked, ("agrees", "contradicts", "adds something"))
+            asked = _shown(dialog, exchange, "which part of the answer do the results not say?")
+            known = _known(dialog, exchange)
+            said = parts(messages[-1].content)
+            new = frozenset(part for part in said if says_more(part, known))
+            if new:
+                yield Question("grounding", exchange.end - 1, asked, (NONE, *said), new, quoted=False)
+
+
+def parts(text: str) -> tuple[str, ...]:
+    """The sentences and clauses of a text, as many as a judge can choose from."""
+    found = re.split(r"(?<=[.!?;,])\s+|\s+(?=(?:and|with|but) )", text.strip())
+    return tuple(dict.fromkeys(part[:MAX_PART] for part in found if part))[:MAX_PARTS]
+
+
+def _known(dialog: Dialog, exchange: Exchange) -> frozenset[str]:
+    """The words of the request, its calls and their results, of the functions' descriptions and of what was said before."""
+    tools = {api.name: api for api in dialog.tools}
+    texts = [message.content for message in dialog.messages[: exchange.end - 1]]
+    for message in dialog.messages[: exchange.end - 1]:
+        for call in message.tool_calls:
+            texts += [str(value) for _, value in leaves(call.arguments)]
+            if api := tools.pop(call.name, None):
+                texts += [api.name, api.description, json.dumps(api.returns, ensure_ascii=False)]
+    results = [message for message in dialog.messages[exchange.start : exchange.end - 1] if message.role == "tool"]
+    if any(is_error(_parsed(message.content)) for message in results):
+        texts.append(_OF_ERRORS)
+    return frozenset(fold(re.sub(r"[^\w.,:-]+", " ", " ".join(texts)))[:MAX_KNOWN].split())
+
+
+def _parsed(content: str) -> Any:
+    try:
+        return load_json(content)
+    except ValueError:
+        return None
+
+
+def says_more(part: str, known: frozenset[str]) -> bool:
+    """True for a part of an answer with a word or a number of its own: one that is not known in any form, nor carries no news."""
+    stems = {word[:4] for word in known if len(word) > 3}
+    numbers = {float(number) for word in known for number in _NUMBER.findall(word)}
+    for word in fold(part).split():
+        if word in known or word in _CARRIERS:
+            continue
+        if _NUMBER.fullmatch(word):
+            if float(word) not in numbers:
+                return True
+        elif len(word) > 2 and word[:4] not in stems:
+            return True
+    return False
+
+
+_NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,9})?")
+_OF_ERRORS = "error failed unable could cannot can't couldn't not no found find exist permission allowed granted unfortunately sorry because problem try again later invalid"
+# What answers are made of whatever they say.
+_CARRYING = (
+    "the a an is are was were be been will would can could has have had do does did it its it's that this these those there here in on at of to for from by "
+    "with and or but as so if your you my me we our us they their them i i'm i've not no yes please thank you're welcome sure okay sorry about also "
+    "than then now currently go goe come get got got set make made take taken give given show shown tell told see say said found find following "
+    "available located called named titled number code id name date time degree percent total result information detail sum up per each "
+    "ha wa doe thi hi let know anything else help any more happy one two all both another first second next new"
+)
+_CARRIERS = frozenset(_CARRYING.split())
 
 
 def _meaning(dialog: Dialog) -> Iterator[Question]:
@@ -220,26 +290,29 @@ def _meaning(dialog: Dialog) -> Iterator[Question]:
 
 
 def _hallucination(dialog: Dialog) -> Iterator[Question]:
-    """Is a value that provenance could not trace said in other words? What it could trace is not asked."""
+    """Which words say a value that provenance could not trace? What it could trace is not asked."""
     untraced = {(record.call_id, record.path) for record in trace(dialog) if record.source == "none"}
     if not untraced:
         return
     left = MAX_VALUES
     for exchange in exchanges(dialog):
         for turn in range(exchange.start, exchange.end):
+            said = tuple(
+                dict.fromkeys(
+                    part
+                    for message in dialog.messages[:turn]
+                    if message.role == "user"
+                    for part in parts(message.content)
+                )
+            )[-MAX_PARTS:]
             for call in dialog.messages[turn].tool_calls:
                 for path, value in leaves(call.arguments):
                     if (call.id, pointer(path)) in untraced and left:
                         left -= 1
                         name = ".".join(map(str, path))
-                        check = f"does anybody say {name} = {json.dumps(value, ensure_ascii=False)[:120]}?"
-                        yield Question(
-                            "hallucination",
-                            turn,
-                            _shown(dialog, exchange, check),
-                            ("said", "nobody"),
-                            frozenset({"nobody"}),
-                        )
+                        check = f"which words say {name} = {json.dumps(value, ensure_ascii=False)[:120]}?"
+                        shown = _shown(dialog, exchange, check)
+                        yield Question("hallucination", turn, shown, (NONE, *said), frozenset({NONE}), quoted=False)
 
 
 def _verdict(
