@@ -42,6 +42,7 @@ async def main() -> None:
     parser.add_argument("--each", type=int, default=6, help="defective dialogs of a kind at most")
     parser.add_argument("--votes", type=int, default=3)
     parser.add_argument("--against", type=int, default=2)
+    parser.add_argument("--experts", nargs="+", choices=THEIRS, default=list(THEIRS))
     options = parser.parse_args()
     from toolace_ray.engines.vllm import VllmEngine
 
@@ -51,7 +52,8 @@ async def main() -> None:
     good = list(base().values())
     result: dict[str, object] = {"model": options.model, "votes": f"{options.against} of {options.votes}"}
     started = time.monotonic()
-    for name, kinds in THEIRS.items():
+    for name in options.experts:
+        kinds = THEIRS[name]
         config = parse({"verify": {"experts": {name: {"votes": options.votes, "against": options.against}}}})
         engines = Engines(config, {"small": engine})
 
