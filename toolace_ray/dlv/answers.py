@@ -6,9 +6,10 @@ import json
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from toolace_ray.dlv.derived import answer_follows, said_numbers
+from toolace_ray.dlv import units
+from toolace_ray.dlv.derived import answer_follows, number_follows, retold, said_numbers
 from toolace_ray.dlv.numerals import numbers, other_numbers, word_numbers
 from toolace_ray.dlv.rules import Finding, View, rule
 from toolace_ray.dlv.values import find
@@ -56,22 +57,57 @@ def answer_grounded(view: View) -> Iterator[Finding]:
 
 
 def _ungrounded(view: View, turn: int, message: Message) -> Iterator[Finding]:
-    said = message.content if view.planned else _WORKING.sub(" ", _LIST_MARK.sub(" ", message.content))
-    found = [*numbers(said), *(float(number) for number in sorted(word_numbers(said)) if number > 12)]
+    said = message.content
+    if not view.planned:
+        said = _WORKING.sub(" ", _LIST_MARK.sub(" ", said))
+        if not view.english:
+            said = _COMMA.sub(lambda match: re.sub(r"\D", "", match[1]) + "." + match[2], said)
+    found = dict.fromkeys([*numbers(said), *(float(number) for number in sorted(word_numbers(said)) if number > 12)])
     codes = _CODES.findall(message.content)
     if not found and not codes:
         return
     known = " ".join(_shown(item) for item in view.dialog.messages[:turn])
+    plain = {*numbers(known), *other_numbers(known)}
+    facts: _Facts | None = None
     for number in found:
-        if number in (1, 2) or find(int(number) if number.is_integer() else number, known, view.today) is not None:
+        if number in (1, 2) or number in plain:
             continue
-        if view.planned or not any(
-            _derived(value, shown, known, view, turn) for value, shown in _readings(number, said)
-        ):
+        if view.planned:
+            if find(int(number) if number.is_integer() else number, known, view.today) is None:
+                yield turn, f"{number:g} stands in no result and no earlier message"
+            continue
+        facts = facts or _facts(view, turn, plain, known)
+        if not any(_derived(value, shown, said, facts) for value, shown in _readings(number, said)):
             yield turn, f"{number:g} stands in no result and no earlier message"
     for code in codes:
         if code not in known:
             yield turn, f"{code[:40]} stands in no result and no earlier message"
+    if other := _other_money(view, turn, message.content):
+        yield turn, other
+
+
+# 1.178,50 and 1 178,50 are written so in most of Europe.
+_COMMA = re.compile(r"(?<![\d.,])(\d{1,3}(?:[ .\u00a0\u202f]\d{3})*|\d+),(\d{1,2})(?![\d,])")
+
+
+def _other_money(view: View, turn: int, said: str) -> str | None:
+    """A currency in an answer though the result is in another one, which the answer does not name."""
+    index = turn - 1
+    told: set[str] = set()
+    asked = " ".join(item.content for item in view.dialog.messages[:turn] if item.role in ("user", "system"))
+    while index >= 0 and view.dialog.messages[index].role == "tool":
+        for path, value in leaves(view.results.get(index)):
+            if path and "currency" in str(path[-1]).lower() and isinstance(value, str) and len(value) <= 12:
+                kind = units.unit(value)
+                told |= {kind.symbol} if kind is not None and kind.dimension == "currency" else set()
+        index -= 1
+    if not told:
+        return None
+    named = {item.symbol for item in units.named(said) if item.dimension == "currency"}
+    known = {item.symbol for item in units.named(asked) if item.dimension == "currency"}
+    if named and not named & told and not named & known:
+        return f"tells {sorted(named)[0]}, the result is in {sorted(told)[0]}"
+    return None
 
 
 def _readings(number: float, said: str) -> Iterator[tuple[float, str]]:
@@ -84,35 +120,54 @@ def _readings(number: float, said: str) -> Iterator[tuple[float, str]]:
         yield 1000 * number, f"{1000 * number:g}"
 
 
-def _derived(number: float, shown: str, known: str, view: View, turn: int) -> bool:
-    """True for a number that a stranger's answer may make of what it knows: rounded, in percent, a part of a date, a count, a sum."""
-    values = {abs(value) for value in (*numbers(known), *other_numbers(known))}
-    number = abs(number)
-    places = len(f"{number:g}".partition(".")[2])
-    if any(
-        round(value, places) == number or abs(value * 100 - number) < 0.01 or value == number * 100 for value in values
-    ):
-        return True
-    parts = {float(part) for part in re.findall(r"\d+", known[:20000]) if len(part) < 16}
-    if number in parts or (number >= 1000 and any(round(value / 1000) * 1000 == number for value in values)):
-        return True
+class _Facts(NamedTuple):
+    """What the numbers of a stranger's answer may be made of."""
+
+    values: frozenset[float]
+    parts: frozenset[float]
+    own: tuple[float, ...]
+    counts: frozenset[float]
+    totals: tuple[float, ...]
+    near: tuple[float, ...]
+
+
+def _facts(view: View, turn: int, plain: set[float], known: str) -> _Facts:
+    parts = frozenset(float(part) for part in re.findall(r"\d+", known[:20000]) if len(part) < 16)
     results = [view.results.get(index) for index in range(turn)]
     lists = [item for result in results for item in _lists(result)]
-    counts = {float(len(item)) for item in lists} | {float(sum(result is not None for result in results))}
-    own = [
+    counts = frozenset({float(len(item)) for item in lists} | {float(sum(result is not None for result in results))})
+    own = tuple(
         float(value)
         for result in reversed(results)
         for _, value in leaves(result)
         if isinstance(value, int | float) and not isinstance(value, bool)
-    ]
-    totals = [sum(own), *(sum(column) for item in lists for column in _columns(item))]
-    if any(abs(total / part - number) < 0.006 for total in totals if total for part in (1, len(own), *counts) if part):
-        return True
+    )
+    totals = (sum(own), *(sum(column) for item in lists for column in _columns(item)))
     asked = next((message.content for _, message in reversed(view.of("user")) if message.content), "")
     given = [
         float(item) for _, call in view.calls for _, item in leaves(call.arguments) if isinstance(item, int | float)
     ]
-    return answer_follows(number, shown, [*own[:32], *said_numbers(asked), *given[:16]], counts)
+    near = (*own[:32], *said_numbers(asked), *given[:16])
+    return _Facts(frozenset(abs(value) for value in plain), parts, own, counts, totals, near)
+
+
+def _derived(number: float, shown: str, said: str, facts: _Facts) -> bool:
+    """True for a number that a stranger's answer may make of what it knows: rounded, in percent, a part of a date, a count, a sum,
+    another unit."""
+    number = abs(number)
+    places = len(f"{number:g}".partition(".")[2])
+    if number in facts.parts or any(
+        round(value, places) == number
+        or abs(value * 100 - number) < 0.01
+        or value == number * 100
+        or (number >= 1000 and round(value / 1000) * 1000 == number)
+        for value in facts.values
+    ):
+        return True
+    shares = [1, len(facts.own), *facts.counts]
+    if any(abs(total / share - number) < 0.006 for total in facts.totals if total for share in shares if share):
+        return True
+    return answer_follows(number, shown, facts.near, facts.counts) or retold(number, shown, said, facts.near)
 
 
 def _columns(rows: list[Any]) -> Iterator[list[float]]:
@@ -141,7 +196,7 @@ def success_denied(view: View) -> Iterator[Finding]:
             continue
         results = [view.results.get(i) for i in range(turn) if view.dialog.messages[i].role == "tool"]
         failed = any(
-            _empty(result) or _trouble(result) or (view.dialog.imported and result is None) for result in results
+            _empty(result) or trouble(result) or (view.dialog.imported and result is None) for result in results
         )
         values = [
             value
@@ -162,6 +217,15 @@ def claimed_call(view: View) -> Iterator[Finding]:
     """
     if not view.dialog.imported or not view.english:
         return
+    last = view.dialog.messages[-1] if view.dialog.messages else None
+    if (
+        view.apis
+        and last is not None
+        and last.role == "assistant"
+        and not last.tool_calls
+        and _PROMISE.fullmatch(last.content)
+    ):
+        yield len(view.dialog.messages) - 1, f"says {last.content.strip()[:60]!r}, and the dialog ends"
     verbs = {name: _verbs(name) for name in view.apis}
     for turn, message in view.of("assistant"):
         if message.tool_calls:
@@ -176,6 +240,11 @@ def claimed_call(view: View) -> Iterator[Finding]:
                     break
 
 
+_PROMISE = re.compile(
+    r"\s*(?:(?:sure|okay|ok|of course|certainly|absolutely|great|alright)[,.!]?\s+)?(?:let me|i['’]ll|i will|i['’]m going to|allow me to)\s+(?:just |now |quickly )?"
+    r"(?:check|look|find|search|see|get|fetch|pull|query|call|use|retrieve)\b[^.?!\n]{0,160}[.!…]*(?:\s*(?:one|just a|give me a) (?:moment|second|sec)[^.?!\n]{0,30}[.!…]*)?\s*",
+    re.IGNORECASE,
+)
 _DONE = re.compile(
     r"\b(?:I['’]ve|I have|I) (?:just |now |already |successfully )?(?P<verb>booked|sent|created|scheduled|cancelled|canceled|reserved|ordered|added|deleted|updated|"
     r"transferred|set|posted|submitted|rescheduled|translated|converted|calculated)\b(?! (?:up|out|aside))"
@@ -209,7 +278,7 @@ def _false(results: list[Any]) -> bool:
     return any(value is False or value is None for result in results for _, value in leaves(result))
 
 
-def _trouble(result: Any) -> bool:
+def trouble(result: Any) -> bool:
     """True for a result that tells of an error, in our form or in others' ({"error": "..."}, {"status": "failed"})."""
     if is_error(result):
         return True
@@ -266,7 +335,7 @@ def _unused_results(view: View, turn: int, message: Message) -> Iterator[Finding
         result = view.results.get(index)
         text = view.dialog.messages[index].content if view.dialog.imported and result is None else None
         said = message.content
-        if is_error(result) or (view.dialog.imported and _trouble(result or text)):
+        if is_error(result) or (view.dialog.imported and trouble(result or text)):
             if view.english and not _FAILED.search(said) and not _repeats_error(result, said):
                 yield turn, "the result is an error, the answer does not say so"
         else:
@@ -279,7 +348,34 @@ def _unused_results(view: View, turn: int, message: Message) -> Iterator[Finding
             if view.english and _empty(result) and not _NOTHING.search(said):
                 yield turn, f"{view.dialog.messages[index].name} found nothing, the answer does not say so"
         index -= 1
+    if unused and view.dialog.imported and _summed(view, turn, message.content):
+        return
     yield from ((turn, text) for text in unused)
+
+
+def _summed(view: View, turn: int, said: str) -> bool:
+    """True where an answer tells the sum or the difference of results, or the last of several states: "€83.50 altogether"."""
+    found = []
+    index = turn - 1
+    while index >= 0 and view.dialog.messages[index].role == "tool":
+        found += [
+            float(value)
+            for _, value in leaves(view.results.get(index))
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        ]
+        index -= 1
+    if not 2 <= len(found) <= 12:
+        return False
+    told = {*numbers(said), *other_numbers(said)} - {1.0, 2.0}
+    return any(
+        abs(a + b - number) < 0.006 or abs(abs(a - b) - number) < 0.006
+        for i, a in enumerate(found)
+        for b in found[i + 1 :]
+        for number in told
+    ) or bool(_TOGETHER.search(said) and {abs(item) for item in found} & told)
+
+
+_TOGETHER = re.compile(r"\b(?:both|all (?:of them|three|four)|together|altogether|in total|overall)\b", re.IGNORECASE)
 
 
 def _compared(view: View, index: int, values: list[Any], said: str) -> bool:
@@ -304,23 +400,25 @@ _BARE = re.compile(
 def _confirmed(view: View, index: int, values: list[Any], said: str) -> bool:
     """True for a stranger's short confirmation: of a result that is no more than a receipt, or in the words of the call."""
     result = view.results.get(index)
-    places = [path for path, value in leaves(result) if not isinstance(value, bool)]
+    given = {str(name) for _, call in view.calls for path, _ in leaves(call.arguments) for name in path}
+    places = [path for path, value in leaves(result) if not isinstance(value, bool) and value not in given]
     if any(len(path) != 1 for path in places):
         return False
-    names = [str(path[-1]) for path in places]
+    names = [str(path[0]) for path in places]
     if not values or all(_BARE.search(name) for name in names):
         return True
     messages = view.dialog.messages
     if sum(not _BARE.search(name) for name in names) > 1 or messages[index - 1].role != "assistant":
         return False
-    given = [value for call in messages[index - 1].tool_calls for _, value in leaves(call.arguments)]
-    return any(_used(value, said, view) for value in given if not isinstance(value, bool) and value is not None)
+    passed = [value for call in messages[index - 1].tool_calls for _, value in leaves(call.arguments)]
+    return any(_used(value, said, view) for value in passed if not isinstance(value, bool) and value is not None)
 
 
 def _repeats_error(result: Any, said: str) -> bool:
     error = result.get("error") if isinstance(result, dict) else ""
     text = str(error.get("message", "")) if isinstance(error, dict) else str(error)
-    return any(word in said.lower() for word in set(re.findall(r"[a-z]{4,}", text.lower())))
+    words = set(re.findall(r"[a-z]{4,}", text.lower()))
+    return bool(words) and 2 * sum(word in said.lower() for word in words) > len(words)
 
 
 def _used(value: Any, said: str, view: View) -> bool:
@@ -328,10 +426,14 @@ def _used(value: Any, said: str, view: View) -> bool:
         return True
     if view.planned:
         return False
+    if isinstance(value, int | float) and number_follows(value, said[:600], "", 0, 100):
+        return True  # "at the max"
     if isinstance(value, int | float):
         return any(
             round(value, places) == number for number in (*numbers(said), *other_numbers(said)) for places in (0, 1, 2)
         )
+    if "/" in str(value) and find(str(value).rstrip("/").rpartition("/")[2], said, view.today):
+        return True
     # A stranger's answer may retell a text in its own words: half of its long words are enough.
     words = set(re.findall(r"[^\W\d_]{4,}", str(value).lower()))
     there = set(re.findall(r"[^\W\d_]{4,}", said.lower()))

@@ -173,7 +173,9 @@ def _rivals(leaf: Leaf, text: str, view: View) -> list[str]:
         r"(?:make (?:it|that)|i mean(?:t)?|change (?:it|that) to|instead|should be)\s+(?:the )?([a-z][\w -]{2,30})",
         text.lower(),
     )
-    return [quoted[1].strip()] if quoted and not any(fold(quoted[1]) == fold(str(part)) for part in used) else []
+    if quoted is None or word_numbers(quoted[1]) or re.search(r"er\b|more|less|as |\bfor\b", quoted[1]):
+        return []  # "make it two degrees cooler" is no other room
+    return [] if any(fold(quoted[1]) == fold(str(part)) for part in used) else [quoted[1].strip()]
 
 
 _CALENDAR = re.compile(r"\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec|Mon|Tue|Wed|Thu|Fri|Sat|Sun)")

@@ -34,7 +34,7 @@ _ABSOLUTE = re.compile(
 )
 _RELATIVE = re.compile(
     r"\b(?:(?P<after>the )?day after tomorrow|(?P<before>the )?day before yesterday|(?P<today>today|tonight|now|this (?:morning|"
-    r"afternoon|evening))|(?P<tomorrow>tomorrow)|(?P<yesterday>yesterday|last night)"
+    r"afternoon|evening))|(?P<tomorrow>tomorrow|tmrw|tmr|2moro|tomorow|tommorrow)|(?P<yesterday>yesterday|last night)"
     r"|(?:in|within) (?P<number>\d+|\w+(?:-\w+)?|a couple of) (?P<unit>day|week|fortnight|month|year)s?(?:['’] time)?"
     r"|(?P<number2>\d+|\w+(?:-\w+)?|a couple of) (?P<unit2>day|week|fortnight|month|year)s? (?P<way>from (?:now|today)|from tomorrow|later|ago)"
     r"|the (?P<nth>\d{1,2})(?:st|nd|rd|th)(?! (?:of|floor|time|century))"

@@ -15,9 +15,10 @@ from toolace_ray.validation import SchemaError, errors
 
 _PLACEHOLDER = re.compile(
     r"^(string|text|value|example|placeholder|none|null|n/?a|unknown|undefined|todo|tbd|xxx+|foo|bar|lorem ipsum.*|your[ _-].*|[?_.*-]{1,5}"
-    r"|<[^>]*>|\[[^\]\",\d]*\]|\{[^}\":]*\}|(insert|enter)[ _].*|.*example\.(com|org|net).*|john doe|jane doe|123-?456.*)$",
+    r"|<[^>]*>|\[[^\]\",\d]*\]|\{+[^{}\":]*\}+|\$\{?[A-Za-z_]\w*(?:[.\[][\w.\[\]]*)+\}?|(insert|enter)[ _].*|.*example\.(com|org|net).*|john doe|jane doe|123-?456.*)$",
     re.IGNORECASE,
 )
+_INSIDE = re.compile(r"\[(?:your|insert|enter|recipient|sender)\b[\w ,'’-]{0,40}\](?!\()", re.IGNORECASE)
 _BRACKETED = re.compile(r"^[<\[{].*[>\]}]$|^(string|placeholder|your[ _-].*|(insert|enter)[ _].*)$", re.IGNORECASE)
 _MISSING = re.compile(r"the value: .* is a required property$", re.DOTALL)
 _PLAIN_TIME = re.compile(r'"(\d{4}-\d{2}-\d{2}[T ])?\d{2}:\d{2}(:\d{2})?" is not a "(date-)?time"$')
@@ -78,13 +79,13 @@ def known_api(view: View) -> Iterator[Finding]:
 
 @rule("executability")
 def required_arguments(view: View) -> Iterator[Finding]:
-    """Every required parameter is given, and none as an empty string."""
+    """Every required parameter is given; ours is no empty string."""
     for turn, call in view.calls:
         if api := view.apis.get(call.name):
             for name in api.required:
                 if name not in call.arguments:
                     yield turn, f"{call.name} lacks {name}"
-                elif call.arguments[name] == "" and "" not in (schema_at(api.parameters, (name,)).get("enum") or ()):
+                elif call.arguments[name] == "" and view.planned:
                     yield turn, f"{call.name}: {name} is empty"
 
 
@@ -134,7 +135,12 @@ def placeholder_values(view: View) -> Iterator[Finding]:
     for turn, call in view.calls:
         schema = view.apis[call.name].parameters if call.name in view.apis else {}
         for path, value in leaves(call.arguments):
-            if not isinstance(value, str) or not _PLACEHOLDER.match(value.strip()):
+            if not isinstance(value, str):
+                continue
+            if (inside := _INSIDE.search(value)) and not _said(view, turn, inside.group()):
+                yield turn, f"{call.name}{pointer(path)} holds {inside.group()!r}"
+                continue
+            if not _PLACEHOLDER.match(value.strip()):
                 continue
             allowed = schema_at(schema, path)
             if value in (allowed.get("enum") or ()) or value == allowed.get("const") or value == allowed.get("default"):

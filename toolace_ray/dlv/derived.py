@@ -29,7 +29,7 @@ _WEEKDAY = re.compile(rf"\b({'|'.join(calendar.day_name)})\b", re.IGNORECASE)
 _VAGUE = re.compile(
     r"\b(?:easter|thanksgiving|christmas|xmas|new year|halloween|valentine|ramadan|diwali|hanukkah|carnival|independence day|labou?r day|"
     r"memorial day|holidays?|birthday|spring|summer|autumn|winter|quarter|q[1-4]|semester|decade|century|early|mid|late|soon|recent(?:ly)?|"
-    r"latest|upcoming|overnight|fiscal|season)\b|\bthe (?:\d0|[a-z]+ties)s?\b|['’]\d0s\b",
+    r"latest|upcoming|overnight|fiscal|season|(?:first|second|third|fourth|last) (?:full )?week|week of|(?:past|last|next) (?:few|couple))\b|\bthe (?:\d0|[a-z]+ties)s?\b|['’]\d0s\b",
     re.IGNORECASE,
 )
 _AHEAD = re.compile(r"\b(?:next|this|coming|tomorrow|will|book|schedule|forecast|remind)\b", re.IGNORECASE)
@@ -41,7 +41,7 @@ _BARE_CLOCK = re.compile(
     re.IGNORECASE,
 )
 _SPAN = re.compile(
-    rf"\b(?P<count>\d{{1,3}}(?:\.\d)?|{_NUMBER_WORD}|(?:a |three )?quarters?(?: of an)?)[ -]?(?P<unit>hours?|hrs?|h|minutes?|mins?)(?P<rest>\d{{2}}| and a half)?\b",
+    rf"\b(?P<count>\d{{1,3}}(?:\.\d)?|{_NUMBER_WORD}|(?:a |three )?quarters?(?: of an)?|(?=hour and a))[ -]?(?P<unit>hours?|hrs?|h|minutes?|mins?)(?P<rest> ?\d{{2}}| and a (?:half|quarter)| and three quarters)?\b",
     re.IGNORECASE,
 )
 _PEOPLE = re.compile(
@@ -56,7 +56,8 @@ _COUNTED = re.compile(r"adult|guest|people|person|party|passenger|traveller|trav
 _LEVELS = {
     "full": 1.0, "maximum": 1.0, "max": 1.0, "fully": 1.0, "all the way": 1.0, "highest": 1.0, "completely": 1.0, "loudest": 1.0,
     "brightest": 1.0, "half": 0.5, "halfway": 0.5, "halve": 0.5, "middle": 0.5, "third": 1 / 3, "two thirds": 2 / 3, "quarter": 0.25,
-    "three quarters": 0.75, "minimum": 0.0, "lowest": 0.0, "off": 0.0, "mute": 0.0, "silent": 0.0, "none": 0.0,
+    "three quarters": 0.75, "close": 0.0, "closed": 0.0, "shut": 0.0, "down": 0.0, "open": 1.0, "opened": 1.0, "up": 1.0,
+    "minimum": 0.0, "lowest": 0.0, "off": 0.0, "mute": 0.0, "silent": 0.0, "none": 0.0,
 }  # fmt: skip
 # What a word makes of the numbers beside it: "$4,200 a month" is 50,400 a year.
 _FACTORS = {
@@ -71,6 +72,8 @@ _DECADES = ["twenti", "thirti", "forti", "fifti", "sixti", "seventi", "eighti", 
 
 
 _PREFIXES = {"m": 1e-3, "µ": 1e-6, "μ": 1e-6, "n": 1e-9, "p": 1e-12, "k": 1e3, "M": 1e6, "G": 1e9}
+_OF_ONE = {"minute": [1.0, 60.0], "hour": [1.0, 60.0, 3600.0], "day": [1.0, 24.0, 1440.0, 86400.0], "week": [1.0, 7.0, 168.0], "month": [1.0, 30.0],
+           "year": [1.0, 12.0, 52.0, 365.0]}  # fmt: skip
 _OFTEN = {
     r"hourly|every hour|per hour": (1, 24, 60), r"daily|every day|per day": (1, 365, 24), r"weekly|every week|next week|this week|a week|per week": (1, 7, 52),
     r"monthly|every month|per month|next month|a month": (1, 12, 30, 31), r"quarterly": (4,), r"half-yearly|semi-?annual\w*|biannual\w*": (2,),
@@ -107,11 +110,16 @@ def said_numbers(text: str) -> tuple[float, ...]:
             r"\b(\d{1,6}(?:\.\d{1,6})?) ?([mµμnpkMG])(?:[FHVAWgLsJCN]|Hz|Pa|Ω|ohm|eV)\b", text
         )
     ]
+    found += [
+        float(part) for pair in re.findall(r"\b(\d{0,3})[dD](\d{1,4})\b", text) for part in pair if part
+    ]  # dice: 3d6
+    for unit in re.findall(r"\b(?:past|last|next|every|per|an?|one) (minute|hour|day|week|month|year)\b", text.lower()):
+        found += _OF_ONE[unit]
     for minutes in _minutes(text):
         found += [float(minutes), 60.0 * minutes]
     found += [round(float(item) * 0.45359237, 2) for item in re.findall(r"\b(\d{2,3}) pounds\b", text)]
     for name, digits in re.findall(
-        r"\b(?:the (twenti|thirti|forti|fifti|sixti|seventi|eighti|nineti)es|(?:19|20|['’]|the )(\d0)['’]?s)\b", text
+        r"\b(?:the (twenti|thirti|forti|fifti|sixti|seventi|eighti|nineti)es|(?:19|20|['’]|\b)(\d0)['’]?s)\b", text
     ):
         decade = 10 * _DECADES.index(name) + 20 if name else int(digits)
         found += [float(century + decade + more) for century in (1900, 2000) for more in (0, 9)]
@@ -216,6 +224,8 @@ def _date_follows(date: datetime.date, text: str, others: Collection[str], today
     said = {item.date for item in _mentions(text, today) if item.date}
     if date in said or any(item.date is None for item in _mentions(text, today)):
         return True
+    if today is not None and (date - today).days in (0, 1) and _SPAN.search(text):
+        return True  # in so many hours, past midnight
     if _VAGUE.search(text) and (today is None or abs((date - today).days) < 3700 or date.year < today.year):
         return True
     bases = said | {item.date for other in others for item in dates_in(other[:40], None) if item.date} - {date}
@@ -297,8 +307,11 @@ def clock_follows(value: str, text: str, others: Collection[str] = ()) -> bool:
     if not wanted:
         return False
     said = _clocks(text)
-    if wanted & said:
+    if wanted & said or re.search(r"\bsame (?:time|hour)\b|\bas usual\b", text, re.IGNORECASE):
         return True
+    bare = re.findall(r"(?<![\d.:/-])(\d{1,2})(?![\d.:/-]|\s?[ap]\.?m\b)", text, re.IGNORECASE)
+    if _LATE.search(text) and any((int(hour) + 12, 0) in wanted for hour in bare):
+        return True  # "7 or, if that's full, 8:30 in the evening"
     spans = set(_minutes(text)) or {30, 60}  # a meeting without its length has one of these in most calendars
     known = said | {clock for other in others for clock in clocks_in(other[-25:].replace("T", " "))}
     start = {hour * 60 + minute for hour, minute in known}
@@ -331,9 +344,50 @@ def _minutes(text: str) -> Iterator[int]:
         elif count.startswith("half"):
             number = 0.5
         else:
-            number = 1.0 if count in ("a", "an") else float(max(word_numbers(count), default=2))
+            number = 1.0 if count in ("", "a", "an") else float(max(word_numbers(count), default=2))
         rest = match["rest"] or ""
-        yield round(number * (60 if whole else 1)) + (int(rest) if rest.strip().isdigit() else 30 if rest else 0)
+        yield round(number * (60 if whole else 1)) + (
+            int(rest)
+            if rest.strip().isdigit()
+            else 45
+            if "three" in rest
+            else 15
+            if "quarter" in rest
+            else 30
+            if rest
+            else 0
+        )
+
+
+def retold(number: float, shown: str, text: str, known: Collection[float]) -> bool:
+    """True for a number of an answer that is a known one in another unit: "1 h 22 min" of 4920 seconds, "9.13 million", "23.4 km"."""
+    half = 0.5 * 10 ** -len(shown.partition(".")[2].rstrip(" %")) + 1e-9
+    if _HOURS.search(text) and number == round(number):
+        for item in known:
+            if item == round(item) and 0 < item < 1e7:
+                whole = int(item)
+                steps = (
+                    whole // 60,
+                    whole % 60,
+                    whole // 3600,
+                    whole % 3600 // 60,
+                    round(whole / 60),
+                    round(whole / 3600),
+                    whole // 1440,
+                )
+                if int(number) in (*steps, round(whole % 3600 / 60)):
+                    return True
+        return any(abs(item * 60 - number) <= half or abs(item % 1 * 60 - number) <= 0.5 for item in known)
+    scales = [scale for pattern, scale in _SCALES.items() if re.search(pattern, text, re.IGNORECASE)]
+    return any(abs(item / scale - number) <= half for item in known for scale in scales)
+
+
+_HOURS = re.compile(
+    r"\d\s?(?:h|hrs?|hours?|min|mins|minutes?|horas?|minutos?|heures?|minuten?|stunden?|std|ore|minuti|uur)\b",
+    re.IGNORECASE,
+)
+_SCALES = {r"\d\s?(?:k|km|kg|thousand|tausend|mil|mille|kilo\w*|l|litres?|kW)\b": 1e3, r"\d\s?(?:m|mn|million\w*|mio|millones|MB)\b": 1e6,
+           r"\d\s?(?:bn|billion\w*|mrd|milliard\w*|GB)\b": 1e9, r"\d\s?(?:m|metres?|meters?)\b": 1e2}  # fmt: skip
 
 
 def answer_follows(number: float, shown: str, known: Collection[float], counts: Collection[float]) -> bool:

@@ -11,10 +11,21 @@ from toolace_ray.dlv.arguments import Leaf, argument_leaves, name_parts, schema_
 from toolace_ray.dlv.dates import dates_in
 from toolace_ray.dlv.derived import clock_follows, dated_follows, number_follows, said_numbers
 from toolace_ray.dlv.rules import Finding, View, rule
-from toolace_ray.dlv.values import find, fold, place
+from toolace_ray.dlv.values import find, fold, holds, place
 from toolace_ray.instances import Path, leaves
 from toolace_ray.schema import ToolCall
 
+# Parameters whose value is written for the occasion, and those that take code.
+_FREE = re.compile(
+    r"\b(?:reason|notes?|title|subject|summary|body|message|comments?|caption|content|label|details?|instructions?|purpose|prompt|text|headline|remarks?)\b"
+    r"|(?:^|_)(?:reason|note|title|subject|summary|body|message|comment|caption|content|label|description|purpose|prompt|text)(?:_|\b)",
+    re.IGNORECASE,
+)
+_CODED = re.compile(
+    r"sql|query|regex|regular|pattern|cron|schedule|formula|expression|equation|code|script|filter|where|command|statement|expr",
+    re.IGNORECASE,
+)
+_CODE = re.compile(r"[\\^$*+|=<>{}]|\bSELECT\b|\bFROM\b|[()\[\]].*[()\[\]]|^[\d*/, -]+$")
 _LONG = 6  # words from which a string is a text that somebody composed
 
 
@@ -26,11 +37,17 @@ def _inferred(view: View, leaf: Leaf) -> bool:
         return True
     asked = " ".join(item.content for item in view.dialog.messages[: leaf.turn] if item.role == "user")
     if isinstance(value, int | float):
-        return (not view.english and abs(value) <= 20) or _number_follows(view, leaf, asked, schema)
+        return not view.english or _number_follows(view, leaf, asked, schema)
     if not isinstance(value, str):
         return False
-    if not view.english and (_CLOCK.fullmatch(value) or dates_in(value[:40], None)):
-        return True  # dates and small numbers are read in English words alone
+    if not view.english and (_CLOCK.fullmatch(value) or dates_in(value[:10], None)):
+        return True  # dates and numbers are read in English words alone
+    if _FREE.search(f"{leaf.name} {str(schema.get('description'))[:60]}") and len(value.split()) > 1:
+        return True  # a text to be composed
+    if _CODE.search(value) and _CODED.search(f"{leaf.name} {leaf.call.name} {schema.get('description')}"):
+        return True  # a pattern, a query, a formula
+    if len(value) > 3 and any(holds(text, value) for text in _told(view, leaf)):
+        return True
     if re.fullmatch(r"[A-Z]{1,6}(?:[.:-][A-Z]{1,3})?|[$€£]*", value):
         # A code of a place, a share, a size: "AAPL" for Apple.
         return value not in _EMPTY_CODES and value.lower() not in name_parts(leaf.name)
@@ -42,6 +59,8 @@ def _inferred(view: View, leaf: Leaf) -> bool:
         return True  # said in another script, and translated
     if _follows(view, leaf, asked):
         return True
+    if re.fullmatch(r"\+\d{9,15}", value) and (digits := re.findall(r"\(?\d[\d ().-]{6,18}\d", asked)):
+        return any(value.endswith(re.sub(r"\D", "", found).lstrip("0")) for found in digits)  # with the country's code
     words = fold(re.sub(r"\b[a-z_]{2,20}:(?=\w)", " ", value)).split()  # "artist:Marshmello"
     long = len(words) >= _LONG
     words = [word for word in words if len(word) > 2]
@@ -51,16 +70,27 @@ def _inferred(view: View, leaf: Leaf) -> bool:
     texts = " ".join(fold(item.content) for item in view.dialog.messages[: leaf.turn] if item.role != "assistant")
     said = set(texts.split())
     stems = {word[:5] for word in said if len(word) > 3}
-    known = sum(word in said or (word[:1].islower() and _stemmed(word, said, stems)) for word in words)
+    known = sum(
+        word in said or ((value[:1].islower() or not view.english) and _stemmed(word, said, stems)) for word in words
+    )
     signs = [sign for sign in value if sign > "\u2e7f"]
     if signs:
         return sum(sign in asked for sign in signs) * 2 >= len(signs)  # no words to tell apart: half of the characters
     first = value.split(",")[0].strip()
     if "," in value and f" {fold(first)} " in f" {texts} ":
         return True  # "San Francisco, CA"
-    if len(words) <= 3 and value[:1].isupper() and place(asked, value.split()[-1]) >= 0:
-        return not re.search(rf"[A-Z][\w'’-]+ {re.escape(value.split()[-1])}(?!\w)", asked)  # "Lionel Messi" for Messi
+    if len(words) <= 4 and value[:1].isupper() and place(asked, value.split()[-1]) >= 0:
+        before = re.findall(rf"([A-Z][\w'’-]+) {re.escape(value.split()[-1])}(?!\w)", asked)
+        if all(word in value.split() for word in before):
+            return True  # "Lionel Messi" for Messi
     return known / len(words) > (0.3 if long else 0.5)
+
+
+def _told(view: View, leaf: Leaf) -> Iterator[str]:
+    """The texts of earlier results: an error may name what to use."""
+    for turn in sorted(view.results):
+        if turn < leaf.turn:
+            yield from (item for _, item in leaves(view.results[turn]) if isinstance(item, str) and len(item) < 4000)
 
 
 def _stemmed(word: str, said: set[str], stems: set[str]) -> bool:
@@ -79,6 +109,14 @@ def _number_follows(view: View, leaf: Leaf, asked: str, schema: dict[str, Any]) 
         return True  # a level on a scale: "cheap" is 1 of 4
     if number_follows(leaf.value, asked, leaf.name, low, high):
         return True
+    if "age" in name_parts(leaf.name) and view.today is not None:
+        born = {view.today.year - int(year) for year in re.findall(r"\b(?:19|20)\d{2}\b", asked)}
+        return leaf.value in born or leaf.value + 1 in born
+    returned = [
+        float(item) for found in view.results.values() for _, item in leaves(found) if isinstance(item, int | float)
+    ]
+    if any(abs(a * b - leaf.value) < 0.006 for a in said_numbers(asked) for b in returned[:24]):
+        return True  # ten shares at the price that was returned
     results = " ".join(view.dialog.messages[i].content[:2000] for i in sorted(view.results) if i < leaf.turn)
     return bool(results) and number_follows(leaf.value, f"{asked} {results}", "", None, None)
 
@@ -105,11 +143,14 @@ def _follows(view: View, leaf: Leaf, asked: str) -> bool:
         item for i, found in view.results.items() if i < leaf.turn for _, item in leaves(found) if isinstance(item, str)
     ]
     others = others[:64]
+    if _NOW.search(view.system):
+        asked = f"{asked} {view.system[-2000:]}"
     if _CLOCK.fullmatch(value):
         return clock_follows(value, asked, others)
     return dated_follows(value, asked, others, view.today)
 
 
+_NOW = re.compile(r"\b(?:now|current time|local time|it is|time is)\b[^.]{0,40}\d{1,2}:\d{2}", re.IGNORECASE)
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2})?Z?(?: ?[AaPp]\.?[Mm]\.?)?")
 
 
@@ -222,10 +263,15 @@ def units_kept(view: View) -> Iterator[Finding]:
             wanted = told or next(iter(named), None)
             said = [item for item in units.quantities(text) if units.same(item.value, leaf.value)]
             same = [item for item in said if wanted is not None and item.unit.dimension == wanted.dimension]
+            other = [item for item in said if item.unit.dimension not in ("currency", "time")]
+            if wanted is not None and wanted.dimension != "currency" and other and len(other) == len(said) and not same:
+                yield leaf.turn, f"{leaf} is wanted in {wanted.symbol}, said in {other[0].unit.symbol}"
+                continue
             if wanted is None or not same or any(item.unit in (wanted, *named) for item in same):
                 continue
             if not any(
-                (other := units.converted(item, wanted)) is not None and units.same(other, leaf.value) for item in same
+                (number := units.converted(item, wanted)) is not None and units.same(number, leaf.value)
+                for item in same
             ):
                 yield leaf.turn, f"{leaf} is wanted in {wanted.symbol}, said in {same[0].unit.symbol}"
     for turn, call in view.calls:

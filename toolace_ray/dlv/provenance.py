@@ -85,6 +85,13 @@ def _dated(value: Any) -> bool:
 def _set_by_prompt(value: str, prompt: str, before: Sequence[Message], today: date) -> bool:
     """True for a date that the system prompt sets. The day that it tells as today's is one only where the user names no day."""
     if value[:10] == today.isoformat():
+        time = value[11:16]
+        if (
+            time
+            and value not in prompt
+            and not any(find(time, item.content, today) for item in before if item.role == "user")
+        ):
+            return False
         return value[:10] in prompt and not any(dates_in(item.content, today) for item in before if item.role == "user")
     return value in prompt
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from toolace_ray.calls import SYNTAXES
+from toolace_ray.dlv.answers import trouble
 from toolace_ray.dlv.rules import Finding, View, rule
 from toolace_ray.dlv.values import find, folded, is_question
 from toolace_ray.schema import TRANSIENT, Api, ToolCall, is_error
@@ -197,7 +198,12 @@ def wishes_called(view: View) -> Iterator[Finding]:
 
 def _failed(view: View) -> set[str]:
     """The ids of the calls that returned an error."""
-    return {message.tool_call_id or "" for turn, message in view.of("tool") if is_error(view.results.get(turn))}
+    return {
+        message.tool_call_id or ""
+        for turn, message in view.of("tool")
+        if is_error(view.results.get(turn))
+        or (view.dialog.imported and trouble(view.results.get(turn, message.content)))
+    }
 
 
 def _recovered(view: View) -> bool:

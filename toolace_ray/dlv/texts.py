@@ -196,11 +196,11 @@ def _stands_before(view: View, turn: int, sentence: str) -> bool:
 # The commonest words of each language that no other of them has.
 _COMMON = {
     "English": "the of and is are was were you your what which with this that have has will would can could please for from it's there how",
-    "German": "guten wann wo heute morgen danke mir mich kannst möchte der das und ist nicht ein eine ich sie für dem zu wir haben wird bitte auch werden oder kann wie gibt",
+    "German": "anderthalb viertel halb im am bis uhr reserviere stell guten wann wo heute morgen danke mir mich kannst möchte der das und ist nicht ein eine ich sie für dem zu wir haben wird bitte auch werden oder kann wie gibt",
     "French": "je suis est vers bonjour cherche où quand demain merci prochain le les une dans pas vous je nous avec sont qui ce cette votre mais être aux quel quelle",
     "Spanish": "quiero necesito puedo hay hoy mañana dónde cuánto cuándo también gracias hola y del dos niño el los las por para una que pero más muy está usted puede qué cuál",
     "Italian": "gli che di è sono della questo anche lei molto nel alla qual quale",
-    "Portuguese": "uma não para da em você mais são isso muito está ao pelo qual",
+    "Portuguese": "próxima às meia reunião amanhã quero obrigado marque agenda uma não para da em você mais são isso muito está ao pelo qual",
     "Dutch": "het een niet dat ik je zijn voor maar ook wij heeft deze naar wordt aan wat",
 }
 _TONGUES: dict[str, set[str]] = {}
@@ -214,8 +214,19 @@ def language(text: str) -> str:
     if sum(map(str.isascii, text)) < 0.7 * len(text):
         return "other"
     found = _tongues(text)
+    for tongue, letters in _LETTERS.items():
+        if letters.search(text):
+            found = found + Counter({tongue: 1})
     best = max(found, key=found.__getitem__, default="English")
     return best if found[best] >= 2 and found[best] > found["English"] else "English"
+
+
+_LETTERS = {
+    "German": re.compile(r"[äöüß]", re.IGNORECASE),
+    "Portuguese": re.compile(r"[ãõ]|ção\b", re.IGNORECASE),
+    "Spanish": re.compile(r"[ñ¿¡áíóú]", re.IGNORECASE),
+    "French": re.compile(r"[èêîœ]|\b[ldjn]['’](?=[aeiouhé])", re.IGNORECASE),
+}
 
 
 @lru_cache(maxsize=4096)
@@ -287,6 +298,8 @@ def _verse(text: str) -> bool:
 
 def _label(text: str) -> bool:
     """True for a short answer that is no sentence: two words, a label with its value, the name below a quotation."""
+    if len(text) < 60 and re.search(r"\d\s?(?:°\s?[CF]?|%|[€$£]|km|kg|m|cm|mm|h|min|[A-Z]{3})$", text):
+        return True  # "sunny, 20 °C"
     return len(text.split()) <= 2 or bool(
         re.search(r"^[^.:\n]{1,40}: [^.:\n]{1,40}$|[\"”.!?] ?[-–—~] ?[A-Z][\w.' -]{2,40}$", text)
     )

@@ -60,6 +60,7 @@ _QUANTITY = re.compile(
     rf"(?:\s|-)?(?:degrees?\s|°\s)?(?P<unit>{_NAMES}|[{_SIGNS}])(?!\w)",
     re.IGNORECASE,
 )
+_DEGREES = re.compile(r"(?<![\w.])(-?\d{1,3}(?:\.\d)?) ?([FC])(?!\w|\.\w)")
 _NAMED = re.compile(rf"(?<!\w)(?:{_NAMES})(?!\w)", re.IGNORECASE)
 _HEIGHT = re.compile(
     r"(?<![\w.])(\d{1,2})\s?(?:feet|foot|ft|['’′])\.?\s?(?:and )?(\d{1,2})(?:\s?(?:inches|inch|in|[\"”″])|(?!\w))",
@@ -125,6 +126,8 @@ def quantities(text: str) -> tuple[Quantity, ...]:
         if name in ("M", "G", "L") or (name == "m" and value < 1000 and "million" in text.lower()):
             continue  # 5M is five million
         found.append(Quantity(value, _WORDS[name.lower()], match.start()))
+    for number, letter in _DEGREES.findall(text):
+        found.append(Quantity(float(number), _SHORT[letter.lower()], text.find(number)))
     for match in _HEIGHT.finditer(text):
         found.append(Quantity(12.0 * int(match[1]) + int(match[2]), _WORDS["inch"], match.start()))
     return tuple(found)
