@@ -35,6 +35,7 @@ _CODES = re.compile(r"\b(?=[A-Z0-9-]{0,12}\d)[A-Z]{1,5}-?\d{2,}\b|\b\d{20,}\b")
 _WORKING = re.compile(
     r"[^\n=]{0,200}[-+*/×÷√³²^][^\n=]{0,200}=[^\n]{0,200}|\d{1,3}\s?°\s?\d{1,2}\s?[′’'](?:\s?[\d.]{1,8}\s?[″”\"])?"
 )
+MAX_NUMBERS, MAX_WRONG = 512, 8  # numbers of an answer that are looked for, and findings on one answer
 _LIST_MARK = re.compile(r"(?m)^[^\S\n]{0,20}\(?\d{1,2}[.):]\s")
 _STATES = {"ok", "success", "successful", "succeeded", "true", "done", "completed", "complete", "created", "updated", "deleted", "sent", "confirmed", "active", "accepted", "200", "201"}  # fmt: skip
 
@@ -69,15 +70,20 @@ def _ungrounded(view: View, turn: int, message: Message) -> Iterator[Finding]:
     known = " ".join(_shown(item) for item in view.dialog.messages[:turn])
     plain = {*numbers(known), *other_numbers(known)}
     facts: _Facts | None = None
-    for number in found:
+    wrong = 0
+    for number in list(found)[:MAX_NUMBERS]:
+        if wrong >= MAX_WRONG:
+            return  # enough is told, and looking for each is dear
         if number in (1, 2) or number in plain:
             continue
         if view.planned:
             if find(int(number) if number.is_integer() else number, known, view.today) is None:
+                wrong += 1
                 yield turn, f"{number:g} stands in no result and no earlier message"
             continue
         facts = facts or _facts(view, turn, plain, known)
         if not any(_derived(value, shown, said, facts) for value, shown in _readings(number, said)):
+            wrong += 1
             yield turn, f"{number:g} stands in no result and no earlier message"
     for code in codes:
         if code not in known:
