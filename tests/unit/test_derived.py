@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from toolace_ray.config import VerifyConfig
 from toolace_ray.corpus.verification import judge
-from toolace_ray.dlv.derived import answer_follows, clock_follows, dated_follows, number_follows
+from toolace_ray.dlv.derived import answer_follows, clock_follows, dated_follows, number_follows, retold
 from toolace_ray.dlv.rules import rejects
 
 TODAY = datetime.date(2026, 5, 1)  # a Friday
@@ -74,6 +74,11 @@ def test_times_are_read_with_a_half_left_out_and_counted_on(text, right, wrong):
         ("€1.250,50", "amount", 1250.5, 125.5),
         ("compounded monthly", "periods", 12, 6),
         ("100µF", "capacitance", 0.0001, 0.001),
+        ("an hour and a quarter", "duration_minutes", 75, 70),
+        ("the past hour", "minutes", 60, 45),
+        ("roll 3d6", "sides", 6, 8),
+        ("close the blinds", "position", 0, 40),
+        ("16x20 inches", "height", 20, 25),
     ],
 )
 def test_numbers_are_worked_out_of_those_that_are_said(text, name, right, wrong):
@@ -98,6 +103,23 @@ def test_numbers_are_worked_out_of_those_that_are_said(text, name, right, wrong)
 )
 def test_numbers_of_an_answer_are_worked_out_of_results(number, shown, known, right):
     assert answer_follows(number, shown, known, ()) is right
+
+
+@pytest.mark.parametrize(
+    ("number", "shown", "said", "known", "right"),
+    [
+        (13, "13", "It takes 13 h 5 min.", [785], True),
+        (5, "5", "It takes 13 h 5 min.", [785], True),
+        (22, "22", "It takes 1 h 22 min.", [4920], True),
+        (23.4, "23.4", "It is 23.4 km away.", [23400], True),
+        (9.13, "9.13", "It has 9.13 million people.", [9132383], True),
+        (7, "7", "It takes 13 h 7 min.", [785], False),
+        (24.4, "24.4", "It is 24.4 km away.", [23400], False),
+        (9.13, "9.13", "It has 9.13 of them.", [9132383], False),
+    ],
+)
+def test_numbers_are_retold_in_other_units(number, shown, said, known, right):
+    assert retold(number, shown, said, known) is right
 
 
 @given(st.text(max_size=300), st.floats(allow_nan=True, allow_infinity=True), st.text(max_size=40))
@@ -252,3 +274,53 @@ def test_an_answer_says_what_the_result_says(result, said, right):
 )
 def test_a_call_in_words_is_no_answer(said):
     assert "call_syntax" in verdicts([STOCK], "Is the blue kettle at ST-4?", said)
+
+
+PERSON = function("update_user", "user phone", user={"type": "integer", "description": "User"}, phone=text("E.164"))
+BODY = function("bmi", "weight_kg height_cm", weight_kg={"type": "number", "description": "Weight in kg"},
+                height_cm={"type": "number", "description": "Height in cm"})  # fmt: skip
+SQL = function("run_sql", "sql", sql=text("SQL query"))
+REMIND = function("set_reminder", "text at", text=text("Text"), at=text("Moment"))
+PRICE = function("get_price", "item", item=text("Item"))
+
+
+@pytest.mark.parametrize(
+    ("tool", "said", "right", "wrong", "rule"),
+    [
+        (PERSON, "User 55: the phone is (202) 555-0132 now", {"user": 55, "phone": "+12025550132"},
+         {"user": 55, "phone": "+12025550199"}, "argument_provenance"),
+        (BODY, "My BMI at 70 kg and 175 cm?", {"weight_kg": 70, "height_cm": 175}, {"weight_kg": 175, "height_cm": 70}, "units_kept"),
+        (SQL, "How many orders are there?", {"sql": "SELECT COUNT(*) FROM orders"}, {"sql": "[Your Query]"}, "placeholder_values"),
+        (REMIND, "Remind me on May 4 at 9 am to call Ana", {"text": "Call Ana", "at": "2026-05-04T09:00"},
+         {"text": "Call Ana", "at": "2026-05-04T11:00"}, "argument_provenance"),
+        (REMIND, "Remind me on May 4 at 9 am to call Ana", {"text": "Call Ana", "at": "2026-05-04T09:00"},
+         {"text": "Dear [Your Name], call Ana", "at": "2026-05-04T09:00"}, "placeholder_values"),
+        (PRICE, "What does the red lamp cost?", {"item": "red lamp"}, {"item": "{{search.item}}"}, "placeholder_values"),
+    ],
+)  # fmt: skip
+def test_arguments_and_their_wrong_twins(tool, said, right, wrong, rule):
+    name = tool["function"]["name"]
+    assert verdicts([tool], said, [(name, right, {"status": "ok"})], "That is done.") == set()
+    assert rule in verdicts([tool], said, [(name, wrong, {"status": "ok"})], "That is done.")
+
+
+@pytest.mark.parametrize(
+    ("said", "right"),
+    [("It costs €40.", True), ("It costs 40.", True), ("It costs $40.", False), ("It costs 40 pounds.", False)],
+)
+def test_an_answer_keeps_the_currency_of_its_result(said, right):
+    call = ("get_price", {"item": "red lamp"}, {"price": 40, "currency": "EUR"})
+    assert ("answer_grounded" in verdicts([PRICE], "What does the red lamp cost?", [call], said)) is not right
+
+
+@pytest.mark.parametrize(
+    ("said", "right"),
+    [
+        ("Sure, let me check that for you.", False),
+        ("I'll look up the price of the red lamp. One moment...", False),
+        ("Let me know which lamp you mean.", True),
+        ("I will need the lamp's name to look it up.", True),
+    ],
+)
+def test_a_dialog_does_not_end_with_a_promise(said, right):
+    assert ("claimed_call" in verdicts([PRICE], "What does it cost?", said)) is not right

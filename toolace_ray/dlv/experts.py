@@ -277,7 +277,7 @@ _CARRYING = (
     "the a an is are was were be been will would can could has have had do does did it its it's that this these those there here in on at of to for from by "
     "with and or but as so if your you my me we our us they their them i i'm i've not no yes please thank you're welcome sure okay sorry about also "
     "than then now currently go goe come get got got set make made take taken give given show shown tell told see say said found find following "
-    "available located called named titled number code id name date time degree percent total result information detail sum up per each "
+    "available located called named titled number code id name degree percent total result information detail sum up per each "
     "ha wa doe thi hi let know anything else help any more happy one two all both another first second next new"
 )
 _CARRIERS = frozenset(_CARRYING.split())
