@@ -57,9 +57,7 @@ _ADDS = re.compile(r"\b(?:also|as well|too|another|in addition|plus|and then|add
 @rule("consistency")
 def corrected_value(view: View) -> Iterator[Finding]:
     """A value that the user took back ("no, sorry, make it 3"; "Rome, not Paris") is not used after that."""
-    if not any(
-        pattern.search(message.content) for _, message in view.of("user") for pattern in (_NEGATION, _CUE, _CHANGES)
-    ):
+    if not any(_may_correct(message.content) for _, message in view.of("user")):
         return
     for leaf in argument_leaves(view):
         if leaf.origin.source not in ("literal", "normalised") or leaf.value is None or isinstance(leaf.value, bool):
@@ -67,6 +65,27 @@ def corrected_value(view: View) -> Iterator[Finding]:
         said = [(i, view.dialog.messages[i].content) for i, _ in view.of("user") if i < leaf.turn]
         if said and (new := _taken_back(view, leaf, [text for _, text in said])):
             yield leaf.turn, f"{leaf} was taken back for {new}"
+
+
+_SIGNS = (
+    "change",
+    "switch",
+    "replace",
+    "swap",
+    "instead",
+    "rather",
+    "make it",
+    "make that",
+    "has to be",
+    "ignore",
+    "not ",
+)
+
+
+def _may_correct(text: str) -> bool:
+    lowered = text.lower()
+    changes = any(sign in lowered for sign in _SIGNS) and _CHANGES.search(text)
+    return bool(changes or _NEGATION.search(text) or _CUE.search(text))
 
 
 def _taken_back(view: View, leaf: Leaf, texts: list[str]) -> str | None:

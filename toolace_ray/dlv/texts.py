@@ -196,7 +196,7 @@ def _stands_before(view: View, turn: int, sentence: str) -> bool:
 # The commonest words of each language that no other of them has.
 _COMMON = {
     "English": "the of and is are was were you your what which with this that have has will would can could please for from it's there how",
-    "German": "anderthalb viertel halb im am bis uhr reserviere stell guten wann wo heute morgen danke mir mich kannst möchte der das und ist nicht ein eine ich sie für dem zu wir haben wird bitte auch werden oder kann wie gibt",
+    "German": "anderthalb viertel halb bis uhr reserviere stell guten wann wo heute morgen danke mir mich kannst möchte der das und ist nicht ein eine ich sie für dem zu wir haben wird bitte auch werden oder kann wie gibt",
     "French": "je suis est vers bonjour cherche où quand demain merci prochain le les une dans pas vous je nous avec sont qui ce cette votre mais être aux quel quelle",
     "Spanish": "quiero necesito puedo hay hoy mañana dónde cuánto cuándo también gracias hola y del dos niño el los las por para una que pero más muy está usted puede qué cuál",
     "Italian": "gli che di è sono della questo anche lei molto nel alla qual quale",
@@ -214,7 +214,7 @@ def language(text: str) -> str:
     if sum(map(str.isascii, text)) < 0.7 * len(text):
         return "other"
     found = _tongues(text)
-    for tongue, letters in _LETTERS.items():
+    for tongue, letters in () if text.isascii() else _LETTERS.items():
         if letters.search(text):
             found = found + Counter({tongue: 1})
     best = max(found, key=found.__getitem__, default="English")
@@ -336,23 +336,27 @@ def repeated(text: str, times: int = 3) -> str | None:
         if max(counts.values()) >= times:
             for size in range(1, min(12, len(words) // times) + 1):
                 for start in range(len(words) - times * size + 1):
+                    if words[start] != words[start + size]:
+                        continue
                     run = words[start : start + size]
-                    if words[start + size] != run[0] or run * times != words[start : start + times * size]:
+                    if run * times != words[start : start + times * size]:
                         continue
                     if any(map(str.isalnum, "".join(run))):  # a line of dashes is no speech
                         return f"repeats {' '.join(run)!r}"
             if len(words) > 40 and len(counts) < 0.3 * len(words):
                 return f"{len(counts)} different words of {len(words)}"
-    spoken = CODE.sub(" ", text) if "`" in text else text
-    sentences = [sentence for sentence in map(str.strip, _SENTENCE.split(spoken)) if sentence.count(" ") >= 4]
+    if "`" in text:
+        text = CODE.sub(" ", text)
+        words = text.lower().split()
+    sentences = [sentence for sentence in map(str.strip, _SENTENCE.split(text)) if sentence.count(" ") >= 4]
     if len(set(sentences)) < len(sentences):
         for sentence, following in itertools.pairwise(sentences):
             if sentence == following or sentences.count(sentence) >= times:
                 return f"repeats {sentence[:60]!r}"
-    if match := _ROW.search(spoken):
-        return f"repeats {match.group(1)!r}"
     for word in words:
-        if len(word) >= 10 and (match := _STUTTER.search(word[:4000])):
+        if len(word) < 10 or 2 * len(set(word)) > len(word):
+            continue
+        if match := _STUTTER.search(word[:4000]) or _ROW.search(word[:4000]):
             return f"repeats {match.group(1)!r}"
     return None
 
