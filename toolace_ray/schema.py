@@ -55,17 +55,21 @@ def digest(*parts: str, length: int = 16) -> str:
 
 def check_json(value: Any, depth: int = 0) -> Any:
     """Return `value` if it is plain JSON no deeper than MAX_DEPTH; raise ValueError otherwise."""
-    if depth > MAX_DEPTH:
+    if depth > MAX_DEPTH or (depth == MAX_DEPTH and isinstance(value, dict | list) and value):
         raise ValueError(f"nested deeper than {MAX_DEPTH}")
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
                 raise ValueError(f"object key {key!r} is no string")
-            check_json(key, depth + 1)
-            check_json(item, depth + 1)
+            # Most keys and values are plain strings: a call for each would cost more than what it looks at.
+            if not key.isascii():
+                check_json(key, depth + 1)
+            if type(item) is not str or not item.isascii():
+                check_json(item, depth + 1)
     elif isinstance(value, list):
         for item in value:
-            check_json(item, depth + 1)
+            if type(item) is not str or not item.isascii():
+                check_json(item, depth + 1)
     elif isinstance(value, str):
         if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
             raise ValueError("a string holds a lone surrogate")
