@@ -304,6 +304,21 @@ def test_arguments_and_their_wrong_twins(tool, said, right, wrong, rule):
     assert rule in verdicts([tool], said, [(name, wrong, {"status": "ok"})], "That is done.")
 
 
+def test_a_date_is_no_code_though_the_function_schedules():
+    tool = function("schedule_visit", "day", day=text("Day where the visit takes place"))
+    for day, told in (("2026-05-04", set()), ("2026-05-09", {"argument_provenance"})):
+        call = ("schedule_visit", {"day": day}, {"status": "ok"})
+        assert verdicts([tool], "A visit on May 4, please.", [call], "That is done.") == told
+
+
+def test_a_number_is_no_other_one_without_its_point():
+    tool = function("pay", "sum", sum=text("Sum"))
+    for sum, told in (("984517", {"argument_provenance"}), ("9845.17", set())):
+        assert (
+            verdicts([tool], "Pay 9845.17, please.", [("pay", {"sum": sum}, {"status": "ok"})], "That is done.") == told
+        )
+
+
 @pytest.mark.parametrize(
     ("said", "right"),
     [("It costs €40.", True), ("It costs 40.", True), ("It costs $40.", False), ("It costs 40 pounds.", False)],

@@ -75,9 +75,9 @@ _PREFIXES = {"m": 1e-3, "µ": 1e-6, "μ": 1e-6, "n": 1e-9, "p": 1e-12, "k": 1e3,
 _OF_ONE = {"minute": [1.0, 60.0], "hour": [1.0, 60.0, 3600.0], "day": [1.0, 24.0, 1440.0, 86400.0], "week": [1.0, 7.0, 168.0], "month": [1.0, 30.0],
            "year": [1.0, 12.0, 52.0, 365.0]}  # fmt: skip
 _OFTEN = {
-    r"hourly|every hour|per hour": (1, 24, 60), r"daily|every day|per day": (1, 365, 24), r"weekly|every week|next week|this week|a week|per week": (1, 7, 52),
+    r"hourly|every hour|per hour|an hour": (1, 24, 60), r"daily|every day|per day": (1, 365, 24), r"weekly|every week|next week|this week|a week|per week": (1, 7, 52),
     r"monthly|every month|per month|next month|a month": (1, 12, 30, 31), r"quarterly": (4,), r"half-yearly|semi-?annual\w*|biannual\w*": (2,),
-    r"annual\w*|yearly|per year|every year|a year": (1, 12, 365), r"hourly|an hour": (1, 60),
+    r"annual\w*|yearly|per year|every year|a year": (1, 12, 365),
 }  # fmt: skip
 # What two numbers of a request are added, taken away or multiplied by.
 _ARITHMETIC = re.compile(
@@ -139,7 +139,7 @@ def number_follows(value: float, text: str, name: str, low: float | None, high: 
     said, lowered = said_numbers(text), text.lower()
     if any(_close(value, item) for item in said):
         return True
-    if any(re.search(rf"\b{word}\b", lowered) for word in ("zero", "nothing", "no")) and value == 0:
+    if value == 0 and re.search(r"\b(?:zero|nothing|no)\b", lowered):
         return True
     if (
         value < 0

@@ -222,15 +222,14 @@ def _grounding(dialog: Dialog) -> Iterator[Question]:
             asked = _shown(dialog, exchange, "", "grounding")
             known = _known(dialog, exchange)
             said = parts(messages[-1].content)
-            new = frozenset(part for part in said if says_more(part, known))
-            if new:
+            if new := _saying_more(said, known):
                 yield Question("grounding", exchange.end - 1, asked, (NONE, *said), new, quoted=False)
 
 
 def parts(text: str) -> tuple[str, ...]:
     """The sentences and clauses of a text, as many as a judge can choose from."""
     found = re.split(r"(?<=[.!?;,])\s+|\s+(?=(?:and|with|but) )", text.strip())
-    return tuple(dict.fromkeys(part[:MAX_PART] for part in found if part))[:MAX_PARTS]
+    return tuple(dict.fromkeys(part[:MAX_PART] for part in found if part and part != NONE))[:MAX_PARTS]
 
 
 def _known(dialog: Dialog, exchange: Exchange) -> frozenset[str]:
@@ -245,7 +244,7 @@ def _known(dialog: Dialog, exchange: Exchange) -> frozenset[str]:
     results = [message for message in dialog.messages[exchange.start : exchange.end - 1] if message.role == "tool"]
     if any(is_error(_parsed(message.content)) for message in results):
         texts.append(_OF_ERRORS)
-    return frozenset(fold(re.sub(r"[^\w.,:-]+", " ", " ".join(texts)))[:MAX_KNOWN].split())
+    return frozenset(fold(" ".join(texts)[:MAX_KNOWN]).split())
 
 
 def _parsed(content: str) -> Any:
@@ -255,28 +254,28 @@ def _parsed(content: str) -> Any:
         return None
 
 
-def says_more(part: str, known: frozenset[str]) -> bool:
-    """True for a part of an answer with a word or a number of its own: one that is not known in any form, nor carries no news."""
+def _saying_more(said: tuple[str, ...], known: frozenset[str]) -> frozenset[str]:
+    """The parts of an answer with a word or a number of their own: one that is known in no form, and that carries news."""
     stems = {word[:4] for word in known if len(word) > 3}
-    numbers = {float(number) for word in known for number in _NUMBER.findall(word)}
-    for word in fold(part).split():
+    numbers = {int(number) for word in known for number in _NUMBER.findall(word)}
+
+    def new(word: str) -> bool:
         if word in known or word in _CARRIERS:
-            continue
+            return False
         if _NUMBER.fullmatch(word):
-            if float(word) not in numbers:
-                return True
-        elif len(word) > 2 and word[:4] not in stems:
-            return True
-    return False
+            return int(word) not in numbers
+        return len(word) > 2 and word[:4] not in stems
+
+    return frozenset(part for part in said if any(map(new, fold(part).split())))
 
 
-_NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,9})?")
+_NUMBER = re.compile(r"[0-9]{1,15}")
 _OF_ERRORS = "error failed unable could cannot can't couldn't not no found find exist permission allowed granted unfortunately sorry because problem try again later invalid"
-# What answers are made of whatever they say.
+# What answers are made of whatever they say; folded as they are compared, without a final s ("ha" is has).
 _CARRYING = (
     "the a an is are was were be been will would can could has have had do does did it its it's that this these those there here in on at of to for from by "
     "with and or but as so if your you my me we our us they their them i i'm i've not no yes please thank you're welcome sure okay sorry about also "
-    "than then now currently go goe come get got got set make made take taken give given show shown tell told see say said found find following "
+    "than then now currently go goe come get got set make made take taken give given show shown tell told see say said found find following "
     "available located called named titled number code id name degree percent total result information detail sum up per each "
     "ha wa doe thi hi let know anything else help any more happy one two all both another first second next new"
 )

@@ -22,10 +22,10 @@ _FREE = re.compile(
     re.IGNORECASE,
 )
 _CODED = re.compile(
-    r"sql|query|regex|regular|pattern|cron|schedule|formula|expression|equation|code|script|filter|where|command|statement|expr",
+    r"sql|query|regex|pattern|cron|formula|expression|equation|script|expr",
     re.IGNORECASE,
 )
-_CODE = re.compile(r"[\\^$*+|=<>{}]|\bSELECT\b|\bFROM\b|[()\[\]].*[()\[\]]|^[\d*/, -]+$")
+_CODE = re.compile(r"[\\^$*+|=<>{}]|\bSELECT\b|\bFROM\b|[()\[\]].*[()\[\]]|^[\d*/, -]*\*[\d*/, -]*$")
 _LONG = 6  # words from which a string is a text that somebody composed
 
 

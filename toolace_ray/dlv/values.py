@@ -153,10 +153,10 @@ def _find_written(value: str, text: str, today: Day) -> bool:
         return float(value) in other_numbers(text)
     if _CLOCK.fullmatch(value):
         return bool(clocks_in(value) & clocks_in(text))
-    bare = [character for character in value if character not in " -.()"]
+    bare = [character for character in value if character not in " -()"]
     if 6 <= len(bare) <= 40 and "".join(bare).isalnum() and not day(value):
         # "1Z 999 AA1 01" is written without its spaces
-        spaced = "[ .()-]{0,2}".join(map(re.escape, bare))
+        spaced = "[ ()-]{0,2}".join(map(re.escape, bare))
         if re.search(rf"(?<!\w){spaced}(?!\w)", text, re.IGNORECASE):
             return True
     if _DATED.fullmatch(value) and (dates := {found.date for found in dates_in(value, today)}):
