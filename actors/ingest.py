@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from toolace_ray.errors import UserError
-from toolace_ray.rows import verdicts_json
-from toolace_ray.schema import Api
-from toolace_ray.tss import gate, specs
+from toolace_ray.records.api import Api
+from toolace_ray.schemas import gate
+from toolace_ray.store.rows import verdicts_json
+from toolace_ray.tss import specs
 from toolace_ray.tss.readers import Limits, read, readable
 
 READ = pa.schema(

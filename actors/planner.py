@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from toolace_ray.tss.novelty import Exact, Novelty
+from toolace_ray.text.dedup import Exact, Novelty
 
 Lease = tuple[str, int]  # type and attempt
 

@@ -9,24 +9,27 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from toolace_ray.config import Config
+from toolace_ray.config.tree import Config
 from toolace_ray.dlv.duplicates import dialog_key
-from toolace_ray.engines.roles import Engines, TaskEngines, Usage
-from toolace_ray.generations import Generation
-from toolace_ray.rows import ledger_row, usage_columns
-from toolace_ray.run import Documents, Twins, attempt_id, load_frontier, load_nodes, load_pool
-from toolace_ray.schema import Verdict, digest
-from toolace_ray.sdg.complexity import evaluator
-from toolace_ray.sdg.complication import Band
+from toolace_ray.engines.roles import Engines, TaskEngines
+from toolace_ray.records.json import digest
+from toolace_ray.records.usage import Usage
+from toolace_ray.records.verdict import Verdict
+from toolace_ray.sdg.difficulty.guide import Band
+from toolace_ray.sdg.difficulty.measure import evaluator
 from toolace_ray.sdg.execution import Servers, playable
 from toolace_ray.sdg.invented import Unfit
 from toolace_ray.sdg.plans import Task
 from toolace_ray.sdg.pool import Pool
 from toolace_ray.sdg.rollout import Outcome, Target, rollout
-from toolace_ray.sdg.twins import play_twin
-from toolace_ray.storage import RunStore
+from toolace_ray.sdg.twins import Twins, play_twin
+from toolace_ray.store.folder import attempt_id, load_pool
+from toolace_ray.store.rows import ledger_row, usage_columns
+from toolace_ray.store.storage import RunStore
+from toolace_ray.text.dedup import api_key
 from toolace_ray.tss.evolution import Writing, evolve
-from toolace_ray.tss.novelty import api_key
+from toolace_ray.tss.generations import Generation
+from toolace_ray.tss.saved import Documents, load_frontier, load_nodes
 from toolace_ray.tss.speciation import Extraction, Parts, divide, speciate
 
 

@@ -12,7 +12,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from actors.client import PoolClient
 from actors.replica import Replica
-from toolace_ray.config import Config, PoolConfig
+from toolace_ray.config.tree import Config, PoolConfig
 from toolace_ray.engines.protocol import Capabilities, Engine, EngineError
 from toolace_ray.errors import UserError
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from ray.util.metrics import Counter, Gauge, Histogram
 
-from toolace_ray.config import PoolConfig
+from toolace_ray.config.tree import PoolConfig
 from toolace_ray.engines.build import build
 from toolace_ray.engines.protocol import (
     Capabilities,

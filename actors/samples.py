@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from toolace_ray.config import VerifyConfig
+from toolace_ray.config.tree import VerifyConfig
 from toolace_ray.corpus.samples import Portion, rows
 from toolace_ray.corpus.verification import judge
-from toolace_ray.rows import verdicts_json
+from toolace_ray.store.rows import verdicts_json
 
 JUDGED = pa.schema(
     [

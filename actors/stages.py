@@ -22,15 +22,20 @@ from ray.data.block import BlockMetadata
 from ray.data.datasource import ReadTask
 
 from actors.pools import PoolHandles, clients
-from toolace_ray.config import Config
+from toolace_ray.config.tree import Config
 from toolace_ray.dlv.duplicates import dialog_key
 from toolace_ray.dlv.experts import judge
-from toolace_ray.dlv.privacy import masked as private
+from toolace_ray.dlv.layer import masked, rejects, run_rules
 from toolace_ray.dlv.repair import repaired
-from toolace_ray.dlv.rules import masked, rejects, run_rules
 from toolace_ray.engines.protocol import BadRequest, EngineError
-from toolace_ray.engines.roles import Engines, TaskEngines, Usage
-from toolace_ray.rows import (
+from toolace_ray.engines.roles import Engines, TaskEngines
+from toolace_ray.records.api import Api
+from toolace_ray.records.dialog import Dialog
+from toolace_ray.records.json import digest
+from toolace_ray.records.usage import Usage
+from toolace_ray.records.verdict import Verdict
+from toolace_ray.schemas import gate
+from toolace_ray.store.rows import (
     API,
     DIALOG,
     DRAFT,
@@ -42,9 +47,8 @@ from toolace_ray.rows import (
     verdicts_from,
     verdicts_json,
 )
-from toolace_ray.schema import Api, Dialog, Verdict, digest
-from toolace_ray.storage import RunStore
-from toolace_ray.tss import gate
+from toolace_ray.store.storage import RunStore
+from toolace_ray.text.privacy import masked as private
 
 FIRST_TASKS, MOST_TASKS = 64, 2048  # read tasks of the first execution, and of any
 SHARDS_A_TASK = 4

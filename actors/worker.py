@@ -14,13 +14,14 @@ from typing import Any
 from actors.planner import Lease
 from actors.players import PLAYERS, Played, Player
 from actors.pools import PoolHandles, clients
-from toolace_ray.config import Config
+from toolace_ray.config.tree import Config
 from toolace_ray.engines.protocol import BadRequest, EngineError, EngineRefused, EngineTimeout, Unsupported
-from toolace_ray.engines.roles import Engines, Usage
-from toolace_ray.rows import DRAFT, LEDGER, ledger_row, usage_columns
-from toolace_ray.run import attempt_id, type_of
-from toolace_ray.schema import Verdict
-from toolace_ray.storage import RunStore
+from toolace_ray.engines.roles import Engines
+from toolace_ray.records.usage import Usage
+from toolace_ray.records.verdict import Verdict
+from toolace_ray.store.folder import attempt_id, type_of
+from toolace_ray.store.rows import DRAFT, LEDGER, ledger_row, usage_columns
+from toolace_ray.store.storage import RunStore
 
 logger = logging.getLogger(__name__)
 LEASE_WAIT = 5.0  # seconds a lease request may wait in the planner

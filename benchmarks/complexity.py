@@ -21,20 +21,20 @@ os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 
 import numpy as np
 
-from toolace_ray.config import parse
+from toolace_ray.config.load import parse
 from toolace_ray.engines.protocol import BadRequest, Generation, Sample
 from toolace_ray.engines.roles import Engines
 from toolace_ray.engines.simulated import SimulatedEngine
+from toolace_ray.engines.template import ChatTemplate
 from toolace_ray.models import resolve
-from toolace_ray.rows import row_dialog
-from toolace_ray.run import load_pool
-from toolace_ray.schema import PLANNED
-from toolace_ray.sdg.complexity import LossEvaluator, features
+from toolace_ray.records.kinds import PLANNED
+from toolace_ray.sdg.difficulty.measure import LossEvaluator, features
 from toolace_ray.sdg.plans import Task, feasible
 from toolace_ray.sdg.pool import Pool
 from toolace_ray.sdg.rollout import rollout
-from toolace_ray.sdg.template import ChatTemplate
-from toolace_ray.storage import RunStore
+from toolace_ray.store.folder import load_pool
+from toolace_ray.store.rows import row_dialog
+from toolace_ray.store.storage import RunStore
 
 OPENINGS = (
     "Could you help me with this: {wish} The {values}.",

@@ -18,15 +18,15 @@ from collections import Counter
 os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 
-from toolace_ray.config import parse
+from toolace_ray.config.load import parse
 from toolace_ray.engines.roles import Engines
 from toolace_ray.models import resolve
-from toolace_ray.rows import row_dialog
-from toolace_ray.schema import Dialog, Message
+from toolace_ray.records.dialog import Dialog, Message
 from toolace_ray.sdg.assistant import Action, Assistant
 from toolace_ray.sdg.invented import Unfit
 from toolace_ray.sdg.plans import Plan, Task
-from toolace_ray.storage import RunStore
+from toolace_ray.store.rows import row_dialog
+from toolace_ray.store.storage import RunStore
 
 
 def right(dialog: Dialog, index: int) -> str:

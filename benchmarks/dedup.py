@@ -16,14 +16,13 @@ import time
 
 import psutil
 
-from toolace_ray.engines.simulated import instance
-from toolace_ray.instances import WORDS
-from toolace_ray.schema import Api
-from toolace_ray.tss import gate
+from toolace_ray.records.api import Api
+from toolace_ray.schemas import gate
+from toolace_ray.schemas.draw import WORDS, instance
+from toolace_ray.text.dedup import NearDuplicates, api_key
 from toolace_ray.tss.adaptation import Design, Subtree
 from toolace_ray.tss.evolution import DEFINITION_SCHEMA, build
 from toolace_ray.tss.indicators import INDICATORS, target_of
-from toolace_ray.tss.novelty import NearDuplicates, api_key
 from toolace_ray.tss.speciation import Node
 
 NODE = Node(id="n", parent=None, kind="functionality", name="do", gloss="does it")

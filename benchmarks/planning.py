@@ -13,9 +13,10 @@ import time
 
 import psutil
 
-from toolace_ray.config import GenerateConfig
-from toolace_ray.instances import WORDS
-from toolace_ray.schema import PLANNED, Api, ApiError
+from toolace_ray.config.tree import GenerateConfig
+from toolace_ray.records.api import Api, ApiError
+from toolace_ray.records.kinds import PLANNED
+from toolace_ray.schemas.draw import WORDS
 from toolace_ray.sdg.plans import NoPlan, Task, make_plan
 from toolace_ray.sdg.pool import Pool
 

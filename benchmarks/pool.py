@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 
-from toolace_ray.instances import WORDS
+from toolace_ray.schemas.draw import WORDS
 
 ROOT = Path(__file__).parents[1]
 SAMPLE_SECONDS = 0.5

@@ -17,12 +17,14 @@ from collections import Counter
 
 from tests.defects import KINDS, ROWS, base, spoilt, spoilt_rows
 from tests.samples import IDEAL_APIS, IdealEngine
-from toolace_ray.config import VerifyConfig, parse
+from toolace_ray.config.load import parse
+from toolace_ray.config.tree import VerifyConfig
 from toolace_ray.corpus.formats import FORMATS
 from toolace_ray.corpus.verification import judge
-from toolace_ray.dlv.rules import rejects, run_rules
+from toolace_ray.dlv.layer import rejects, run_rules
 from toolace_ray.engines.roles import Engines
-from toolace_ray.schema import PLANNED, Dialog
+from toolace_ray.records.dialog import Dialog
+from toolace_ray.records.kinds import PLANNED
 from toolace_ray.sdg.plans import Task
 from toolace_ray.sdg.pool import Pool
 from toolace_ray.sdg.rollout import rollout

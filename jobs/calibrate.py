@@ -21,17 +21,17 @@ import yaml
 from actors.pools import PoolHandles, Pools, clients
 from jobs.generate import generate
 from jobs.session import Session
-from toolace_ray.config import Config, PoolConfig
+from toolace_ray.config.tree import Config, PoolConfig
 from toolace_ray.engines.protocol import BadRequest
 from toolace_ray.engines.roles import Engines
+from toolace_ray.engines.template import ChatTemplate, Pass
 from toolace_ray.errors import UserError
 from toolace_ray.models import resolve
-from toolace_ray.rows import row_dialog
-from toolace_ray.schema import Dialog
-from toolace_ray.sdg import calibration
-from toolace_ray.sdg.complexity import evaluator, solved
-from toolace_ray.sdg.probe import Tuning, tune
-from toolace_ray.sdg.template import ChatTemplate, Pass
+from toolace_ray.records.dialog import Dialog
+from toolace_ray.sdg.difficulty import calibrate as calibration
+from toolace_ray.sdg.difficulty.measure import evaluator, solved
+from toolace_ray.sdg.difficulty.probe import Tuning, tune
+from toolace_ray.store.rows import row_dialog
 
 FOLDER = "calibration"
 MEASURED = pa.schema(

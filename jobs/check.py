@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 
-from toolace_ray.config import Config, PoolConfig
-from toolace_ray.dlv.checks import registered
-from toolace_ray.dlv.rules import layer
+from toolace_ray.config.tree import Config, PoolConfig
+from toolace_ray.dlv.layer import layer
+from toolace_ray.dlv.registry import registered
 from toolace_ray.errors import UserError
 from toolace_ray.models import REGISTRY, fetched, resolve
 from toolace_ray.sdg import balance
-from toolace_ray.sdg.complication import check_band
-from toolace_ray.storage import RunStore
+from toolace_ray.sdg.difficulty.guide import check_band
+from toolace_ray.store.storage import RunStore
 from toolace_ray.tss import sources, specs
 
 # Measured on the demo with the 0.5B model (docs/benchmarks.md); an estimate is all they are good for.

@@ -15,7 +15,7 @@ from toolace_ray.engines.protocol import EngineError, EngineRefused
 from toolace_ray.errors import UserError
 
 if TYPE_CHECKING:
-    from toolace_ray.config import Config
+    from toolace_ray.config.tree import Config
 
 OURS, USER, SHORT, INTERRUPTED = 1, 2, 3, 130
 
@@ -65,7 +65,7 @@ def configured(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _with_config(command: Callable[..., Any], path: str, overrides: tuple[str, ...], kwargs: dict[str, Any]) -> Any:
-    from toolace_ray.config import load
+    from toolace_ray.config.load import load
 
     return command(load(path, overrides), **kwargs)
 
@@ -252,7 +252,7 @@ def verify(
     from pathlib import Path
 
     from jobs import verify as job
-    from toolace_ray.config import load
+    from toolace_ray.config.load import load
 
     config = load(path, overrides)
     folder = output or str(Path("verified") / (Path(pattern.rstrip("/*")).stem or "set"))

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from toolace_ray.config import Config
+from toolace_ray.config.tree import Config
 from toolace_ray.errors import UserError
-from toolace_ray.schema import digest
-from toolace_ray.storage import RunStore
+from toolace_ray.records.json import digest
+from toolace_ray.store.storage import RunStore
 
 NAMESPACE = "toolace-ray"
 

@@ -15,18 +15,29 @@ from typing import Any
 import pyarrow as pa
 
 from actors.ingest import import_row, ingest
-from jobs import flow as flows
-from jobs.flow import Flow
 from jobs.session import Session
-from toolace_ray import generations, run
-from toolace_ray.engines.roles import Usage
 from toolace_ray.errors import UserError
-from toolace_ray.generations import Evolution
-from toolace_ray.rows import API, DOCUMENT, FILE, FRONTIER, LEDGER, api_row, ledger_row, usage_columns, verdicts_from
-from toolace_ray.schema import Api, Verdict, digest
-from toolace_ray.storage import RunStore
-from toolace_ray.tss import mcp_client, sources, speciation, specs
-from toolace_ray.tss.novelty import NearDuplicates, api_key
+from toolace_ray.records.api import Api
+from toolace_ray.records.json import digest
+from toolace_ray.records.usage import Usage
+from toolace_ray.records.verdict import Verdict
+from toolace_ray.store import folder, ledger
+from toolace_ray.store.rows import (
+    API,
+    DOCUMENT,
+    FILE,
+    FRONTIER,
+    LEDGER,
+    api_row,
+    ledger_row,
+    usage_columns,
+    verdicts_from,
+)
+from toolace_ray.store.settle import Flow, settle
+from toolace_ray.store.storage import RunStore
+from toolace_ray.text.dedup import NearDuplicates, api_key
+from toolace_ray.tss import generations, mcp_client, saved, sources, speciation, specs
+from toolace_ray.tss.generations import Evolution
 from toolace_ray.tss.readers import Limits
 from toolace_ray.tss.speciation import Node
 
@@ -51,7 +62,7 @@ def evolve(current: Session) -> dict[str, Any]:
         for path in paths:
             next(specs.import_openapi(path) if kind == "openapi" else specs.import_mcp(path), None)
     asked = _ask_servers(current)
-    run.begin(store, config, "evolve")
+    folder.begin(store, config, "evolve")
     for name, text in asked.items():
         store.write_bytes("sources/mcp", f"{name}.json", text.encode())
     evolution = Evolution(NearDuplicates(config.evolve.near_duplicate))
@@ -96,7 +107,7 @@ def _read_sources(current: Session, found: dict[str, list[str]], evolution: Evol
         imports.write(current)
         return
     current.ray()
-    documents = run.document_ids(store)
+    documents = saved.document_ids(store)
     unread: list[dict[str, Any]] = []
     outcome: dict[str, bool] = {}  # path -> whether it gave anything
     limits = Limits(settings.chunk_chars, settings.max_file_mb << 20, settings.text_column, settings.private)
@@ -129,7 +140,7 @@ def _read_sources(current: Session, found: dict[str, list[str]], evolution: Evol
             store.write("rejected", f"{current.epoch}-{SOURCE}-unread.parquet", rows, LEDGER)
         first = unread[0]["evidence"]
         current.progress.say(f"{len(unread)} sources could not be read (in the ledger); first: {first}")
-        if not run.document_ids(store) and not store.files("apis"):
+        if not saved.document_ids(store) and not store.files("apis"):
             raise UserError(f"sources: none of {len(fresh)} files could be read; first: {first}")
     # A file that gave nothing but a reason is tried again at the next start: a limit may be raised, a right be given.
     useless = {path for path, gave in outcome.items() if not gave}
@@ -219,17 +230,19 @@ class _Imports:
 def _grow_tree(current: Session) -> list[Node]:
     """Read the documents that were not read, then divide functionalities until all are atomic or a budget is met."""
     config, store = current.config, current.store
-    count = len(run.document_ids(store))
+    count = len(saved.document_ids(store))
     if count:
         name = "tree/extractions"
         current.play(Flow("documents", "documents", name, name, {"document": (count, count)}), "documents read")
     while True:
-        before = run.load_nodes(store)
-        nodes = speciation.grow(before, run.load_extractions(store), run.load_divisions(store), run.imported(store))
+        before = saved.load_nodes(store)
+        nodes = speciation.grow(
+            before, saved.load_extractions(store), saved.load_divisions(store), folder.imported(store)
+        )
         if nodes != before:
-            run.save_nodes(store, nodes)
-        frontier = run.load_frontier(store)
-        resolved = {attempt for _, attempt, _ in run.resolved(store, "tree/divisions", ["node"], "-nodes-")}
+            saved.save_nodes(store, nodes)
+        frontier = saved.load_frontier(store)
+        resolved = {attempt for _, attempt, _ in ledger.resolved(store, "tree/divisions", ["node"], "-nodes-")}
         if resolved >= set(frontier):
             asked = {division.node for division in frontier.values()}
             fresh = speciation.to_divide(nodes, asked, config.evolve.depth, config.evolve.leaves)
@@ -241,7 +254,7 @@ def _grow_tree(current: Session) -> list[Node]:
                 for index, division in enumerate(fresh)
             ]
             store.write("tree/frontiers", f"{first:08d}.parquet", rows, FRONTIER)
-            frontier = run.load_frontier(store)
+            frontier = saved.load_frontier(store)
         total = len(frontier)
         name = "tree/divisions"
         current.play(Flow("nodes", "nodes", name, name, {"node": (total, total)}), "functionalities divided")
@@ -286,7 +299,7 @@ def _grow_pool(current: Session, nodes: list[Node], evolution: Evolution, number
             break
         flow = Flow(f"apis-{kind}", "apis", "drafts/apis", "apis", {kind: (wanted, limit)}, evolution.novelty)
         status = current.play(flow, f"APIs (generation {number}, {evolution.count} before)")
-        flows.settle(flow, store, API, current.epoch)
+        settle(flow, store, API, current.epoch)
         rows = _accepted(store, part)
         evolution.take(rows, known=True)
         full = len(rows) >= settings.generation_size

@@ -14,18 +14,18 @@ import pyarrow as pa
 
 from jobs import flow as flows
 from jobs.evolve import evolve
-from jobs.flow import Flow
 from jobs.session import Session
-from toolace_ray import run
 from toolace_ray.corpus.export import export
-from toolace_ray.rows import DIALOG, TWIN, row_dialog
-from toolace_ray.schema import TWINS
+from toolace_ray.records.kinds import TWINS
 from toolace_ray.sdg import balance, twins
 from toolace_ray.sdg.balance import apportion
-from toolace_ray.sdg.complication import check_band
+from toolace_ray.sdg.difficulty.guide import check_band
 from toolace_ray.sdg.execution import playable
 from toolace_ray.sdg.plans import feasible
 from toolace_ray.sdg.pool import Pool
+from toolace_ray.store import folder
+from toolace_ray.store.rows import DIALOG, TWIN, row_dialog
+from toolace_ray.store.settle import Flow, settle
 
 TWIN_ATTEMPTS = 4  # at most, as a multiple of the twins wanted: each is written down with the dialog it comes from
 
@@ -37,15 +37,15 @@ def generate(current: Session) -> dict[str, Any]:
         The planner's last status, with `new` telling whether anything was played.
 
     Raises:
-        UserError: see evolve and run.begin.
+        UserError: see evolve and folder.begin.
     """
     config, store = current.config, current.store
     if not store.files("apis"):
         evolve(current)
-    run.begin(store, config, "generate")
+    folder.begin(store, config, "generate")
     check_band(config)
     settings = config.generate
-    pool = Pool.of(playable(run.load_pool(store), config))
+    pool = Pool.of(playable(folder.load_pool(store), config))
     asked, _ = balance.quotas(settings)
     wanted, shifted = balance.quotas(settings, feasible([kind for kind, number in asked.items() if number], pool))
     del pool  # the workers index it again for themselves
@@ -55,11 +55,11 @@ def generate(current: Session) -> dict[str, Any]:
     flow = _flow(current, "dialogs", quotas)
     finished = flows.survey(flow, store).done
     status = current.play(flow, "dialogs")
-    moved = flows.settle(flow, store, DIALOG, current.epoch)
+    moved = settle(flow, store, DIALOG, current.epoch)
     if (second := _twins(current)) is not None:
         finished = finished and flows.survey(second, store).done
         more = current.play(second, "twins")
-        moved = flows.settle(second, store, DIALOG, current.epoch) or moved
+        moved = settle(second, store, DIALOG, current.epoch) or moved
         status = {**more, "types": {**status["types"], **more["types"]}}
         quotas |= second.quotas
     export(store)

@@ -6,10 +6,10 @@ import json
 
 import yaml
 
-from toolace_ray import run as runs
 from toolace_ray.corpus.report import Sample, render
-from toolace_ray.schema import Api
-from toolace_ray.storage import RunStore
+from toolace_ray.records.api import Api
+from toolace_ray.store.storage import RunStore
+from toolace_ray.tss import saved
 from toolace_ray.tss.statistics import PoolStatistics, distances, tree_counts
 
 
@@ -45,7 +45,7 @@ def report(store: RunStore) -> str:
     )
     sample = Sample(seed)
     pool, keys = statistics(store, sample)
-    nodes = runs.load_nodes(store)
+    nodes = saved.load_nodes(store)
     found = distances(keys, seed)
     page = render(f"Report of {store.uri}", store.uri, simulated, pool, found, nodes, sample.kept)
     figures = {**pool.as_json(), "tree": tree_counts(nodes), "nearest": [round(value, 4) for value in sorted(found)]}

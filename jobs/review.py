@@ -7,14 +7,16 @@ from collections import Counter
 from typing import Any
 
 from jobs.cluster import locked
-from jobs.flow import rewrite
 from jobs.session import new_epoch
 from toolace_ray.corpus import review
 from toolace_ray.corpus.export import export as write_corpus
 from toolace_ray.errors import UserError
-from toolace_ray.rows import DIALOG, LEDGER, USAGE_COLUMNS, dialog_row, ledger_row, row_dialog, verdicts_from
-from toolace_ray.schema import TWINS, Dialog, Verdict
-from toolace_ray.storage import RunStore
+from toolace_ray.records.dialog import Dialog
+from toolace_ray.records.kinds import TWINS
+from toolace_ray.records.verdict import Verdict
+from toolace_ray.store.rows import DIALOG, LEDGER, USAGE_COLUMNS, dialog_row, ledger_row, row_dialog, verdicts_from
+from toolace_ray.store.settle import rewrite
+from toolace_ray.store.storage import RunStore
 
 
 def export(store: RunStore, count: int, seed: int) -> str:

@@ -13,13 +13,13 @@ from typing import Any
 from actors.pools import Pools
 from jobs import flow as flows
 from jobs.cluster import lock_on_cluster, locked, ray_session
-from jobs.flow import Flow
 from jobs.progress import Progress
-from toolace_ray.config import Config
-from toolace_ray.dlv.rules import layer
+from toolace_ray.config.tree import Config
+from toolace_ray.dlv.layer import layer
 from toolace_ray.errors import UserError
 from toolace_ray.models import resolve
-from toolace_ray.storage import RunStore
+from toolace_ray.store.settle import Flow
+from toolace_ray.store.storage import RunStore
 
 
 def new_epoch() -> str:

@@ -9,13 +9,15 @@ from typing import Any
 import yaml
 
 from jobs.progress import clock
-from toolace_ray import run as runs
 from toolace_ray.calls import pythonic
 from toolace_ray.corpus.formats import FORMATS
 from toolace_ray.errors import UserError
-from toolace_ray.rows import row_dialog
-from toolace_ray.schema import DIALOG_TYPES, KINDS, Dialog
-from toolace_ray.storage import RunStore
+from toolace_ray.records.dialog import Dialog
+from toolace_ray.records.kinds import DIALOG_TYPES, KINDS
+from toolace_ray.store import ledger
+from toolace_ray.store.rows import row_dialog
+from toolace_ray.store.storage import RunStore
+from toolace_ray.tss import saved
 
 MOST_NAMES = 500
 NAMES = {"system": "system", "user": "USER", "assistant": "ASSISTANT", "tool": "  result"}
@@ -65,7 +67,7 @@ def describe_pool(store: RunStore, _: Any, seconds: float) -> str:
 
 
 def _pool(store: RunStore) -> str:
-    nodes = runs.load_nodes(store)
+    nodes = saved.load_nodes(store)
     kinds = Counter(row["type"] for row in store.rows("apis", ["type"]))
     domains = sum(node.kind == "domain" for node in nodes)
     return (
@@ -121,7 +123,7 @@ def status(store: RunStore) -> str:
     known = yaml.safe_load(store.read_bytes("run.yaml")) or {}
     quotas = known.get("config", {}).get("generate", {}).get("quotas", {})
     counts, spent = _counts(store), _spent(store)
-    drafts = sum(len(rows) for rows in runs.drafted(store, "drafts/dialogs", KINDS).values())
+    drafts = sum(len(rows) for rows in ledger.drafted(store, "drafts/dialogs", KINDS).values())
     lines = [_pool(store), "accepted dialogs:"]
     lines += [f"  {kind:10} {counts[kind]:>7} of {quotas.get(kind, 0)}" for kind in DIALOG_TYPES]
     lines += _conduct(store)
@@ -222,7 +224,7 @@ def click_style(text: str) -> str:
 
 def show_tree(store: RunStore) -> str:
     """The context tree, indented."""
-    nodes = runs.load_nodes(store)
+    nodes = saved.load_nodes(store)
     children: dict[str | None, list[Any]] = {}
     for node in sorted(nodes, key=lambda node: node.name.lower()):
         children.setdefault(node.parent, []).append(node)

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from jobs.progress import EVERY, clock
-from toolace_ray.config import Config
+from toolace_ray.config.tree import Config
 from toolace_ray.corpus import samples
-from toolace_ray.dlv.rules import layer
+from toolace_ray.dlv.layer import layer
 from toolace_ray.errors import UserError
-from toolace_ray.rows import verdicts_json
-from toolace_ray.schema import Verdict
-from toolace_ray.tss.novelty import NearDuplicates
+from toolace_ray.records.verdict import Verdict
+from toolace_ray.store.rows import verdicts_json
+from toolace_ray.text.dedup import NearDuplicates
 
 ACCEPTED, REJECTED = "accepted.jsonl", "rejected.jsonl"
 DUPLICATE = "near_duplicate"

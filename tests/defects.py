@@ -10,9 +10,10 @@ import re
 from tests.samples import BOOK, SEARCH, WEATHER, _dialog, calls, good_dialogs, result, say, schema, user
 from toolace_ray.calls import SYNTAXES, openai, toolace
 from toolace_ray.corpus.formats import FORMATS
-from toolace_ray.dlv.provenance import trace
-from toolace_ray.instances import leaves, schema_at
-from toolace_ray.schema import Api, ToolCall
+from toolace_ray.dlv.trace import trace
+from toolace_ray.records.api import Api
+from toolace_ray.records.dialog import ToolCall
+from toolace_ray.schemas.walk import leaves, schema_at
 
 REGISTER = Api(
     name="register_guest",

@@ -12,7 +12,7 @@ import threading
 
 from aiohttp import web
 
-from toolace_ray.engines.simulated import instance
+from toolace_ray.schemas.draw import instance
 
 
 class MockServer:

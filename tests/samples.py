@@ -5,10 +5,12 @@ import json
 import re
 
 from toolace_ray.calls import pythonic
-from toolace_ray.dlv.provenance import trace
+from toolace_ray.dlv.trace import trace
 from toolace_ray.engines.protocol import Capabilities, Generation, Sample, Score
 from toolace_ray.engines.simulated import SimulatedEngine
-from toolace_ray.schema import KINDS, TRANSIENT, Api, ApiError, Dialog, Message, ToolCall
+from toolace_ray.records.api import TRANSIENT, Api, ApiError
+from toolace_ray.records.dialog import Dialog, Message, ToolCall
+from toolace_ray.records.kinds import KINDS
 
 
 def schema(required=(), **properties):

@@ -6,7 +6,7 @@ import pytest
 
 from actors.client import PoolClient
 from actors.pools import Pools, clients
-from toolace_ray.config import parse
+from toolace_ray.config.load import parse
 from toolace_ray.engines.protocol import Capabilities, EngineTimeout, GenerateRequest, ScoreRequest
 from toolace_ray.errors import UserError
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from toolace_ray import run as runs
-from toolace_ray.storage import RunStore
+from toolace_ray.store.storage import RunStore
+from toolace_ray.tss import saved
 
 ROOT = Path(__file__).parents[2]
 SMALL = ("evolve.apis=40", "evolve.generation_size=15", "evolve.depth=5")
@@ -46,7 +46,7 @@ def pool(path):
 
 
 def tree(path):
-    return {node.id: (node.parent, node.name, node.documents) for node in runs.load_nodes(RunStore(str(path)))}
+    return {node.id: (node.parent, node.name, node.documents) for node in saved.load_nodes(RunStore(str(path)))}
 
 
 @pytest.fixture(scope="module")
@@ -125,12 +125,12 @@ def test_documents_of_every_format_are_read_once_and_the_tree_grows(tmp_path, en
     assert "2 sources could not be read" in text
     reasons = [row["evidence"] for row in RunStore(str(path)).rows("rejected") if row["type"] == "source"]
     assert sorted(reason.split(": ")[0].rpartition("/")[2] for reason in reasons) == ["c.jsonl", "e.pdf"]
-    before, asked = tree(path), len(runs.load_extractions(RunStore(str(path))))
+    before, asked = tree(path), len(saved.load_extractions(RunStore(str(path))))
     assert asked == 5
     read = {file: file.stat().st_mtime_ns for file in (path / "tree/extractions").glob("*.parquet")}
     (folder / "f.txt").write_text("Find a recipe with beans.")
     evolve(path, environment, *settings[:-1], "evolve.apis=6")
-    assert len(runs.load_extractions(RunStore(str(path)))) == 6
+    assert len(saved.load_extractions(RunStore(str(path)))) == 6
     after = tree(path)
     assert len(after) > len(before)
     assert all(after[node][:2] == found[:2] for node, found in before.items())

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from toolace_ray.storage import RunStore
+from toolace_ray.store.storage import RunStore
 
 ROOT = Path(__file__).parents[2]
 CONFIG = "configs/simulated.yaml"

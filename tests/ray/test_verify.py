@@ -82,7 +82,7 @@ def test_what_a_user_gets_wrong_is_one_sentence(tmp_path, environment):
 
 def test_a_users_own_rule_masks_a_turn(tmp_path, environment):
     (tmp_path / "mine.py").write_text(
-        "from toolace_ray.dlv.rules import rule\n\n"
+        "from toolace_ray.dlv.registry import rule\n\n"
         "@rule('dialog', 'mask')\n"
         "def shouting(view, *, mark='!'):\n"
         "    '''No answer shouts.'''\n"

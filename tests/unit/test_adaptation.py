@@ -7,11 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.samples import BOOK, SEARCH, WEATHER
+from toolace_ray.schemas.walk import shape
+from toolace_ray.text.dedup import Exact, NearDuplicates, api_key, nearest
 from toolace_ray.tss.adaptation import Adaptation, Record, claim
 from toolace_ray.tss.buffer import Buffer
-from toolace_ray.tss.features import MAX_BIN, complexity_bin, quality, shape
+from toolace_ray.tss.features import MAX_BIN, complexity_bin, quality
 from toolace_ray.tss.indicators import INDICATORS
-from toolace_ray.tss.novelty import Exact, NearDuplicates, api_key, nearest
 from toolace_ray.tss.speciation import Node
 
 NAMES = list(INDICATORS)

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolace_ray.errors import UserError
-from toolace_ray.sdg.calibration import Sample, auc, band, pass_band
+from toolace_ray.sdg.difficulty.calibrate import Sample, auc, band, pass_band
 
 
 def sample(loss, solved, tuned=True):

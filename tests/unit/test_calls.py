@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolace_ray.calls import SYNTAXES, Parsed, ParseFailure
-from toolace_ray.schema import ToolCall
+from toolace_ray.records.dialog import ToolCall
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
 JSON = st.recursive(

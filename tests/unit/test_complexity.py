@@ -7,13 +7,17 @@ from hypothesis import strategies as st
 
 from tests.samples import APIS, IDEAL_APIS, IdealEngine, good_dialogs
 from toolace_ray.calls import SYNTAXES
-from toolace_ray.config import Config, parse
-from toolace_ray.dlv.rules import run_rules
+from toolace_ray.config.load import parse
+from toolace_ray.config.tree import Config
+from toolace_ray.dlv.layer import run_rules
 from toolace_ray.engines.protocol import BadRequest, Capabilities, Generation, Sample, Score
 from toolace_ray.engines.roles import Engines
+from toolace_ray.engines.template import ChatTemplate, WordTemplate
 from toolace_ray.errors import UserError
-from toolace_ray.schema import PLANNED, Message, ToolCall
-from toolace_ray.sdg.complexity import (
+from toolace_ray.records.dialog import Message, ToolCall
+from toolace_ray.records.kinds import PLANNED
+from toolace_ray.sdg.difficulty.guide import OPERATORS, Band, check_band
+from toolace_ray.sdg.difficulty.measure import (
     Complexity,
     LossEvaluator,
     PassEvaluator,
@@ -24,11 +28,9 @@ from toolace_ray.sdg.complexity import (
     solved,
     summed,
 )
-from toolace_ray.sdg.complication import OPERATORS, Band, check_band
 from toolace_ray.sdg.plans import Dials, Task
 from toolace_ray.sdg.pool import Pool
 from toolace_ray.sdg.rollout import Target, rollout
-from toolace_ray.sdg.template import ChatTemplate, WordTemplate
 
 GOOD = good_dialogs()
 HERMES = (

@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolace_ray import config
-from toolace_ray.config import Config, load, parse
+from toolace_ray.config import tree as config
+from toolace_ray.config.document import document
+from toolace_ray.config.load import load, parse
+from toolace_ray.config.tree import Config
 from toolace_ray.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -74,8 +76,8 @@ def test_the_shipped_configurations_are_valid():
 
 
 def test_the_reference_page_is_what_the_code_says():
-    assert (ROOT / "docs" / "configuration.md").read_text() == config.document(), (
-        "run: python -m toolace_ray.config > docs/configuration.md"
+    assert (ROOT / "docs" / "configuration.md").read_text() == document(), (
+        "run: python -m toolace_ray.config.document > docs/configuration.md"
     )
 
 

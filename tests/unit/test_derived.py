@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolace_ray.config import VerifyConfig
+from toolace_ray.config.tree import VerifyConfig
 from toolace_ray.corpus.verification import judge
 from toolace_ray.dlv.derived import answer_follows, clock_follows, dated_follows, number_follows, retold
-from toolace_ray.dlv.rules import rejects
+from toolace_ray.dlv.layer import rejects
 
 TODAY = datetime.date(2026, 5, 1)  # a Friday
 CONFIG = VerifyConfig()

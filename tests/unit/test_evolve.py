@@ -9,15 +9,15 @@ import pytest
 from actors import ingest
 from jobs import evolve
 from jobs.session import new_epoch
-from toolace_ray import run
-from toolace_ray.config import parse
-from toolace_ray.engines.roles import Usage
+from toolace_ray.config.load import parse
 from toolace_ray.errors import UserError
-from toolace_ray.generations import Evolution
-from toolace_ray.rows import API, api_row, usage_columns
-from toolace_ray.storage import RunStore
-from toolace_ray.tss import sources, specs
-from toolace_ray.tss.novelty import NearDuplicates
+from toolace_ray.records.usage import Usage
+from toolace_ray.store import folder
+from toolace_ray.store.rows import API, api_row, usage_columns
+from toolace_ray.store.storage import RunStore
+from toolace_ray.text.dedup import NearDuplicates
+from toolace_ray.tss import saved, sources, specs
+from toolace_ray.tss.generations import Evolution
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def start(tmp_path, monkeypatch):
 
     monkeypatch.setattr(evolve, "ingest", serially)
     store = RunStore(str(tmp_path / "run"))
-    store.make(*run.FOLDERS)
+    store.make(*folder.FOLDERS)
 
     def begin(**settings):
         config = parse({"sources": settings})
@@ -39,7 +39,7 @@ def start(tmp_path, monkeypatch):
         evolution = Evolution(NearDuplicates(0.8))
         evolution.take(store.rows("apis", part=evolve.PART))
         evolve._read_sources(current, sources.files(config.sources), evolution)
-        return len(run.document_ids(store)), [row["evidence"] for row in store.rows("rejected", ["evidence"])]
+        return len(saved.document_ids(store)), [row["evidence"] for row in store.rows("rejected", ["evidence"])]
 
     begin.store = store
     return begin

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.samples import WEATHER
-from toolace_ray.config import parse
-from toolace_ray.schema import Api, ToolCall
+from toolace_ray.config.load import parse
+from toolace_ray.records.api import Api
+from toolace_ray.records.dialog import ToolCall
+from toolace_ray.schemas import gate
 from toolace_ray.sdg.execution import Servers, playable
 from toolace_ray.sdg.invented import Unfit
-from toolace_ray.tss import gate, mcp_client, specs
+from toolace_ray.tss import mcp_client, specs
 
 SERVER = Path(__file__).parents[1] / "mcp_server.py"
 

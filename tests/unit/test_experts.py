@@ -6,7 +6,7 @@ import json
 import pytest
 
 from tests.samples import BOOK, WEATHER, ScriptedEngine, calls, good_dialogs, result, say, user
-from toolace_ray.config import parse
+from toolace_ray.config.load import parse
 from toolace_ray.dlv.experts import exchanges, fitting, judge, questions
 from toolace_ray.engines.roles import Engines
 

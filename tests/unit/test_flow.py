@@ -8,15 +8,16 @@ import pytest
 from actors import worker as workers
 from actors.planner import Planner, PlannerActor
 from actors.players import Played
-from jobs.flow import Flow, settle, survey
+from jobs.flow import survey
 from tests.samples import good_dialogs
-from toolace_ray import run
-from toolace_ray.config import parse
+from toolace_ray.config.load import parse
 from toolace_ray.engines.protocol import BadRequest, EngineDead
-from toolace_ray.engines.roles import Usage
-from toolace_ray.rows import DIALOG, DRAFT, LEDGER, dialog_row, ledger_row, usage_columns
-from toolace_ray.schema import Verdict
-from toolace_ray.storage import RunStore
+from toolace_ray.records.usage import Usage
+from toolace_ray.records.verdict import Verdict
+from toolace_ray.store import folder
+from toolace_ray.store.rows import DIALOG, DRAFT, LEDGER, dialog_row, ledger_row, usage_columns
+from toolace_ray.store.settle import Flow, settle
+from toolace_ray.store.storage import RunStore
 
 SPENT = usage_columns(Usage(), 0.0)
 
@@ -37,7 +38,7 @@ def held(store, folder="dialogs"):
 @pytest.fixture
 def store(tmp_path):
     made = RunStore(str(tmp_path))
-    made.make(*run.FOLDERS)
+    made.make(*folder.FOLDERS)
     return made
 
 

@@ -4,15 +4,16 @@ import pytest
 
 from tests.samples import BOOK, SEARCH, WEATHER
 from tests.unit.test_adaptation import tree
-from toolace_ray import generations, run
-from toolace_ray.config import EvolveConfig
-from toolace_ray.engines.roles import Usage
-from toolace_ray.generations import Evolution, Generation
-from toolace_ray.rows import API, api_row, usage_columns
-from toolace_ray.schema import Lineage
-from toolace_ray.storage import RunStore
+from toolace_ray.config.tree import EvolveConfig
+from toolace_ray.records.api import Lineage
+from toolace_ray.records.usage import Usage
+from toolace_ray.store import folder
+from toolace_ray.store.rows import API, api_row, usage_columns
+from toolace_ray.store.storage import RunStore
+from toolace_ray.text.dedup import NearDuplicates
+from toolace_ray.tss import generations
 from toolace_ray.tss.adaptation import claim
-from toolace_ray.tss.novelty import NearDuplicates
+from toolace_ray.tss.generations import Evolution, Generation
 
 SETTINGS = EvolveConfig(apis=20, generation_size=10, max_attempts=2)
 
@@ -20,7 +21,7 @@ SETTINGS = EvolveConfig(apis=20, generation_size=10, max_attempts=2)
 @pytest.fixture
 def store(tmp_path):
     made = RunStore(str(tmp_path))
-    made.make(*run.FOLDERS)
+    made.make(*folder.FOLDERS)
     return made
 
 
@@ -91,7 +92,7 @@ def test_designs_and_snapshot_are_frozen(store):
 def test_the_order_in_which_the_pool_is_taken_over_does_not_matter(tmp_path):
     stores = [RunStore(str(tmp_path / name)) for name in "ab"]
     for store, pool in zip(stores, (POOL, POOL[::-1]), strict=True):
-        store.make(*run.FOLDERS)
+        store.make(*folder.FOLDERS)
         generations.prepare(store, 1, evolution(pool), tree([9, 9]), SETTINGS, 7)
     one, other = ([Generation(store, "g0001").design(i) for i in range(20)] for store in stores)
     assert [(d.subtree, d.indicators, d.steps, d.example) for d in one] == [
@@ -116,4 +117,4 @@ def test_a_closed_generation_says_what_it_gave(store):
 def test_pools_are_loaded_without_doubles(store):
     store.write("apis", "e-apis-g0000-a.parquet", [row(POOL[0], 0), row(POOL[1], 1)], API)
     store.write("apis", "e-apis-g0000-b.parquet", [row(POOL[0], 0)], API)
-    assert sorted(api.name for api in run.load_pool(store)) == ["get_forecast", "search_trains"]
+    assert sorted(api.name for api in folder.load_pool(store)) == ["get_forecast", "search_trains"]

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.samples import ScriptedEngine, schema
-from toolace_ray.config import Config
+from toolace_ray.config.tree import Config
 from toolace_ray.engines.roles import Engines
-from toolace_ray.engines.simulated import instance
-from toolace_ray.schema import Api
-from toolace_ray.tss import gate
+from toolace_ray.records.api import Api
+from toolace_ray.schemas import gate
+from toolace_ray.schemas.draw import instance
 from toolace_ray.tss.adaptation import Design, Subtree
 from toolace_ray.tss.evolution import Writing, evolve
 from toolace_ray.tss.indicators import INDICATORS, post_condition, target_of

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.planner import Planner, PlannerActor
-from toolace_ray.run import select
+from toolace_ray.store.ledger import select
 
 
 def play(planner, verdict, rng, crash_at=None):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolace_ray.config import SourcesConfig
+from toolace_ray.config.tree import SourcesConfig
 from toolace_ray.tss import readers, sources
 from toolace_ray.tss.readers import Document, Limits, chunks, read
 

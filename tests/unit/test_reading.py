@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolace_ray.calls import hermes
-from toolace_ray.config import VerifyConfig
+from toolace_ray.config.tree import VerifyConfig
 from toolace_ray.corpus import samples
 from toolace_ray.corpus.reading import FORMATS, Unreadable, read
 from toolace_ray.corpus.samples import Portion, Refused
 from toolace_ray.corpus.verification import judge
 from toolace_ray.errors import UserError
-from toolace_ray.schema import ToolCall
+from toolace_ray.records.dialog import ToolCall
 
 CONFIG = VerifyConfig()
 TOOL = {

@@ -6,11 +6,11 @@ import json
 import pytest
 
 from tests.samples import IDEAL_APIS, IdealEngine, ScriptedEngine, good_dialogs
-from toolace_ray.config import parse
+from toolace_ray.config.load import parse
 from toolace_ray.dlv.repair import repaired
 from toolace_ray.engines.protocol import Generation, Sample
 from toolace_ray.engines.roles import Engines
-from toolace_ray.schema import Verdict
+from toolace_ray.records.verdict import Verdict
 from toolace_ray.sdg.plans import Task
 from toolace_ray.sdg.pool import Pool
 from toolace_ray.sdg.rollout import rollout

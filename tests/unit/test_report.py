@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from tests.samples import BOOK, SEARCH, WEATHER
 from toolace_ray.corpus import figures
 from toolace_ray.corpus.report import Sample, render
-from toolace_ray.schema import Lineage
-from toolace_ray.tss.novelty import api_key
+from toolace_ray.records.api import Lineage
+from toolace_ray.text.dedup import api_key
 from toolace_ray.tss.speciation import Node
 from toolace_ray.tss.statistics import PoolStatistics, distances, tree_counts
 

@@ -12,9 +12,9 @@ from tests.samples import good_dialogs, say
 from toolace_ray.corpus import review
 from toolace_ray.dlv.duplicates import dialog_key
 from toolace_ray.errors import UserError
-from toolace_ray.rows import DIALOG, LEDGER, dialog_row, ledger_row
-from toolace_ray.schema import Verdict
-from toolace_ray.storage import RunStore
+from toolace_ray.records.verdict import Verdict
+from toolace_ray.store.rows import DIALOG, LEDGER, dialog_row, ledger_row
+from toolace_ray.store.storage import RunStore
 
 GOOD = good_dialogs()
 

@@ -7,17 +7,19 @@ import random
 import pytest
 
 from tests.samples import BOOK, LIST, SEARCH, WEATHER, IdealEngine, ScriptedEngine, act, schema
-from toolace_ray.config import Config, parse
+from toolace_ray.config.load import parse
+from toolace_ray.config.tree import Config
 from toolace_ray.engines.protocol import Generation, Sample
 from toolace_ray.engines.roles import Engines
-from toolace_ray.schema import TRANSIENT, ApiError, Message, ToolCall
+from toolace_ray.records.api import TRANSIENT, ApiError
+from toolace_ray.records.dialog import Message, ToolCall
+from toolace_ray.schemas.validate import errors
 from toolace_ray.sdg.assistant import Assistant, decision_schema
 from toolace_ray.sdg.invented import Unfit
 from toolace_ray.sdg.plans import Task, Wish, make_plan
 from toolace_ray.sdg.pool import Pool
 from toolace_ray.sdg.rollout import rollout
 from toolace_ray.sdg.tools import ToolAgent
-from toolace_ray.validation import errors
 
 POOL = Pool.of((WEATHER, SEARCH, BOOK, LIST))
 LIMA = {"name": "get_forecast", "arguments": {"city": "Lima", "date": "2026-05-02"}}

@@ -5,11 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.samples import APIS, BOOK, SEARCH, WEATHER, calls, good_dialogs, result, say, user
-from toolace_ray.config import VerifyConfig
-from toolace_ray.dlv.checks import registered
-from toolace_ray.dlv.rules import rejects, run_rules
-from toolace_ray.dlv.texts import language
-from toolace_ray.schema import KINDS, Dialog, Message, ToolCall
+from toolace_ray.config.tree import VerifyConfig
+from toolace_ray.dlv.layer import rejects, run_rules
+from toolace_ray.dlv.registry import registered
+from toolace_ray.records.dialog import Dialog, Message, ToolCall
+from toolace_ray.records.kinds import KINDS
+from toolace_ray.text.language import language
 
 CONFIG = VerifyConfig()
 

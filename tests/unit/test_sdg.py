@@ -8,20 +8,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.samples import APIS, BOOK, IDEAL_APIS, SEARCH, WEATHER, IdealEngine, ScriptedEngine, schema
-from toolace_ray.config import Config, parse
-from toolace_ray.dlv.rules import run_rules
+from toolace_ray.config.load import parse
+from toolace_ray.config.tree import Config
+from toolace_ray.dlv.layer import run_rules
 from toolace_ray.engines.protocol import BadRequest, GenerateRequest
 from toolace_ray.engines.roles import Engines
-from toolace_ray.engines.simulated import instance
-from toolace_ray.instances import draw, fill, hole_schema
-from toolace_ray.schema import PLANNED
+from toolace_ray.records.kinds import PLANNED
+from toolace_ray.schemas.draw import draw, fill, hole_schema, instance
+from toolace_ray.schemas.validate import errors
 from toolace_ray.sdg import wording
 from toolace_ray.sdg.balance import apportion, quotas
 from toolace_ray.sdg.invented import plain_words
 from toolace_ray.sdg.plans import Dials, NoPlan, Task, feasible, make_plan
 from toolace_ray.sdg.pool import Pool, domain, words
 from toolace_ray.sdg.rollout import rollout
-from toolace_ray.validation import errors
 
 POOL = Pool.of(IDEAL_APIS)
 CONFIG = Config()

@@ -5,10 +5,11 @@ import pytest
 
 from actors.ingest import import_row
 from tests.samples import WEATHER
-from toolace_ray.config import McpServerConfig, SourcesConfig
+from toolace_ray.config.tree import McpServerConfig, SourcesConfig
 from toolace_ray.errors import UserError
-from toolace_ray.schema import Api
-from toolace_ray.tss import gate, mcp_client, sources, specs
+from toolace_ray.records.api import Api
+from toolace_ray.schemas import gate
+from toolace_ray.tss import mcp_client, sources, specs
 
 ROOT = Path(__file__).parents[2]
 SPEC = {

@@ -4,10 +4,10 @@ import os
 import pyarrow as pa
 import pytest
 
-from toolace_ray.config import parse
+from toolace_ray.config.load import parse
 from toolace_ray.errors import UserError
-from toolace_ray.run import begin
-from toolace_ray.storage import RunStore
+from toolace_ray.store.folder import begin
+from toolace_ray.store.storage import RunStore
 
 SCHEMA = pa.schema([("a", pa.int64())])
 

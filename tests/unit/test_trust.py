@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.samples import WEATHER, calls, good_dialogs, result, say, user
-from toolace_ray.config import VerifyConfig
+from toolace_ray.config.tree import VerifyConfig
 from toolace_ray.corpus.formats import to_openai
 from toolace_ray.corpus.verification import judge
 from toolace_ray.dlv.duplicates import dialog_key
-from toolace_ray.dlv.privacy import masked, scan
-from toolace_ray.dlv.rules import run_rules
+from toolace_ray.dlv.layer import run_rules
 from toolace_ray.errors import UserError
-from toolace_ray.tss.novelty import NearDuplicates
+from toolace_ray.text.dedup import NearDuplicates
+from toolace_ray.text.privacy import masked, scan
 from toolace_ray.tss.readers import Limits, read
 
 GOOD = good_dialogs()

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.samples import WEATHER, ScriptedEngine
-from toolace_ray.config import Config
+from toolace_ray.config.tree import Config
 from toolace_ray.engines.roles import Engines
-from toolace_ray.tss import gate
+from toolace_ray.schemas import gate
 from toolace_ray.tss.adaptation import Design, Subtree
 from toolace_ray.tss.evolution import Writing, build, define, evolve, excerpt, outline
 from toolace_ray.tss.readers import Document

@@ -3,11 +3,11 @@ import asyncio
 import pytest
 
 from tests.samples import IDEAL_APIS, IdealEngine
-from toolace_ray.config import Config
+from toolace_ray.config.tree import Config
 from toolace_ray.dlv.experts import exchanges, fitting
-from toolace_ray.dlv.rules import run_rules
+from toolace_ray.dlv.layer import run_rules
 from toolace_ray.engines.roles import Engines
-from toolace_ray.schema import PLANNED, TWINS
+from toolace_ray.records.kinds import PLANNED, TWINS
 from toolace_ray.sdg.plans import Task
 from toolace_ray.sdg.pool import Pool
 from toolace_ray.sdg.rollout import rollout

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.samples import good_dialogs
-from toolace_ray.dlv import units
-from toolace_ray.dlv.numerals import number_words, numbers
-from toolace_ray.dlv.provenance import trace
-from toolace_ray.dlv.values import find
+from toolace_ray.dlv.trace import trace
+from toolace_ray.text import units
+from toolace_ray.text.numerals import number_words, numbers
+from toolace_ray.text.values import find
 
 TODAY = datetime.date(2026, 5, 1)
 

@@ -11,11 +11,11 @@ import yaml
 
 from tests.samples import good_dialogs
 from tests.vllm.conftest import OPTIONS, TEMPLATE
-from toolace_ray.config import parse
+from toolace_ray.config.load import parse
 from toolace_ray.engines.protocol import GenerateRequest
 from toolace_ray.engines.roles import Engines
-from toolace_ray.sdg.complexity import LossEvaluator, solved
-from toolace_ray.sdg.template import ChatTemplate
+from toolace_ray.engines.template import ChatTemplate
+from toolace_ray.sdg.difficulty.measure import LossEvaluator, solved
 
 ROOT = Path(__file__).parents[2]
 ROLES = dict.fromkeys(("writer", "user", "assistant", "tool", "judge", "target"), "small")

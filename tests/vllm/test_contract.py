@@ -9,7 +9,7 @@ from tests.mock_server import MockServer
 from toolace_ray.engines.openai import OpenAIEngine
 from toolace_ray.engines.protocol import BadRequest, EngineTimeout, GenerateRequest, ScoreRequest, Unsupported
 from toolace_ray.engines.simulated import SimulatedEngine
-from toolace_ray.validation import errors
+from toolace_ray.schemas.validate import errors
 
 SCHEMA = {
     "type": "object",

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from tests.samples import APIS
-from toolace_ray.config import parse
-from toolace_ray.dlv.rules import run_rules
+from toolace_ray.config.load import parse
+from toolace_ray.dlv.layer import run_rules
 from toolace_ray.engines.roles import Engines
 from toolace_ray.models import fetched
 from toolace_ray.sdg.plans import Task

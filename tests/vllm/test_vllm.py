@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.vllm.conftest import OPTIONS
-from toolace_ray.config import parse
+from toolace_ray.config.load import parse
 from toolace_ray.engines.protocol import BadRequest, GenerateRequest, ScoreRequest
 from toolace_ray.errors import UserError
 
@@ -101,8 +101,9 @@ def test_the_document_of_vllms_own_server_is_imported(vllm_server, tmp_path):
     """A large real OpenAPI document: nothing raises, references are followed, and what is refused has a reason."""
     from urllib.request import urlopen
 
-    from toolace_ray.schema import Api
-    from toolace_ray.tss import gate, specs
+    from toolace_ray.records.api import Api
+    from toolace_ray.schemas import gate
+    from toolace_ray.tss import specs
 
     path = tmp_path / "vllm.openapi.json"
     with urlopen(f"{vllm_server.removesuffix('/v1')}/openapi.json", timeout=30) as answer:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from toolace_ray.calls.result import CallSyntaxError, make_call, skip_space
-from toolace_ray.schema import ToolCall
+from toolace_ray.records.dialog import ToolCall
 
 _OPEN, _CLOSE = "([{", ")]}"
 Value = Callable[[str], Any]

@@ -5,16 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from toolace_ray.calls.result import (
-    CallSyntaxError,
-    Parsed,
-    ParseFailure,
-    decode_json,
-    guarded,
-    make_call,
-    skip_space,
-)
-from toolace_ray.schema import ToolCall
+from toolace_ray.calls.result import CallSyntaxError, Parsed, ParseFailure, decode_json, guarded, make_call, skip_space
+from toolace_ray.records.dialog import ToolCall
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 

@@ -6,16 +6,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from toolace_ray.calls.result import (
-    CallSyntaxError,
-    Parsed,
-    ParseFailure,
-    decode_json,
-    guarded,
-    make_call,
-    skip_space,
-)
-from toolace_ray.schema import ToolCall
+from toolace_ray.calls.result import CallSyntaxError, Parsed, ParseFailure, decode_json, guarded, make_call, skip_space
+from toolace_ray.records.dialog import ToolCall
 
 
 def tool_calls(calls: Sequence[ToolCall]) -> list[dict[str, Any]]:

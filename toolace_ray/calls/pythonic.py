@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from toolace_ray.calls import brackets
 from toolace_ray.calls.result import Parsed, ParseFailure, guarded
-from toolace_ray.schema import ToolCall
+from toolace_ray.records.dialog import ToolCall
 
 _NAME = re.compile(r"([A-Za-z0-9_.\-]+)\s*\(")
 _STARTS = re.compile(r"\s*\[\s*(?:[A-Za-z0-9_.\-]+\s*\(|\])")

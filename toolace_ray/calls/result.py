@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from toolace_ray.limits import DECODER, LimitExceeded, check_text
-from toolace_ray.schema import ToolCall
+from toolace_ray.records.dialog import ToolCall
+from toolace_ray.records.json import DECODER, LimitExceeded, check_text
 
 
 @dataclass(frozen=True)

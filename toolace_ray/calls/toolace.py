@@ -12,8 +12,8 @@ from typing import Any
 
 from toolace_ray.calls import brackets
 from toolace_ray.calls.result import Parsed, ParseFailure, guarded
-from toolace_ray.limits import load_json
-from toolace_ray.schema import ToolCall
+from toolace_ray.records.dialog import ToolCall
+from toolace_ray.records.json import load_json
 
 _NAME = re.compile(r"([^\s\[\](){}\"'=,][^\[\](){}\"'=,\n]{0,128}?)\s{0,8}\(")
 _STARTS = re.compile(r"\s*\[\s*(?:[^\s\[\](){}\"'=,][^\[\](){}\"'=,\n]{0,136}\(|\])")

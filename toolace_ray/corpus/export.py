@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from toolace_ray.corpus.formats import FORMATS
-from toolace_ray.rows import row_dialog
-from toolace_ray.schema import Dialog
-from toolace_ray.storage import RunStore
+from toolace_ray.records.dialog import Dialog
+from toolace_ray.store.rows import row_dialog
+from toolace_ray.store.storage import RunStore
 
 MARK = "exported"
 

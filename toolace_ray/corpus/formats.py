@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from toolace_ray.calls import openai, toolace
-from toolace_ray.schema import Dialog
+from toolace_ray.records.dialog import Dialog
 
 TOOLACE_SYSTEM = (
     "{system} You may call these functions when they fit the request; write calls as "

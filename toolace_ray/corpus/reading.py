@@ -14,11 +14,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from toolace_ray.calls import ParseFailure, hermes, toolace
-from toolace_ray.dlv.dates import dates_in
-from toolace_ray.dlv.definition import DIALECTS
-from toolace_ray.dlv.texts import language
-from toolace_ray.limits import load_json
-from toolace_ray.schema import Api, Dialog, DialogType, Message, ToolCall
+from toolace_ray.dlv.rules.definition import DIALECTS
+from toolace_ray.records.api import Api
+from toolace_ray.records.dialog import Dialog, Message, ToolCall
+from toolace_ray.records.json import load_json
+from toolace_ray.records.kinds import DialogType
+from toolace_ray.text.dates import dates_in
+from toolace_ray.text.language import language
 
 MAX_TOOLS, MAX_MESSAGES, MAX_CALLS = 256, 1024, 64
 MAX_CHARS = 1 << 20  # of a row

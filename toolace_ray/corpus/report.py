@@ -10,7 +10,8 @@ from typing import Any
 import jinja2
 
 from toolace_ray.corpus import figures
-from toolace_ray.schema import Api, digest
+from toolace_ray.records.api import Api
+from toolace_ray.records.json import digest
 from toolace_ray.tss.speciation import Node
 from toolace_ray.tss.statistics import PoolStatistics, tree_counts
 

@@ -13,11 +13,12 @@ import jinja2
 
 from toolace_ray.calls import pythonic
 from toolace_ray.errors import UserError
-from toolace_ray.limits import load_json
-from toolace_ray.rows import row_dialog
-from toolace_ray.schema import KINDS, Dialog, digest
+from toolace_ray.records.dialog import Dialog
+from toolace_ray.records.json import digest, load_json
+from toolace_ray.records.kinds import KINDS
 from toolace_ray.sdg.balance import apportion
-from toolace_ray.storage import RunStore
+from toolace_ray.store.rows import row_dialog
+from toolace_ray.store.storage import RunStore
 
 ACCEPT, REJECT = "accept", "reject"
 JUDGED = ("rules", "experts")  # stages whose rejections a person may look at

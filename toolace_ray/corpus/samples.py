@@ -13,7 +13,7 @@ from pathlib import Path
 
 from toolace_ray.corpus.reading import MAX_CHARS
 from toolace_ray.errors import UserError
-from toolace_ray.limits import LimitExceeded, check_text
+from toolace_ray.records.json import LimitExceeded, check_text
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet")
 PORTION = 1 << 20  # bytes of a JSONL file that are read at once

@@ -6,14 +6,15 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from toolace_ray.config import VerifyConfig
+from toolace_ray.config.tree import VerifyConfig
 from toolace_ray.corpus.reading import MAX_CHARS, Unreadable, read
 from toolace_ray.corpus.samples import Refused
 from toolace_ray.dlv.duplicates import dialog_key
-from toolace_ray.dlv.privacy import masked as private
-from toolace_ray.dlv.rules import masked, rejects, run_rules
-from toolace_ray.limits import load_json
-from toolace_ray.schema import Dialog, Verdict
+from toolace_ray.dlv.layer import masked, rejects, run_rules
+from toolace_ray.records.dialog import Dialog
+from toolace_ray.records.json import load_json
+from toolace_ray.records.verdict import Verdict
+from toolace_ray.text.privacy import masked as private
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ import json
 import re
 from typing import Any, NamedTuple, cast
 
-from toolace_ray.dlv.dates import day
-from toolace_ray.dlv.rules import View
-from toolace_ray.instances import Path, leaves, pointer, schema_at
-from toolace_ray.schema import Provenance, ToolCall
+from toolace_ray.dlv.view import View
+from toolace_ray.records.dialog import Provenance, ToolCall
+from toolace_ray.schemas.walk import Path, leaves, pointer, schema_at
+from toolace_ray.text.dates import day
 
 
 class Leaf(NamedTuple):

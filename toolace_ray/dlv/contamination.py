@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from toolace_ray.errors import UserError
-from toolace_ray.schema import Api
+from toolace_ray.records.api import Api
 
 SIZE = 8  # words of an n-gram
 SHARE = 0.5  # of a request's n-grams, from which it is a benchmark's

@@ -12,9 +12,9 @@ import re
 from collections.abc import Collection, Iterator
 from functools import lru_cache
 
-from toolace_ray.dlv import units
-from toolace_ray.dlv.dates import Day, Mention, clocks_in, dates_in
-from toolace_ray.dlv.numerals import number_words, numbers, other_numbers, word_numbers
+from toolace_ray.text import units
+from toolace_ray.text.dates import Day, Mention, clocks_in, dates_in
+from toolace_ray.text.numerals import number_words, numbers, other_numbers, word_numbers
 
 _MOST = 48  # numbers that are combined with one another
 _DAY = datetime.timedelta(days=1)

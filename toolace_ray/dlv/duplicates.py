@@ -1,4 +1,4 @@
-"""What makes two dialogs one: the key that `toolace_ray.tss.novelty` compares, exactly first and then by MinHash."""
+"""What makes two dialogs one: the key that `toolace_ray.text.dedup` compares, exactly first and then by MinHash."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import re
 import zlib
 from collections.abc import Iterator
 
-from toolace_ray.dlv.values import folded
-from toolace_ray.instances import leaves, pointer
-from toolace_ray.schema import Dialog, digest
+from toolace_ray.records.dialog import Dialog
+from toolace_ray.records.json import digest
+from toolace_ray.schemas.walk import leaves, pointer
+from toolace_ray.text.values import folded
 
 MAX_SHINGLES = 512
 _FEWEST = 3  # values from which equal calls are one blueprint: smaller ones meet by chance

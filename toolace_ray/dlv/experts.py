@@ -15,16 +15,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolace_ray.calls import pythonic
-from toolace_ray.config import ExpertConfig, ExpertName, VerifyConfig
-from toolace_ray.dlv.provenance import trace
-from toolace_ray.dlv.values import fold
+from toolace_ray.config.tree import ExpertConfig, ExpertName, VerifyConfig
+from toolace_ray.dlv.trace import trace
 from toolace_ray.engines.protocol import ChatMessage, GenerateRequest
 from toolace_ray.engines.roles import TaskEngines
-from toolace_ray.instances import leaves, pointer
-from toolace_ray.limits import load_json
 from toolace_ray.prompts import prompt
-from toolace_ray.schema import TWINS, Dialog, Message, Verdict, is_error
-from toolace_ray.sdg.wording import wish
+from toolace_ray.records.api import is_error
+from toolace_ray.records.describe import wish
+from toolace_ray.records.dialog import Dialog, Message
+from toolace_ray.records.json import load_json
+from toolace_ray.records.kinds import TWINS
+from toolace_ray.records.verdict import Verdict
+from toolace_ray.schemas.walk import leaves, pointer
+from toolace_ray.text.values import fold
 
 NONE = "none"
 MAX_RESULT = 800  # characters of a result in a prompt

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from toolace_ray.config import Config
+from toolace_ray.config.tree import Config
 from toolace_ray.dlv.experts import exchanges
-from toolace_ray.dlv.provenance import trace
-from toolace_ray.dlv.rules import rejects, run_rules
+from toolace_ray.dlv.layer import rejects, run_rules
+from toolace_ray.dlv.trace import trace
 from toolace_ray.engines.protocol import ChatMessage, GenerateRequest
 from toolace_ray.engines.roles import TaskEngines
 from toolace_ray.prompts import prompt
-from toolace_ray.schema import Dialog, Verdict
-from toolace_ray.sdg.wording import tidy
+from toolace_ray.records.dialog import Dialog
+from toolace_ray.records.verdict import Verdict
+from toolace_ray.text.tidy import tidy
 
 MENDED = ("grounding", "meaning")  # experts whose reason a new answer can meet
 _TOKENS = 90

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from toolace_ray.config import PoolConfig
+from toolace_ray.config.tree import PoolConfig
 from toolace_ray.engines.openai import OpenAIEngine
 from toolace_ray.engines.protocol import Engine
 from toolace_ray.engines.simulated import SimulatedEngine

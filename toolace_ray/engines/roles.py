@@ -10,19 +10,9 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from toolace_ray.config import Config, Role
+from toolace_ray.config.tree import Config, Role
 from toolace_ray.engines.protocol import Engine, GenerateRequest, Generation, Sample, Score, ScoreRequest
-
-
-@dataclass
-class Usage:
-    """What a task spent: requests, tokens, and money by the pools' prices."""
-
-    requests: int = 0
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    tokens: int = 0
-    cost: float = 0.0
+from toolace_ray.records.usage import Usage
 
 
 @dataclass

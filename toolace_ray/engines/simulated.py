@@ -7,11 +7,9 @@ an answer without one is a sentence that states the values of the last JSON obje
 from __future__ import annotations
 
 import asyncio
-import datetime
 import json
 import random
 import re
-from collections.abc import Sequence
 from typing import Any
 
 from toolace_ray.engines.protocol import (
@@ -24,12 +22,10 @@ from toolace_ray.engines.protocol import (
     ScoreRequest,
     check_spans,
 )
-from toolace_ray.instances import FORMATS, WORDS
-from toolace_ray.limits import DECODER
-from toolace_ray.schema import canonical_json, digest
+from toolace_ray.records.json import DECODER, canonical_json, digest
+from toolace_ray.schemas.draw import WORDS, instance
 
 CHARS_PER_TOKEN = 4
-DESCRIPTIVE = 8  # a string of this least length is a description: it begins with a word of what it is about
 TOPIC = 300  # first characters of a prompt's last message: what it is about
 
 
@@ -139,66 +135,3 @@ def _leaves(value: Any, name: str = "it") -> list[str]:
         said = name.replace("_", " ")
         return [said if value else f"no {said}"]
     return [] if value is None else [str(value)]
-
-
-def instance(
-    schema: Any, rng: random.Random, first_choice: float = 0.5, words: Sequence[str] = (), depth: int = 0
-) -> Any:
-    """A random value that is valid under a schema of the common keywords (no $ref or conditionals).
-
-    A pattern is answered by an identifier such as amber_birch_kdl, which suits the patterns that our own schemas use; its
-    first word is one of `words` where there are any.
-    """
-    if not isinstance(schema, dict) or depth > 16:
-        return None
-    if "const" in schema:
-        return schema["const"]
-    if schema.get("enum"):
-        return schema["enum"][0] if rng.random() < first_choice else rng.choice(schema["enum"])
-    for key in ("anyOf", "oneOf"):
-        if schema.get(key):
-            return instance(rng.choice(schema[key]), rng, first_choice, words, depth + 1)
-    kind = schema.get("type", "object" if "properties" in schema else "string")
-    if isinstance(kind, list):
-        kind = next((item for item in kind if item != "null"), "null")
-    if kind == "object":
-        required = set(schema.get("required", ()))
-        return {
-            name: instance(below, rng, first_choice, words, depth + 1)
-            for name, below in (schema.get("properties") or {}).items()
-            if name in required or rng.random() < 0.5
-        }
-    if kind == "array":
-        low = int(schema.get("minItems", 1))
-        count = rng.randint(low, max(low, min(int(schema.get("maxItems", low + 2)), low + 2)))
-        return [instance(schema.get("items", {}), rng, first_choice, words, depth + 1) for _ in range(count)]
-    if kind in ("integer", "number"):
-        low = schema.get("minimum", schema.get("exclusiveMinimum", 0) + (1 if "exclusiveMinimum" in schema else 0))
-        high = schema.get("maximum", low + 100)
-        if kind == "integer":
-            return rng.randint(int(-(-low // 1)), max(int(-(-low // 1)), int(high)))
-        return round(min(max(rng.uniform(low, high), low), high), 1) if high - low >= 1 else low
-    if kind == "boolean":
-        return rng.random() < first_choice
-    return None if kind == "null" else _string(schema, rng, words)
-
-
-def _string(schema: dict[str, Any], rng: random.Random, words: Sequence[str]) -> str:
-    match schema.get("format"):
-        case "date":
-            return str(datetime.date(2026, 1, 1) + datetime.timedelta(days=rng.randrange(700)))
-        case "time":
-            return f"{rng.randrange(24):02d}:{rng.randrange(60):02d}:00Z"
-        case "date-time":
-            return f"{datetime.date(2026, 1, 1) + datetime.timedelta(days=rng.randrange(700))}T{rng.randrange(24):02d}:00:00Z"
-        case form if form in FORMATS:
-            return FORMATS[form](rng)
-    low, high = int(schema.get("minLength", 1)), int(schema.get("maxLength", 40))
-    if "pattern" in schema:
-        # No digits in names: what is said of them would be taken for a number that nobody gave.
-        return f"{rng.choice(words or WORDS)[:16]}_{rng.choice(WORDS)}_{''.join(rng.choices('bcdfgklmnprstvz', k=3))}"
-    first = rng.choice(words if words and low >= DESCRIPTIVE else WORDS)
-    text = f"{first} {rng.choice(WORDS)} {rng.choice(WORDS)}"  # no digits: numbers are facts
-    if len(text) > high:
-        text = text[:high].strip() or "a"
-    return text + "x" * max(0, low - len(text))

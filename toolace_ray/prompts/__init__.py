@@ -16,7 +16,7 @@ from typing import Any
 
 import jinja2
 
-from toolace_ray.schema import digest
+from toolace_ray.records.json import digest
 
 LEAK = 6  # words in a row that nobody writes twice by chance
 _HEADER = re.compile(r"^### (system|user|assistant)\n", re.MULTILINE)

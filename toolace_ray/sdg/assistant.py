@@ -16,15 +16,16 @@ from typing import Any, Literal
 from toolace_ray.calls import pythonic
 from toolace_ray.engines.protocol import GenerateRequest
 from toolace_ray.engines.roles import TaskEngines
-from toolace_ray.limits import load_json
 from toolace_ray.prompts import prompt
-from toolace_ray.schema import Api, Message, ToolCall
+from toolace_ray.records.api import Api
+from toolace_ray.records.dialog import Message, ToolCall
+from toolace_ray.records.json import load_json
+from toolace_ray.schemas.validate import errors
 from toolace_ray.sdg.blueprint import day
-from toolace_ray.sdg.complexity import normal
+from toolace_ray.sdg.difficulty.measure import normal
 from toolace_ray.sdg.invented import Unfit
 from toolace_ray.sdg.plans import Plan
-from toolace_ray.sdg.wording import clean
-from toolace_ray.validation import errors
+from toolace_ray.text.tidy import clean
 
 Kind = Literal["call", "ask", "summarise", "reply"]
 TALK: tuple[Kind, ...] = ("ask", "summarise", "reply")

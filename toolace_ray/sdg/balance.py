@@ -5,8 +5,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Container, Mapping
 
-from toolace_ray.config import GenerateConfig
-from toolace_ray.schema import DIALOG_TYPES, PLANNED
+from toolace_ray.config.tree import GenerateConfig
+from toolace_ray.records.kinds import DIALOG_TYPES, PLANNED
 
 
 def apportion(total: int, weights: Mapping[str, float]) -> dict[str, int]:

@@ -12,14 +12,15 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from toolace_ray.dlv.values import folded
 from toolace_ray.engines.roles import TaskEngines
-from toolace_ray.schema import Api, ToolCall
+from toolace_ray.records.api import Api
+from toolace_ray.records.dialog import ToolCall
 from toolace_ray.sdg import invented
 from toolace_ray.sdg.execution import Session
 from toolace_ray.sdg.invented import Unfit
 from toolace_ray.sdg.plans import Exchange, Plan, Wish
 from toolace_ray.sdg.tools import ToolAgent
+from toolace_ray.text.values import folded
 
 OPTIONAL_SHARE = 0.3  # of an API's optional parameters a caller gives
 REDRAWS = 4

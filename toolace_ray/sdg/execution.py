@@ -14,9 +14,10 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
-from toolace_ray.config import Config, McpServerConfig
-from toolace_ray.limits import load_json
-from toolace_ray.schema import Api, ToolCall, digest, is_error
+from toolace_ray.config.tree import Config, McpServerConfig
+from toolace_ray.records.api import Api, is_error
+from toolace_ray.records.dialog import ToolCall
+from toolace_ray.records.json import digest, load_json
 from toolace_ray.sdg.invented import Unfit
 from toolace_ray.tss.mcp_client import innermost, transport
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from toolace_ray.engines.protocol import GenerateRequest
 from toolace_ray.engines.roles import TaskEngines
-from toolace_ray.instances import Hole, draw, fill, hole_schema
-from toolace_ray.limits import load_json
 from toolace_ray.prompts import prompt
-from toolace_ray.schema import Api, canonical_json
+from toolace_ray.records.api import Api
+from toolace_ray.records.json import canonical_json, load_json
+from toolace_ray.schemas.draw import Hole, draw, fill, hole_schema
+from toolace_ray.schemas.validate import errors
 from toolace_ray.sdg.plans import Plan
-from toolace_ray.validation import errors
 
 MAX_HOLE_TOKENS = 160
 

@@ -13,8 +13,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from toolace_ray.config import GenerateConfig
-from toolace_ray.schema import KINDS, Api, DialogType
+from toolace_ray.config.tree import GenerateConfig
+from toolace_ray.records.api import Api
+from toolace_ray.records.kinds import KINDS, DialogType
 from toolace_ray.sdg.pool import Edge, Pool, askable, corrections, domain, topic, variable
 
 FIRST_DAY = datetime.date(2024, 1, 1)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from toolace_ray.schema import Api, ApiError
+from toolace_ray.records.api import Api, ApiError
 
 MAX_SPOKEN = 5  # values that one request can carry and still sound like a person
 MAX_SHORT = 3  # values of a call that is asked for together with another one

@@ -14,13 +14,14 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from toolace_ray.config import Config
+from toolace_ray.config.tree import Config
 from toolace_ray.engines.roles import TaskEngines
-from toolace_ray.schema import Dialog, Message, ToolCall, is_error
+from toolace_ray.records.api import is_error
+from toolace_ray.records.dialog import Dialog, Message, ToolCall
 from toolace_ray.sdg import invented, wording
 from toolace_ray.sdg.assistant import Assistant, Decision
 from toolace_ray.sdg.blueprint import OPTIONAL_SHARE
-from toolace_ray.sdg.complexity import normal
+from toolace_ray.sdg.difficulty.measure import normal
 from toolace_ray.sdg.execution import Session
 from toolace_ray.sdg.invented import Unfit
 from toolace_ray.sdg.plans import Exchange, Plan, Wish

@@ -12,15 +12,18 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from toolace_ray.config import Config
-from toolace_ray.dlv.rules import rejects, run_rules
+from toolace_ray.config.tree import Config
+from toolace_ray.dlv.layer import rejects, run_rules
 from toolace_ray.engines.protocol import BadRequest
-from toolace_ray.engines.roles import TaskEngines, Usage
-from toolace_ray.schema import Dialog, Message, Verdict
+from toolace_ray.engines.roles import TaskEngines
+from toolace_ray.records.describe import wish
+from toolace_ray.records.dialog import Dialog, Message
+from toolace_ray.records.usage import Usage
+from toolace_ray.records.verdict import Verdict
 from toolace_ray.sdg import roleplay, wording
 from toolace_ray.sdg.blueprint import Gold, gold_calls
-from toolace_ray.sdg.complexity import Evaluator, features
-from toolace_ray.sdg.complication import Band, Operator, guided
+from toolace_ray.sdg.difficulty.guide import Band, Operator, guided
+from toolace_ray.sdg.difficulty.measure import Evaluator, features
 from toolace_ray.sdg.execution import Servers, Session
 from toolace_ray.sdg.invented import Unfit
 from toolace_ray.sdg.plans import Dials, Exchange, NoPlan, Plan, Task, make_plan
@@ -247,7 +250,7 @@ async def _talk(scene: Play, exchange: Exchange, last: bool) -> None:
 
 async def decline(scene: Play, request: str, last: bool) -> None:
     """Say that no function does what is asked for."""
-    functions = " ".join(wording.wish(api) for api in scene.plan.tools)
+    functions = " ".join(wish(api) for api in scene.plan.tools)
     today = scene.plan.today
     await scene.said(
         "decline",

@@ -13,19 +13,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from toolace_ray.config import Config, Role
-from toolace_ray.dlv.provenance import trace
+from toolace_ray.config.tree import Config, Role
+from toolace_ray.dlv.layer import rejects, run_rules
 from toolace_ray.dlv.repair import again
-from toolace_ray.dlv.rules import rejects, run_rules
-from toolace_ray.dlv.texts import code_names
+from toolace_ray.dlv.rules.texts import code_names
+from toolace_ray.dlv.trace import trace
 from toolace_ray.engines.protocol import ChatMessage, GenerateRequest
 from toolace_ray.engines.roles import TaskEngines
 from toolace_ray.prompts import prompt, versions
-from toolace_ray.schema import Api, Dialog, Message, ToolCall
+from toolace_ray.records.api import Api
+from toolace_ray.records.describe import wish
+from toolace_ray.records.dialog import Dialog, Message, ToolCall
 from toolace_ray.sdg import wording
 from toolace_ray.sdg.blueprint import day
 from toolace_ray.sdg.invented import Unfit
 from toolace_ray.sdg.plans import STYLES, Plan
+from toolace_ray.text.tidy import clean, tidy
 
 WORD_TOKENS = 90
 RULE = "Unless told otherwise, the"
@@ -119,7 +122,7 @@ class Play:
             return self._leak(text) or wording.request_fault(text, api, values, self.plan.today, hidden, self.english)
 
         shown = wording.shown_values(said, self.plan.today if dials.implicit else None)
-        messages = prompt("request").render(facts={"wish": wording.wish(api), "values": shown})
+        messages = prompt("request").render(facts={"wish": wish(api), "values": shown})
         texts = await self._candidates("user", messages, self.settings.query_samples, fault, "request")
         return max(texts, key=lambda text: wording.request_score(text, api, self.plan.style, dials.apart))
 
@@ -198,11 +201,11 @@ class Play:
         for round in range(1 + self.config.verify.repair):
             failed: dict[str, str] = {}
             for sample in (await self.engines.generate(role, request)).samples:
-                text = wording.tidy(sample.text)
+                text = tidy(sample.text)
                 problem = "cut at max_tokens" if sample.finish == "length" else fault(text)
                 if problem is None:
                     passed[text] = None
-                    self._thoughts[text] = wording.clean(sample.thought)
+                    self._thoughts[text] = clean(sample.thought)
                 else:
                     failed[text] = problem
             if passed:

@@ -13,15 +13,17 @@ from typing import Any
 
 from toolace_ray.engines.protocol import GenerateRequest
 from toolace_ray.engines.roles import TaskEngines
-from toolace_ray.instances import Hole, draw, fill, hole_schema, schema_at
-from toolace_ray.limits import load_json
 from toolace_ray.prompts import prompt
-from toolace_ray.schema import TRANSIENT, Api, ApiError, ToolCall, canonical_json, is_error
+from toolace_ray.records.api import TRANSIENT, Api, ApiError, is_error
+from toolace_ray.records.dialog import ToolCall
+from toolace_ray.records.json import canonical_json, load_json
+from toolace_ray.schemas.draw import Hole, draw, fill, hole_schema
+from toolace_ray.schemas.validate import errors
+from toolace_ray.schemas.walk import schema_at
 from toolace_ray.sdg.execution import Session
 from toolace_ray.sdg.invented import MAX_HOLE_TOKENS, Unfit, checked, plain_words
 from toolace_ray.sdg.plans import Plan, Wish
 from toolace_ray.sdg.pool import VERBS, corrections, identifying, listings, words
-from toolace_ray.validation import errors
 
 COUNTS = {"total", "count", "number", "size", "found", "hit", "match"}  # words of fields that count what was found
 MIN_NAME = 4  # characters of an identifier by which a thing is remembered

@@ -14,16 +14,22 @@ import datetime
 import random
 from dataclasses import dataclass
 
-from toolace_ray.config import Config
+import pyarrow as pa
+
+from toolace_ray.config.tree import Config
 from toolace_ray.engines.roles import TaskEngines
-from toolace_ray.schema import TWINS, Api, Dialog, Message, ToolCall
+from toolace_ray.records.api import Api
+from toolace_ray.records.dialog import Dialog, Message, ToolCall
+from toolace_ray.records.kinds import TWINS
 from toolace_ray.sdg.blueprint import Gold, GoldCall
-from toolace_ray.sdg.complexity import features
+from toolace_ray.sdg.difficulty.measure import features
 from toolace_ray.sdg.invented import Unfit
 from toolace_ray.sdg.plans import Exchange, Plan, Task, Wish
 from toolace_ray.sdg.pool import VERBS, askable, words
 from toolace_ray.sdg.rollout import decline, serve
 from toolace_ray.sdg.speech import RULE, Play
+from toolace_ray.store.rows import TWIN
+from toolace_ray.store.storage import RunStore
 
 _SERVED = ("single", "parallel", "dependent")
 
@@ -109,3 +115,18 @@ async def play_twin(twin: Twin, task: Task, config: Config, engines: TaskEngines
     scene.meta["twin_of"] = base.id
     dialog = scene.dialog()
     return dialog.model_copy(update={"meta": {**dialog.meta, "features": features(dialog)}})
+
+
+class Twins:
+    """The twins that are to be played, as Arrow tables: a dialog becomes an object when it is asked for."""
+
+    def __init__(self, store: RunStore) -> None:
+        tables = [store.table("twins", name) for name in store.files("twins")] or [TWIN.empty_table()]
+        self._table = pa.concat_tables(tables)
+        pairs = zip(self._table["kind"].to_pylist(), self._table["attempt"].to_pylist(), strict=True)
+        self._rows = {pair: index for index, pair in enumerate(pairs)}
+
+    def at(self, kind: str, attempt: int) -> Twin:
+        """The twin of an attempt."""
+        row = self._table.slice(self._rows[kind, attempt], 1).to_pylist()[0]
+        return Twin(kind, Dialog.model_validate_json(row["record"]), row["missing"])

@@ -8,10 +8,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from toolace_ray.dlv.numerals import number_words, numbers
-from toolace_ray.dlv.values import find, is_question, variants_of, without
-from toolace_ray.instances import Path, leaves
-from toolace_ray.schema import Api
+from toolace_ray.records.api import Api
+from toolace_ray.records.describe import wish
+from toolace_ray.schemas.walk import Path, leaves
+from toolace_ray.text.numerals import number_words, numbers
+from toolace_ray.text.values import find, is_question, variants_of, without
 
 _ASSISTANT = re.compile(
     r"^(sure|certainly|of course|here (is|are)|i can help|i'm sorry|as an|you are|you can|assistant|user|step \d|the (function|api))\b",
@@ -88,14 +89,6 @@ def shown_values(arguments: dict[str, Any], indirect: datetime.date | None = Non
     return shown
 
 
-def wish(api: Api) -> str:
-    """An API's first sentence in plain words, without what is of use to programs alone."""
-    first = re.split(r"(?<=[.!?])\s", api.description.strip())[0]
-    first = re.sub(r",?\s+(?:and|then) (?:returns?|gives?) .*|\s+(?:that|which) \w+_\w+ \w+", "", first)
-    plain = re.sub(r"\s+", " ", first.replace("_", " ")).strip()[:200]
-    return plain if plain.endswith((".", "!", "?")) else f"{plain}."
-
-
 _SERVES = re.compile(r"\b(glad I could|here to help|(help|assist) you|at your service|you're welcome)\b", re.IGNORECASE)
 
 
@@ -104,17 +97,6 @@ def user_talk_fault(text: str, subject: str, question: bool, today: datetime.dat
     if english and (found := _SERVES.search(text)):
         return f"speaks like an assistant: {found.group()!r}"
     return talk_fault(text, subject, question, today, english)
-
-
-def clean(text: str) -> str:
-    """A model's text without lone surrogates, which no file can hold."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
-
-
-def tidy(text: str) -> str:
-    """One line, without the quotation marks some models put around everything."""
-    line = re.sub(r"\s+", " ", clean(text)).strip()
-    return line[1:-1].strip() if len(line) > 2 and line[0] == line[-1] == '"' and line.count('"') == 2 else line
 
 
 def request_fault(

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from toolace_ray.schema import digest
+from toolace_ray.records.json import digest
 from toolace_ray.tss.speciation import Node, paths
 
 LEVEL_WEIGHTS = (8, 4, 2, 1)  # of one, two, three, four functionalities: the simple ones are the useful ones

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from toolace_ray.schema import Api
+from toolace_ray.records.api import Api
 from toolace_ray.tss.features import complexity_bin, quality
 
 Cell = tuple[str, int]  # domain (lower case) and bin of complexity

@@ -15,13 +15,14 @@ from typing import Any
 
 from toolace_ray.engines.protocol import GenerateRequest
 from toolace_ray.engines.roles import TaskEngines
-from toolace_ray.limits import load_json
 from toolace_ray.prompts import prompt
-from toolace_ray.schema import Api, ApiError, Lineage, Verdict
-from toolace_ray.tss import gate
+from toolace_ray.records.api import Api, ApiError, Lineage
+from toolace_ray.records.json import load_json
+from toolace_ray.records.verdict import Verdict
+from toolace_ray.schemas import gate
+from toolace_ray.schemas.walk import kind_of
+from toolace_ray.schemas.walk import texts as field_texts
 from toolace_ray.tss.adaptation import Design
-from toolace_ray.tss.features import kind_of
-from toolace_ray.tss.features import texts as field_texts
 from toolace_ray.tss.fields import (
     DESCRIPTION,
     IDENTIFIER,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from toolace_ray.schema import Api
+from toolace_ray.records.api import Api
 from toolace_ray.tss.sense import whole
 
 IDENTIFIER = {"type": "string", "pattern": "^[a-z][a-z0-9_]{2,30}$"}

@@ -16,8 +16,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from toolace_ray.schema import Api
-from toolace_ray.tss.features import kind_of, shape, texts
+from toolace_ray.records.api import Api
+from toolace_ray.schemas.draw import example_object
+from toolace_ray.schemas.validate import SchemaError, errors
+from toolace_ray.schemas.walk import kind_of, shape, texts
 from toolace_ray.tss.fields import (
     DESCRIPTION,
     EXAMPLE,
@@ -31,8 +33,6 @@ from toolace_ray.tss.fields import (
     property_of,
 )
 from toolace_ray.tss.sense import related, whole
-from toolace_ray.tss.specs import example_object
-from toolace_ray.validation import SchemaError, errors
 
 MAX_ENUM, MAX_ITEMS = 12, 10
 FORMATS = ("date", "time", "date-time", "email", "uri", "uuid", "ipv4", "hostname")

@@ -14,7 +14,7 @@ import os
 from collections.abc import AsyncIterator
 from typing import Any
 
-from toolace_ray.config import McpServerConfig
+from toolace_ray.config.tree import McpServerConfig
 from toolace_ray.errors import UserError
 
 MAX_TOOLS, MAX_PAGES = 10_000, 1000

@@ -14,9 +14,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from toolace_ray.dlv.privacy import masked, scan
-from toolace_ray.limits import load_json
-from toolace_ray.schema import Record, digest
+from toolace_ray.records.base import Record
+from toolace_ray.records.json import digest, load_json
+from toolace_ray.text.privacy import masked, scan
 
 MAX_PAGES = 500
 MAX_PDF_SECONDS = 60.0  # for all pages of a file; checked between two pages

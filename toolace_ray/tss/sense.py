@@ -10,8 +10,9 @@ import unicodedata
 from collections.abc import Iterable
 
 from toolace_ray.prompts import prompt
-from toolace_ray.schema import Api, Verdict
-from toolace_ray.tss.features import choices, texts
+from toolace_ray.records.api import Api
+from toolace_ray.records.verdict import Verdict
+from toolace_ray.schemas.walk import choices, texts
 
 _SCRIPTS = {
     "LATIN",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import glob
 from pathlib import Path
 
-from toolace_ray.config import SourcesConfig
+from toolace_ray.config.tree import SourcesConfig
 from toolace_ray.errors import UserError
 from toolace_ray.tss.readers import READERS
 

@@ -16,9 +16,10 @@ from rapidfuzz import fuzz, process
 
 from toolace_ray.engines.protocol import GenerateRequest
 from toolace_ray.engines.roles import TaskEngines
-from toolace_ray.limits import load_json
 from toolace_ray.prompts import prompt
-from toolace_ray.schema import Api, Record, digest
+from toolace_ray.records.api import Api
+from toolace_ray.records.base import Record
+from toolace_ray.records.json import digest, load_json
 from toolace_ray.tss.readers import Document
 
 MAX_FUNCTIONALITIES = 6

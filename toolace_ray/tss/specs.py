@@ -15,10 +15,10 @@ from typing import Any
 import yaml
 
 from toolace_ray.errors import UserError
-from toolace_ray.instances import example_of
-from toolace_ray.limits import DECODER, LimitExceeded, check_text
-from toolace_ray.schema import Api, ApiError, Lineage, digest
-from toolace_ray.validation import schema_depth
+from toolace_ray.records.api import Api, ApiError, Lineage
+from toolace_ray.records.json import DECODER, LimitExceeded, check_text, digest
+from toolace_ray.schemas.draw import example_object
+from toolace_ray.schemas.validate import schema_depth
 
 MAX_SPEC_CHARS = 32 << 20
 MAX_SPEC_DEPTH = 200
@@ -282,25 +282,6 @@ def _dialect(schema: Any) -> Any:
             if result.get("default", 0) is None:
                 del result["default"]
     return result
-
-
-def example_object(schema: dict[str, Any]) -> Any:
-    """The example of an object schema from its properties' examples; None unless all required ones have one."""
-    found = example_of(schema)
-    if isinstance(found, dict) or (schema.get("type") or "object") != "object":
-        return found
-    result = {}
-    for name, below in (schema.get("properties") or {}).items():
-        if not isinstance(below, dict):
-            continue
-        value = example_of(below)
-        if value is None and below.get("enum"):
-            value = below["enum"][0]
-        if value is None and below.get("properties"):
-            value = example_object(below)
-        if value is not None:
-            result[name] = value
-    return result if set(schema.get("required", ())) <= set(result) else None
 
 
 def _own_references(schema: Any) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from toolace_ray.schema import Api
-from toolace_ray.tss.features import CONSTRAINTS, complexity_bin, shape
-from toolace_ray.tss.novelty import nearest
+from toolace_ray.records.api import Api
+from toolace_ray.schemas.walk import CONSTRAINTS, shape
+from toolace_ray.text.dedup import nearest
+from toolace_ray.tss.features import complexity_bin
 from toolace_ray.tss.speciation import Node
 
 SAMPLE = 1000  # APIs whose nearest neighbours are looked for

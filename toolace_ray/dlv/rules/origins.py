@@ -1,0 +1,312 @@
+"""Rules on where arguments come from, over the provenance of each value (method.md section 3: before any model is asked)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from toolace_ray.dlv.arguments import Leaf, argument_leaves, name_parts, schema_of
+from toolace_ray.dlv.derived import clock_follows, dated_follows, number_follows, said_numbers
+from toolace_ray.dlv.registry import rule
+from toolace_ray.dlv.view import Finding, View
+from toolace_ray.records.dialog import ToolCall
+from toolace_ray.schemas.walk import Path, leaves
+from toolace_ray.text import units
+from toolace_ray.text.dates import dates_in
+from toolace_ray.text.values import find, fold, holds, place
+
+# Parameters whose value is written for the occasion, and those that take code.
+_FREE = re.compile(
+    r"\b(?:reason|notes?|title|subject|summary|body|message|comments?|caption|content|label|details?|instructions?|purpose|prompt|text|headline|remarks?)\b"
+    r"|(?:^|_)(?:reason|note|title|subject|summary|body|message|comment|caption|content|label|description|purpose|prompt|text)(?:_|\b)",
+    re.IGNORECASE,
+)
+_CODED = re.compile(
+    r"sql|query|regex|pattern|cron|formula|expression|equation|script|expr",
+    re.IGNORECASE,
+)
+_CODE = re.compile(r"[\\^$*+|=<>{}]|\bSELECT\b|\bFROM\b|[()\[\]].*[()\[\]]|^[\d*/, -]*\*[\d*/, -]*$")
+_LONG = 6  # words from which a string is a text that somebody composed
+
+
+def _inferred(view: View, leaf: Leaf) -> bool:
+    """True for a value that a stranger's assistant may have concluded or composed rather than copied: a choice, a flag, a null,
+    a text of many words, a name of which the better part was said, a number or a date that follows from others."""
+    value, schema = leaf.value, schema_of(view, leaf)
+    if value is None or isinstance(value, bool) or schema.get("enum"):
+        return True
+    asked = " ".join(item.content for item in view.dialog.messages[: leaf.turn] if item.role == "user")
+    if isinstance(value, int | float):
+        return not view.english or _number_follows(view, leaf, asked, schema)
+    if not isinstance(value, str):
+        return False
+    if not view.english and (_CLOCK.fullmatch(value) or dates_in(value[:10], None)):
+        return True  # dates and numbers are read in English words alone
+    if _FREE.search(f"{leaf.name} {str(schema.get('description'))[:60]}") and len(value.split()) > 1:
+        return True  # a text to be composed
+    if _CODE.search(value) and _CODED.search(f"{leaf.name} {leaf.call.name} {schema.get('description')}"):
+        return True  # a pattern, a query, a formula
+    if len(value) > 3 and any(holds(text, value) for text in _told(view, leaf)):
+        return True
+    if re.fullmatch(r"[A-Z]{1,6}(?:[.:-][A-Z]{1,3})?|[$€£]*", value):
+        # A code of a place, a share, a size: "AAPL" for Apple.
+        return value not in _EMPTY_CODES and value.lower() not in name_parts(leaf.name)
+    if {"language", "lang", "locale"} & set(name_parts(leaf.name)) and re.fullmatch(
+        r"[A-Za-z]{2,3}(?:[-_]\w{2,4})?", value
+    ):
+        return True  # detected in the text
+    if value.isascii() and sum(map(str.isascii, asked)) < 0.7 * len(asked):
+        return True  # said in another script, and translated
+    if _follows(view, leaf, asked):
+        return True
+    if re.fullmatch(r"\+\d{9,15}", value) and (digits := re.findall(r"\(?\d[\d ().-]{6,18}\d", asked)):
+        return any(value.endswith(re.sub(r"\D", "", found).lstrip("0")) for found in digits)  # with the country's code
+    words = fold(re.sub(r"\b[a-z_]{2,20}:(?=\w)", " ", value)).split()  # "artist:Marshmello"
+    long = len(words) >= _LONG
+    words = [word for word in words if len(word) > 2]
+    if not words or (any(map(str.isdigit, value)) and not long):
+        # A date, a number or a code is copied; a formula is composed of numbers that were said.
+        return not value.strip() or _composed(value, asked)
+    texts = " ".join(fold(item.content) for item in view.dialog.messages[: leaf.turn] if item.role != "assistant")
+    said = set(texts.split())
+    stems = {word[:5] for word in said if len(word) > 3}
+    known = sum(
+        word in said or ((value[:1].islower() or not view.english) and _stemmed(word, said, stems)) for word in words
+    )
+    signs = [sign for sign in value if sign > "\u2e7f"]
+    if signs:
+        return sum(sign in asked for sign in signs) * 2 >= len(signs)  # no words to tell apart: half of the characters
+    first = value.split(",")[0].strip()
+    if "," in value and f" {fold(first)} " in f" {texts} ":
+        return True  # "San Francisco, CA"
+    if len(words) <= 4 and value[:1].isupper() and place(asked, value.split()[-1]) >= 0:
+        before = re.findall(rf"([A-Z][\w'’-]+) {re.escape(value.split()[-1])}(?!\w)", asked)
+        if all(word in value.split() for word in before):
+            return True  # "Lionel Messi" for Messi
+    return known / len(words) > (0.3 if long else 0.5)
+
+
+def _told(view: View, leaf: Leaf) -> Iterator[str]:
+    """The texts of earlier results: an error may name what to use."""
+    for turn in sorted(view.results):
+        if turn < leaf.turn:
+            yield from (item for _, item in leaves(view.results[turn]) if isinstance(item, str) and len(item) < 4000)
+
+
+def _stemmed(word: str, said: set[str], stems: set[str]) -> bool:
+    """True for another form of a word that was said: running of run, booked of booking."""
+    return word[:5] in stems or any(
+        word[:length] in said for length in range(3, len(word)) if length * 2 >= len(word) - 1
+    )
+
+
+def _number_follows(view: View, leaf: Leaf, asked: str, schema: dict[str, Any]) -> bool:
+    low, high = (
+        float(bound) if isinstance(bound := schema.get(key), int | float) and not isinstance(bound, bool) else None
+        for key in ("minimum", "maximum")
+    )
+    if low is not None and high is not None and 0 < high - low <= 10 and _LEVEL.search(leaf.name):
+        return True  # a level on a scale: "cheap" is 1 of 4
+    if number_follows(leaf.value, asked, leaf.name, low, high):
+        return True
+    if "age" in name_parts(leaf.name) and view.today is not None:
+        born = {view.today.year - int(year) for year in re.findall(r"\b(?:19|20)\d{2}\b", asked)}
+        return leaf.value in born or leaf.value + 1 in born
+    returned = [
+        float(item) for found in view.results.values() for _, item in leaves(found) if isinstance(item, int | float)
+    ]
+    if any(abs(a * b - leaf.value) < 0.006 for a in said_numbers(asked) for b in returned[:24]):
+        return True  # ten shares at the price that was returned
+    results = " ".join(view.dialog.messages[i].content[:2000] for i in sorted(view.results) if i < leaf.turn)
+    return bool(results) and number_follows(leaf.value, f"{asked} {results}", "", None, None)
+
+
+_LEVEL = re.compile(
+    r"level|rating|star|priority|volume|severity|intensity|importance|difficulty|rank|grade|strength", re.IGNORECASE
+)
+
+
+def _follows(view: View, leaf: Leaf, asked: str) -> bool:
+    """True for a date or time in a string that is counted from others."""
+    value = leaf.value
+    if not value[:1].isdigit() or len(value) > 40:
+        return False
+    others = [item for item in leaf.call.arguments.values() if isinstance(item, str) and item != value]
+    others += [
+        str(item)
+        for _, call in view.calls[:24]
+        if call is not leaf.call
+        for item in call.arguments.values()
+        if isinstance(item, str)
+    ]
+    others += [
+        item for i, found in view.results.items() if i < leaf.turn for _, item in leaves(found) if isinstance(item, str)
+    ]
+    others = others[:64]
+    if _NOW.search(view.system):
+        asked = f"{asked} {view.system[-2000:]}"
+    if _CLOCK.fullmatch(value):
+        return clock_follows(value, asked, others)
+    return dated_follows(value, asked, others, view.today)
+
+
+_NOW = re.compile(r"\b(?:now|current time|local time|it is|time is)\b[^.]{0,40}\d{1,2}:\d{2}", re.IGNORECASE)
+_CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2})?Z?(?: ?[AaPp]\.?[Mm]\.?)?")
+
+
+def _composed(value: str, asked: str) -> bool:
+    """True for a formula or a condition whose numbers are those of the request."""
+    if not re.search(r"[-+*/^=<>()%]", value) or re.fullmatch(r"[\w.:+-]+", value):
+        return False
+    said = {*said_numbers(asked), 0.0, 1.0, 2.0, 3.0}
+    found = [float(number) for number in re.findall(r"\d+(?:\.\d+)?", value)[:64] if len(number) < 16]
+    return bool(found) and all(number in said for number in found)
+
+
+_EMPTY_CODES = {"TEST", "ABC", "XXX", "NAME", "CITY", "DATE", "VALUE", "NONE", "NULL", "TODO", "TBD"}
+
+
+@rule("consistency")
+def argument_provenance(view: View) -> Iterator[Finding]:
+    """Every argument value is said by the user or the system, returned by an earlier call, or a schema default.
+
+    A stranger's choices, flags and composed texts are inferred_values' to tell.
+    """
+    for leaf in argument_leaves(view):
+        if leaf.origin.source == "none" and (view.planned or not _inferred(view, leaf)):
+            yield leaf.turn, f"{leaf} comes from nowhere{_later(view, leaf)}"
+
+
+@rule("consistency", "warn")
+def inferred_values(view: View) -> Iterator[Finding]:
+    """A stranger's choice, flag or composed text that nobody said: concluded, or made up; a judge can tell."""
+    if view.planned:
+        return
+    for leaf in argument_leaves(view):
+        if leaf.origin.source == "none" and _inferred(view, leaf):
+            yield leaf.turn, f"{leaf} is not said"
+
+
+def _later(view: View, leaf: Leaf) -> str:
+    """Where a value that comes from nowhere stands after its call."""
+    for turn in range(leaf.turn + 1, len(view.dialog.messages)):
+        if turn in view.results and any(value == leaf.value for _, value in leaves(view.results[turn])):
+            return f"; it is in a later result of {view.dialog.messages[turn].name}"
+    return ""
+
+
+@rule("consistency")
+def dependence(view: View) -> Iterator[Finding]:
+    """In a dependent dialog each later turn of calls uses an earlier result; parallel calls use none."""
+    if view.dialog.imported:
+        return
+    turns = {call.id: turn for turn, call in view.calls}
+    fed = {
+        turns[record.call_id]
+        for record in view.provenance
+        if record.source == "tool_output" and record.call_id in turns
+    }
+    call_turns = sorted(set(turns.values()))
+    if view.dialog.type == "dependent":
+        for turn in call_turns[1:]:
+            if turn not in fed:
+                yield turn, "no argument comes from an earlier result"
+    elif view.dialog.type == "parallel":
+        yield from ((turn, "a parallel call depends on an earlier result") for turn in call_turns if turn in fed)
+
+
+@rule("consistency")
+def source_field(view: View) -> Iterator[Finding]:
+    """A value from a result comes from the field of the parameter's name, where the result has one."""
+    if not view.results:
+        return
+    for leaf in argument_leaves(view):
+        turn = leaf.origin.message
+        if leaf.origin.source != "tool_output" or turn is None or turn not in view.results:
+            continue
+        if view.dialog.imported and any(turn < i < leaf.turn for i, _ in view.of("user")):
+            continue  # a new request may turn things round
+        fields = [(path, value) for path, value in leaves(view.results[turn]) if path]
+        named = [value for path, value in fields if _same_name(_field(path), leaf.name)]
+        others = [
+            _field(path) for path, value in fields if value == leaf.value and not _same_name(_field(path), leaf.name)
+        ]
+        if named and leaf.value not in named and others:
+            yield leaf.turn, f"{leaf} comes from {others[0]!r}, the result has {leaf.name!r} = {named[0]!r}"
+
+
+def _same_name(field: str, name: str) -> bool:
+    """True for a field and a parameter of one name, abbreviated or not: lat and latitude."""
+    name = name.lower()
+    short, long = sorted((field, name), key=len)
+    return field == name or (len(short) >= 3 and "_" not in long and long.startswith(short))
+
+
+def _field(path: Path) -> str:
+    return next((part.lower() for part in reversed(path) if isinstance(part, str)), "")
+
+
+# Units
+
+
+@rule("consistency")
+def units_kept(view: View) -> Iterator[Finding]:
+    """A number that is said in one unit or currency is not passed on as if it were another one."""
+    for leaf in argument_leaves(view):
+        index = leaf.origin.message
+        if index is None or isinstance(leaf.value, bool) or view.dialog.messages[index].role == "tool":
+            continue
+        text = view.dialog.messages[index].content
+        if isinstance(leaf.value, int | float):
+            told = units.of_schema(leaf.name, schema_of(view, leaf))
+            named = _named_units(leaf)
+            wanted = told or next(iter(named), None)
+            said = [item for item in units.quantities(text) if units.same(item.value, leaf.value)]
+            same = [item for item in said if wanted is not None and item.unit.dimension == wanted.dimension]
+            other = [item for item in said if item.unit.dimension not in ("currency", "time")]
+            if wanted is not None and wanted.dimension != "currency" and other and len(other) == len(said) and not same:
+                yield leaf.turn, f"{leaf} is wanted in {wanted.symbol}, said in {other[0].unit.symbol}"
+                continue
+            if wanted is None or not same or any(item.unit in (wanted, *named) for item in same):
+                continue
+            if not any(
+                (number := units.converted(item, wanted)) is not None and units.same(number, leaf.value)
+                for item in same
+            ):
+                yield leaf.turn, f"{leaf} is wanted in {wanted.symbol}, said in {same[0].unit.symbol}"
+    for turn, call in view.calls:
+        yield from ((turn, text) for text in _other_currency(view, turn, call))
+
+
+def _named_units(leaf: Leaf) -> list[units.Unit]:
+    """The units that other arguments of the same call name: currency="USD", from_unit="km", to_unit="mi"."""
+    given = [value for value in leaf.call.arguments.values() if isinstance(value, str) and len(value) <= 20]
+    return [found for value in given if (found := units.unit(value))]
+
+
+_UNIT_NAME = re.compile(r"(^|_)(units?|currency)$")
+
+
+def _other_currency(view: View, turn: int, call: ToolCall) -> Iterator[str]:
+    """A unit that is passed on though another one of its kind was said, and it was not."""
+    for name, value in call.arguments.items():
+        found = units.unit(value) if isinstance(value, str) and len(value) <= 12 else None
+        if found is None or not _UNIT_NAME.search(name.lower()):
+            continue
+        texts = [item.content for item in view.dialog.messages[:turn] if item.role == "user"]
+        said = {
+            item.unit for text in texts for item in units.quantities(text) if item.unit.dimension == found.dimension
+        }
+        numbered = {
+            item for item in call.arguments.values() if isinstance(item, int | float) and not isinstance(item, bool)
+        }
+        spoken = any(find(value, text, view.today) for text in texts) or found in said
+        kept = any(
+            (other := units.converted(item, found)) is not None
+            and any(units.same(other, number) for number in numbered)
+            for text in texts
+            for item in units.quantities(text)
+        )
+        if said and not spoken and not kept:
+            yield f"{call.name}/{name} = {value!r}, said is {sorted(unit.symbol for unit in said)[0]}"

@@ -1,0 +1,140 @@
+"""Where each argument of each call comes from, decided in code before any model is asked (method.md section 3)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+from toolace_ray.records.api import Api
+from toolace_ray.records.dialog import Dialog, Message, Provenance, ToolCall
+from toolace_ray.schemas.walk import leaves, pointer, schema_at
+from toolace_ray.text import units
+from toolace_ray.text.dates import Day, dates_in, day
+from toolace_ray.text.values import find
+
+_DEFAULT = re.compile(r"\b(?:defaults? (?:to|is|value is|value:|:)|default[:=]|by default,?)\s*", re.IGNORECASE)
+
+
+def trace(dialog: Dialog) -> tuple[Provenance, ...]:
+    """One record for every argument leaf of every call, in the order of the messages."""
+    apis = {api.name: api for api in dialog.tools}
+    today = day(dialog.today)
+    results = _results(dialog.messages)
+    found: list[Provenance] = []
+    for index, message in enumerate(dialog.messages):
+        for call in message.tool_calls:
+            found += _trace(call, apis.get(call.name), dialog.messages[:index], results, today)
+    return tuple(found)
+
+
+def trace_call(call: ToolCall, api: Api | None, before: Sequence[Message], today: Day) -> list[Provenance]:
+    """One record for every argument leaf of a call, given the messages before it."""
+    return _trace(call, api, before, _results(before), today)
+
+
+def _results(messages: Sequence[Message]) -> dict[int, list[Any]]:
+    return {index: _result_values(item.content) for index, item in enumerate(messages) if item.role == "tool"}
+
+
+def _trace(
+    call: ToolCall, api: Api | None, before: Sequence[Message], results: dict[int, list[Any]], today: Day
+) -> list[Provenance]:
+    found = []
+    for path, value in leaves(call.arguments):
+        schema = schema_at(api.parameters, path) if api else {}
+        source, message = _trace_value(value, path, schema, before, results, today)
+        found.append(Provenance(call_id=call.id, path=pointer(path), source=source, message=message))
+    return found
+
+
+def _trace_value(
+    value: Any,
+    path: tuple[str | int, ...],
+    schema: dict[str, Any],
+    before: Sequence[Message],
+    results: dict[int, list[Any]],
+    today: Day,
+) -> tuple[Any, int | None]:
+    names = tuple(part for part in path if isinstance(part, str))
+    number = isinstance(value, int | float) and not isinstance(value, bool) and names
+    wanted = units.of_schema(names[-1], schema) if number else None
+    for index in reversed(range(len(before))):  # the latest mention counts: a correction comes after what it corrects
+        message = before[index]
+        if message.role == "system" and today is not None and _dated(value):
+            if _set_by_prompt(str(value), message.content, before, today):
+                return "literal", index
+        elif message.role in ("user", "system") and (how := find(value, message.content, today, names, wanted)):
+            return how, index
+        if index in results and any(_same(value, item) for item in results[index]):
+            return "tool_output", index
+    if "default" in schema and _same(value, schema["default"]):
+        return "default", None
+    if synonym := _synonym(value, schema, before, today):
+        return synonym
+    if _told_as_default(value, schema):
+        return "default", None
+    return "none", None
+
+
+def _dated(value: Any) -> bool:
+    return isinstance(value, str) and day(value[:10]) is not None
+
+
+def _set_by_prompt(value: str, prompt: str, before: Sequence[Message], today: date) -> bool:
+    """True for a date that the system prompt sets. The day that it tells as today's is one only where the user names no day."""
+    if value[:10] == today.isoformat():
+        time = value[11:16]
+        if (
+            time
+            and value not in prompt
+            and not any(find(time, item.content, today) for item in before if item.role == "user")
+        ):
+            return False
+        return value[:10] in prompt and not any(dates_in(item.content, today) for item in before if item.role == "user")
+    return value in prompt
+
+
+def _synonym(value: Any, schema: dict[str, Any], before: Sequence[Message], today: Day) -> tuple[Any, int] | None:
+    """The description may say what a choice stands for: "c for Celsius", "1 = economy", "'m' (metric)"."""
+    description = schema.get("description")
+    if not isinstance(description, str) or value not in (schema.get("enum") or ()) or isinstance(value, bool):
+        return None
+    shown = re.escape(str(value))
+    pattern = rf"(?<!\w)['\"`]?{shown}['\"`]?\s*(?:=|:|-|–|for|means|is|\()\s*['\"`]?(\w[\w /-]{{1,40}}?)['\"`]?(?=[,;.)]|$| or | and )"
+    for word in re.findall(pattern, description[:2000], re.IGNORECASE):
+        for index in reversed(range(len(before))):
+            if before[index].role == "user" and find(word.strip(), before[index].content, today):
+                return "normalised", index
+    return None
+
+
+def _told_as_default(value: Any, schema: dict[str, Any]) -> bool:
+    """The description may tell the default: "Defaults to 'metric'."."""
+    description = schema.get("description")
+    if not isinstance(description, str) or isinstance(value, dict | list) or value is None:
+        return False
+    shown = str(value).lower()
+    for match in _DEFAULT.finditer(description[:2000]):
+        told = description[match.end() : match.end() + len(shown) + 2].lower().lstrip("'\"`")
+        if told.startswith(shown) and not told[len(shown) : len(shown) + 1].isalnum():
+            return True
+    return False
+
+
+def _same(left: Any, right: Any) -> bool:
+    """Equal as JSON values: true is not 1."""
+    return (
+        type(left) is type(right) and left == right
+        if isinstance(left, bool) or isinstance(right, bool)
+        else left == right
+    )
+
+
+def _result_values(content: str) -> list[Any]:
+    try:
+        return [value for _, value in leaves(json.loads(content))]
+    except (ValueError, RecursionError):
+        return [content]

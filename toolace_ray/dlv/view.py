@@ -1,0 +1,101 @@
+"""What a rule sees: a dialog with what several rules need, worked out once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from toolace_ray.config.tree import VerifyConfig
+from toolace_ray.dlv.trace import trace
+from toolace_ray.records.api import Api
+from toolace_ray.records.dialog import Dialog, Message, Provenance, ToolCall
+from toolace_ray.records.json import MAX_DEPTH
+from toolace_ray.records.kinds import TWINS
+from toolace_ray.schemas.validate import schema_depth
+from toolace_ray.text.dates import Day, day
+
+Finding = tuple[int | None, str]
+
+
+@dataclass(frozen=True)
+class View:
+    """A dialog with what several rules need, worked out once."""
+
+    dialog: Dialog
+    config: VerifyConfig = field(default_factory=VerifyConfig)
+    _of: dict[tuple[str, ...], list[tuple[int, Message]]] = field(default_factory=dict, repr=False)
+    _once: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def apis(self) -> dict[str, Api]:
+        """Tool name -> API."""
+        return {api.name: api for api in self.dialog.tools}
+
+    @cached_property
+    def calls(self) -> list[tuple[int, ToolCall]]:
+        """(message index, call) of every call, in order."""
+        return [(index, call) for index, message in enumerate(self.dialog.messages) for call in message.tool_calls]
+
+    @cached_property
+    def provenance(self) -> tuple[Provenance, ...]:
+        """Where every argument value comes from."""
+        return trace(self.dialog)
+
+    @property
+    def planned(self) -> bool:
+        """True for dialogs that were made to a plan, which `meta` tells of; false for a stranger's."""
+        return not self.dialog.imported
+
+    @property
+    def twin(self) -> bool:
+        """True for dialogs that were made from others."""
+        return self.dialog.kind in TWINS
+
+    @property
+    def english(self) -> bool:
+        """False for dialogs that are marked as being in another language: rules on English words do not apply."""
+        return self.dialog.meta.get("language", "English") == "English"
+
+    @cached_property
+    def today(self) -> Day:
+        """The dialog's date; None where nobody tells it."""
+        return day(self.dialog.today)
+
+    def once(self, name: str, make: Callable[[View], Any]) -> Any:
+        """What `make` gives of this view, made at the first request for `name`."""
+        if name not in self._once:
+            self._once[name] = make(self)
+        return self._once[name]
+
+    def of(self, *roles: str) -> list[tuple[int, Message]]:
+        """(index, message) of the messages of some roles."""
+        if roles not in self._of:
+            self._of[roles] = [(i, message) for i, message in enumerate(self.dialog.messages) if message.role in roles]
+        return self._of[roles]
+
+    def read(self, rule: str) -> Iterator[Finding]:
+        """What the reader of a stranger's row saw and left to a rule to tell."""
+        for name, turn, evidence in self.dialog.meta.get("found") or ():
+            if name == rule:
+                yield turn, evidence
+
+    @cached_property
+    def system(self) -> str:
+        """What the system prompt says."""
+        return "\n".join(message.content for _, message in self.of("system"))
+
+    @cached_property
+    def results(self) -> dict[int, Any]:
+        """Message index -> parsed content of a tool result; absent where it is no JSON."""
+        parsed: dict[int, Any] = {}
+        for index, message in self.of("tool"):
+            try:
+                parsed[index] = json.loads(message.content)
+            except (ValueError, RecursionError):
+                continue
+            if schema_depth(parsed[index]) > MAX_DEPTH:
+                del parsed[index]  # results_valid tells
+        return parsed

