@@ -23,14 +23,15 @@ from ray.data import TaskPoolStrategy
 from actors.planner import Planner, PlannerActor
 from actors.stages import RULE_CPUS, SINK_CPUS, VerdictSink, encode_dialog, judge_dialogs, quiet, stream
 from toolace_ray.config.load import parse
+from toolace_ray.dlv.duplicates import dialog_key
 from toolace_ray.engines.roles import Engines
 from toolace_ray.engines.simulated import SimulatedEngine
 from toolace_ray.sdg.plans import Task
 from toolace_ray.sdg.pool import Pool
 from toolace_ray.sdg.rollout import rollout
-from toolace_ray.store.rows import DIALOG, DRAFT, dialog_key, usage_columns
+from toolace_ray.store.rows import DIALOG, DRAFT, usage_columns
 from toolace_ray.store.storage import RunStore
-from toolace_ray.tss.sources import import_mcp, import_openapi
+from toolace_ray.tss.specs import import_mcp, import_openapi
 
 ROWS = 64
 SHARDS_AN_EXECUTION = 4

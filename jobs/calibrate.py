@@ -196,6 +196,7 @@ def _tune_here(source: str, passes: Any, settings: Tuning, output: str) -> list[
 
 
 if __name__ == "__main__":
-    from jobs.cli import job
+    from jobs.command import as_program
+    from jobs.summary import describe_band
 
-    job("calibrate")
+    as_program(calibrate, describe_band)

@@ -2,72 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable
-from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from jobs.command import configured, guarded, in_session
 from toolace_ray import __version__
-from toolace_ray.engines.protocol import EngineError, EngineRefused
-from toolace_ray.errors import UserError
 
 if TYPE_CHECKING:
     from toolace_ray.config.tree import Config
-
-OURS, USER, SHORT, INTERRUPTED = 1, 2, 3, 130
-
-
-def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Say a user's error in one sentence, exit code 2; an interrupt ends quietly; anything else is ours, exit code 1."""
-
-    @wraps(command)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return command(*args, **kwargs)
-        except UserError as error:
-            click.echo(f"error: {error}", err=True)
-            sys.exit(USER)
-        except KeyboardInterrupt:
-            click.echo("\nstopped; the same command goes on from here", err=True)
-            sys.exit(INTERRUPTED)
-        except EngineError as error:
-            click.echo(f"error: {error}", err=True)
-            sys.exit(USER if isinstance(error, EngineRefused) else OURS)
-        except OSError as error:
-            import errno
-
-            if error.errno == errno.ENOSPC:
-                click.echo(
-                    f"error: {error.filename or 'disk'}: no room on the disk; free some space and run it again",
-                    err=True,
-                )
-                sys.exit(USER)
-            raise
-
-    return run
-
-
-def configured(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --config and --set; the command gets the Config first, and its errors are said as `guarded` says them."""
-
-    @click.option("--config", "-c", "path", default="configs/local.yaml", show_default=True, help="Configuration file.")
-    @click.option(
-        "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. generate.quotas.single=50."
-    )
-    @wraps(command)
-    def run(path: str, overrides: tuple[str, ...], **kwargs: Any) -> Any:
-        return guarded(_with_config)(command, path, overrides, kwargs)
-
-    return run
-
-
-def _with_config(command: Callable[..., Any], path: str, overrides: tuple[str, ...], kwargs: dict[str, Any]) -> Any:
-    from toolace_ray.config.load import load
-
-    return command(load(path, overrides), **kwargs)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -91,9 +34,10 @@ def evolve(config: Config) -> None:
 
     Exit code 0: as many APIs as wanted are there; 3: attempts or the tree ran out first, what there is is kept.
     """
+    from jobs import evolve as job
     from jobs.summary import describe_pool
 
-    _with_session(config, lambda current: _evolve(current), describe_pool)
+    in_session(config, job.evolve, describe_pool)
 
 
 @main.command()
@@ -104,9 +48,10 @@ def generate(config: Config) -> None:
     A finished run does nothing; a killed one goes on; one with a larger quota grows. Exit code 0: every quota is met;
     1: a fault of ours or of an engine; 2: wrong input; 3: attempts or budget ran out first, what there is is kept.
     """
+    from jobs import generate as job
     from jobs.summary import describe_dialogs
 
-    _with_session(config, lambda current: _generate(current), describe_dialogs)
+    in_session(config, job.generate, describe_dialogs)
 
 
 @main.command()
@@ -117,52 +62,20 @@ def calibrate(config: Config) -> None:
     The run's dialogs are the prior set (they are made where they are not there). Then, in another run:
     --set complexity.band=<the file>.
     """
+    from jobs import calibrate as job
     from jobs.summary import describe_band
 
-    def both(current: Any) -> Any:
-        from jobs.calibrate import calibrate as find_band
-
-        return find_band(current)
-
-    _with_session(config, both, describe_band)
+    in_session(config, job.calibrate, describe_band)
 
 
 @main.command("run")
 @configured
 def run_all(config: Config) -> None:
     """The whole road: evolve, then generate, then export."""
+    from jobs import run as job
     from jobs.summary import describe_dialogs
 
-    def both(current: Any) -> Any:
-        _evolve(current)
-        return _generate(current)
-
-    _with_session(config, both, describe_dialogs)
-
-
-def _evolve(current: Any) -> Any:
-    from jobs.evolve import evolve as job
-
-    return job(current)
-
-
-def _generate(current: Any) -> Any:
-    from jobs.generate import generate as job
-
-    return job(current)
-
-
-def _with_session(config: Config, work: Callable[[Any], Any], describe: Callable[..., str]) -> None:
-    from jobs.progress import Progress
-    from jobs.session import session
-
-    started = time.monotonic()
-    with session(config, Progress()) as current:
-        result = work(current)
-        text = describe(current.store, result, time.monotonic() - started)
-    click.echo(text)
-    if result and not all(item["reached"] for item in result.get("types", {}).values()):
-        sys.exit(SHORT)
+    in_session(config, job.run, describe_dialogs)
 
 
 @main.command()
@@ -323,11 +236,6 @@ def fetch(name: str, source: str) -> None:
     from toolace_ray.models import fetch as get
 
     click.echo(get(name, source=source, progress=lambda text: click.echo(text, err=True)))
-
-
-def job(name: str) -> None:
-    """Run a command as `python -m jobs.<name>` does."""
-    main([name, *sys.argv[1:]])
 
 
 if __name__ == "__main__":

@@ -320,6 +320,7 @@ def _accepted(store: RunStore, part: str) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    from jobs.cli import job
+    from jobs.command import as_program
+    from jobs.summary import describe_pool
 
-    job("evolve")
+    as_program(evolve, describe_pool)

@@ -131,6 +131,7 @@ def _design_twins(
 
 
 if __name__ == "__main__":
-    from jobs.cli import job
+    from jobs.command import as_program
+    from jobs.summary import describe_dialogs
 
-    job("generate")
+    as_program(generate, describe_dialogs)
