@@ -15,13 +15,13 @@ from toolace_ray.engines.roles import Engines, TaskEngines
 from toolace_ray.records.json import digest
 from toolace_ray.records.usage import Usage
 from toolace_ray.records.verdict import Verdict
-from toolace_ray.sdg.difficulty.guide import Band
+from toolace_ray.sdg.difficulty.guide import Band, Target
 from toolace_ray.sdg.difficulty.measure import evaluator
 from toolace_ray.sdg.execution import Servers, playable
 from toolace_ray.sdg.invented import Unfit
 from toolace_ray.sdg.plans import Task
 from toolace_ray.sdg.pool import Pool
-from toolace_ray.sdg.rollout import Outcome, Target, rollout
+from toolace_ray.sdg.rollout import Outcome, rollout
 from toolace_ray.sdg.twins import Twins, play_twin
 from toolace_ray.store.folder import attempt_id, load_pool
 from toolace_ray.store.rows import ledger_row, usage_columns

@@ -16,7 +16,7 @@ from toolace_ray.engines.template import ChatTemplate, WordTemplate
 from toolace_ray.errors import UserError
 from toolace_ray.records.dialog import Message, ToolCall
 from toolace_ray.records.kinds import PLANNED
-from toolace_ray.sdg.difficulty.guide import OPERATORS, Band, check_band
+from toolace_ray.sdg.difficulty.guide import OPERATORS, Band, Target, check_band
 from toolace_ray.sdg.difficulty.measure import (
     Complexity,
     LossEvaluator,
@@ -28,9 +28,9 @@ from toolace_ray.sdg.difficulty.measure import (
     solved,
     summed,
 )
-from toolace_ray.sdg.plans import Dials, Task
+from toolace_ray.sdg.plans import Difficulty, Task
 from toolace_ray.sdg.pool import Pool
-from toolace_ray.sdg.rollout import Target, rollout
+from toolace_ray.sdg.rollout import rollout
 
 GOOD = good_dialogs()
 HERMES = (
@@ -323,9 +323,9 @@ def test_how_far_is_zero_inside_alone(lower, width, value):
 
 def test_no_dial_turns_for_ever():
     for operator in OPERATORS:
-        dials, turns = Dials(), 0
-        while (turned := operator.turn(dials)) is not None and turns < 50:
-            dials, turns = turned, turns + 1
+        difficulty, turns = Difficulty(), 0
+        while (turned := operator.turn(difficulty)) is not None and turns < 50:
+            difficulty, turns = turned, turns + 1
         assert turns < 10, operator.name
 
 

@@ -19,7 +19,7 @@ from toolace_ray.schemas.validate import errors
 from toolace_ray.sdg import wording
 from toolace_ray.sdg.balance import apportion, quotas
 from toolace_ray.sdg.invented import plain_words
-from toolace_ray.sdg.plans import Dials, NoPlan, Task, feasible, make_plan
+from toolace_ray.sdg.plans import Difficulty, NoPlan, Task, feasible, make_plan
 from toolace_ray.sdg.pool import Pool, domain, words
 from toolace_ray.sdg.rollout import rollout
 
@@ -202,7 +202,9 @@ def test_what_the_pool_does_not_carry_goes_to_the_other_features():
 
 def test_dials_turn_a_plan_and_leave_the_rest_alone():
     task = Task("x", "parallel.same_api", 0, 4)
-    plan, more = (make_plan(task, POOL, CONFIG.generate, dials) for dials in (None, Dials(calls=1, tools=3)))
+    plan, more = (
+        make_plan(task, POOL, CONFIG.generate, difficulty) for difficulty in (None, Difficulty(calls=1, tools=3))
+    )
     assert len(more.wanted) == len(plan.wanted) + 1
     assert (plan.today, plan.style, plan.wanted[0]) == (more.today, more.style, more.wanted[0])
 

@@ -1,6 +1,6 @@
 """What a dialog is to be, decided in code before a model is asked: its exchanges, APIs, candidates, date and style.
 
-Invariants: a plan depends on the pool, the configuration, the task's seed and its dials alone; candidates are drawn
+Invariants: a plan depends on the pool, the configuration, the task's seed and its difficulty alone; candidates are drawn
 without replacement; where no function is to fit, no candidate shares the wanted API's domain or name.
 """
 
@@ -121,13 +121,13 @@ class Exchange:
 
 
 @dataclass(frozen=True)
-class Dials:
+class Difficulty:
     """What self-guided complication turns (paper section 2.2): 0 and None leave a plan as it was drawn.
 
     Attributes:
         calls: parallel calls more or fewer than drawn.
         tools: candidates more or fewer than drawn.
-        apart: above 0 requests far from the descriptions' words are preferred, below 0 near ones.
+        distance: above 0 requests far from the descriptions' words are preferred, below 0 near ones.
         implicit: dates and times are said relative to the day, numbers in words.
         constraint: one value is set by the system prompt and not said.
         depend: 1 where later requests build on earlier results if they can, -1 where they don't.
@@ -136,7 +136,7 @@ class Dials:
 
     calls: int = 0
     tools: int = 0
-    apart: int = 0
+    distance: int = 0
     implicit: bool = False
     constraint: bool = False
     depend: int = 0
@@ -154,7 +154,7 @@ class Plan:
     style: str = "plain"
     persona: str = "a person"
     language: str = "English"
-    dials: Dials = field(default_factory=Dials)
+    difficulty: Difficulty = field(default_factory=Difficulty)
 
     @property
     def wishes(self) -> tuple[Wish, ...]:
@@ -176,17 +176,17 @@ class NoPlan(Exception):
     """The pool has no API, or no link, that this kind of dialog needs."""
 
 
-def make_plan(task: Task, pool: Pool, config: GenerateConfig, dials: Dials | None = None) -> Plan:
+def make_plan(task: Task, pool: Pool, config: GenerateConfig, difficulty: Difficulty | None = None) -> Plan:
     """Plan a dialog. Raises NoPlan when the pool can't carry the kind."""
-    dials = dials or Dials()
+    difficulty = difficulty or Difficulty()
     rng = random.Random(f"plan/{task.seed}")
     today = FIRST_DAY + datetime.timedelta(days=rng.randrange(DAYS))
     style, persona = rng.choice(list(STYLES)), rng.choice(PERSONAS)
     languages = config.languages
     language = rng.choices(list(languages), list(languages.values()))[0]
-    exchanges = tuple(_numbered(_exchanges(task, pool, rng, dials)))
-    draft = Plan(task, today, exchanges, (), style, persona, language, dials)
-    return dataclasses.replace(draft, tools=candidates(draft, pool, config, rng, dials.tools))
+    exchanges = tuple(_numbered(_exchanges(task, pool, rng, difficulty)))
+    draft = Plan(task, today, exchanges, (), style, persona, language, difficulty)
+    return dataclasses.replace(draft, tools=candidates(draft, pool, config, rng, difficulty.tools))
 
 
 def carries(kind: str, pool: Pool) -> bool:
@@ -210,7 +210,7 @@ def _numbered(exchanges: list[Exchange]) -> Iterator[Exchange]:
         yield dataclasses.replace(exchange, wishes=tuple(wishes))
 
 
-def _exchanges(task: Task, pool: Pool, rng: random.Random, dials: Dials) -> list[Exchange]:
+def _exchanges(task: Task, pool: Pool, rng: random.Random, difficulty: Difficulty) -> list[Exchange]:
     """The exchanges of a kind. Numbers of wishes within links are right, those of the wishes follow."""
     variant = task.variant
     match task.type:
@@ -219,7 +219,7 @@ def _exchanges(task: Task, pool: Pool, rng: random.Random, dials: Dials) -> list
             trouble = variant if variant in ("error", "empty") else ""
             return [_calls(Wish(0, _drawn(pool, need, rng), trouble=trouble))]  # type: ignore[arg-type]
         case "parallel":
-            return [_parallel(variant, pool, rng, 0, dials.calls)]
+            return [_parallel(variant, pool, rng, 0, difficulty.calls)]
         case "dependent":
             return [_calls(*_chain(pool, int(variant.removeprefix("chain_")), rng, 0))]
         case "clarification":
@@ -229,7 +229,7 @@ def _exchanges(task: Task, pool: Pool, rng: random.Random, dials: Dials) -> list
             return [_recovery(variant, pool, rng, 0)]
         case "multi_turn":
             for _ in range(TRIES):
-                if (found := _mixed(int(variant.removeprefix("turns_")), pool, rng, dials)) is not None:
+                if (found := _mixed(int(variant.removeprefix("turns_")), pool, rng, difficulty)) is not None:
                     return found
             raise NoPlan(f"no APIs of the pool make a dialog of {variant.removeprefix('turns_')} requests")
     if variant == "missing":
@@ -293,7 +293,7 @@ def _recovery(variant: str, pool: Pool, rng: random.Random, first: int) -> Excha
     return _calls(Wish(first, api, varied=rng.choice(corrections(api))[0], trouble="correct"))
 
 
-def _mixed(turns: int, pool: Pool, rng: random.Random, dials: Dials) -> list[Exchange] | None:
+def _mixed(turns: int, pool: Pool, rng: random.Random, difficulty: Difficulty) -> list[Exchange] | None:
     """Exchanges of one domain with `turns` messages of the user in all, at least one of which refers to what was before.
 
     None where the walk comes to an end too early.
@@ -305,7 +305,7 @@ def _mixed(turns: int, pool: Pool, rng: random.Random, dials: Dials) -> list[Exc
     referred = False
     while (left := turns - sum(exchange.turns for exchange in exchanges)) > 0:
         kinds = {"again": 5, "follow": 4, "fresh": 3, "parallel": 1, "clarify": 2, "correct": 1, "chat": 1, "refuse": 1}
-        for name, dial in (("follow", dials.depend), ("clarify", dials.spread)):
+        for name, dial in (("follow", difficulty.depend), ("clarify", difficulty.spread)):
             kinds[name] = kinds[name] + 40 * dial if dial >= 0 else 0
         if left == 1 and not referred:
             kinds = {"follow": 1, "again": 1}

@@ -22,11 +22,11 @@ from toolace_ray.records.usage import Usage
 from toolace_ray.records.verdict import Verdict
 from toolace_ray.sdg import roleplay, wording
 from toolace_ray.sdg.blueprint import Gold, gold_calls
-from toolace_ray.sdg.difficulty.guide import Band, Operator, guided
-from toolace_ray.sdg.difficulty.measure import Evaluator, features
+from toolace_ray.sdg.difficulty.guide import Operator, Target, guided
+from toolace_ray.sdg.difficulty.measure import features
 from toolace_ray.sdg.execution import Servers, Session
 from toolace_ray.sdg.invented import Unfit
-from toolace_ray.sdg.plans import Dials, Exchange, NoPlan, Plan, Task, make_plan
+from toolace_ray.sdg.plans import Difficulty, Exchange, NoPlan, Plan, Task, make_plan
 from toolace_ray.sdg.pool import Pool
 from toolace_ray.sdg.speech import Play, Rule
 
@@ -71,7 +71,11 @@ async def rollout(
             except Unfit as error:
                 last = error
         if outcome.dialog is not None:
-            outcome.dialog = await _measured(outcome.dialog, plan, gold, pool, config, engines, target, servers)
+            if target is not None:
+                replay = _Replay(plan, gold, pool, config, engines, servers)
+                outcome.dialog = await _measured(outcome.dialog, target, replay)
+            meta = {**outcome.dialog.meta, "features": features(outcome.dialog)}
+            outcome.dialog = outcome.dialog.model_copy(update={"meta": meta})
     except NoPlan as error:
         last = Unfit("no_plan", str(error))
     except BadRequest as error:
@@ -84,65 +88,60 @@ async def rollout(
 
 
 @dataclass(frozen=True)
-class Target:
-    """The model that is to be tuned, as rollouts measure dialogs for it; without a band it only measures."""
+class _Replay:
+    """Plays the dialog of one plan again with another difficulty (see Replay)."""
 
-    evaluator: Evaluator
-    band: Band | None = None
-    rounds: int = 0
+    plan: Plan
+    gold: list[Gold] | None
+    pool: Pool
+    config: Config
+    engines: TaskEngines
+    servers: Servers | None
+
+    @property
+    def _roleplay(self) -> bool:
+        return self.config.generate.strategy == "roleplay"
+
+    def _planned(self, difficulty: Difficulty) -> Plan:
+        return make_plan(self.plan.task, self.pool, self.config.generate, difficulty)
+
+    async def play(self, difficulty: Difficulty, best: Dialog, operator: Operator) -> Dialog:
+        """See Replay."""
+        plan = self._planned(difficulty)
+        spoken = self._roleplay or any(exchange.kind == "no_function" for exchange in plan.exchanges)
+        if operator.knob == "tools" and not spoken:
+            return _with_tools(best, plan, self.config)  # not a word depends on them
+        rng = random.Random(f"guided/{plan.task.seed}/{difficulty}")
+        known = self.gold if plan.exchanges == self.plan.exchanges else None
+        dialog, _ = await play(plan, rng, self.config, self.engines, known, self.servers)
+        return dialog
+
+    def changes(self, operator: Operator, before: Difficulty, after: Difficulty) -> bool:
+        """See Replay."""
+        if operator.words:
+            return not (self._roleplay and operator.blueprint)
+        try:
+            old, new = self._planned(before), self._planned(after)
+        except NoPlan:
+            return False
+        return (old.exchanges, old.tools) != (new.exchanges, new.tools)
 
 
-async def _measured(
-    dialog: Dialog,
-    plan: Plan,
-    gold: list[Gold] | None,
-    pool: Pool,
-    config: Config,
-    engines: TaskEngines,
-    target: Target | None,
-    servers: Servers | None,
-) -> Dialog:
-    """The dialog with its features and, where there is a target, its complexity; guided into the target's band."""
-    more: dict[str, Any] = {}
-    if target is not None:
-        found = await target.evaluator.measure(dialog, engines)
-        more = {"before": round(found.value, 4)}
-        if target.band is not None:
-            roleplay = config.generate.strategy == "roleplay"
-            spoken = roleplay or any(exchange.kind == "no_function" for exchange in plan.exchanges)
-
-            def planned(dials: Dials) -> Plan:
-                return make_plan(plan.task, pool, config.generate, dials)
-
-            async def again(dials: Dials, best: Dialog, operator: str) -> Dialog:
-                turned = planned(dials)
-                if operator.endswith("distractors") and not spoken:
-                    return _with_tools(best, turned, config)  # not a word depends on them
-                rng = random.Random(f"guided/{plan.task.seed}/{dials}")
-                known = gold if turned.exchanges == plan.exchanges else None
-                played, _ = await play(turned, rng, config, engines, known, servers)
-                return played
-
-            def changes(operator: Operator, before: Dials, after: Dials) -> bool:
-                if operator.words:
-                    return not (roleplay and operator.blueprint)
-                try:
-                    old, new = planned(before), planned(after)
-                except NoPlan:
-                    return False
-                return (old.exchanges, old.tools) != (new.exchanges, new.tools)
-
-            rng = random.Random(f"guided/{plan.task.seed}")
-            dialog, found, rounds = await guided(
-                dialog, found, target.band, target.rounds, target.evaluator, again, changes, engines, rng
-            )
-            more |= {
-                "band": [target.band.lower, target.band.upper],
-                "in_band": not target.band.beyond(found.value),
-                "rounds": rounds,
-            }
-        more = {"complexity": {**found.record(), **more}, "models": dict(engines.models)}
-    return dialog.model_copy(update={"meta": {**dialog.meta, "features": features(dialog), **more}})
+async def _measured(dialog: Dialog, target: Target, replay: _Replay) -> Dialog:
+    """The dialog with its complexity for the target; guided into the target's band where there is one."""
+    engines = replay.engines
+    first = complexity = await target.evaluator.measure(dialog, engines)
+    told: dict[str, Any] = {"before": round(first.value, 4)}
+    if (band := target.band) is not None:
+        rng = random.Random(f"guided/{replay.plan.task.seed}")
+        dialog, complexity, rounds = await guided(dialog, first, band, target, replay, engines, rng)
+        told |= {
+            "band": [band.lower, band.upper],
+            "in_band": not band.beyond(complexity.value),
+            "rounds": rounds,
+        }
+    more = {"complexity": {**complexity.record(), **told}, "models": dict(engines.models)}
+    return dialog.model_copy(update={"meta": {**dialog.meta, **more}})
 
 
 def _with_tools(dialog: Dialog, plan: Plan, config: Config) -> Dialog:
@@ -187,7 +186,7 @@ async def _play(
     if gold is None:
         gold = await gold_calls(plan, rng, engines, session)
     scene = Play(plan, rng, config, engines)
-    rule = _rule(gold, rng) if plan.dials.constraint else None
+    rule = _rule(gold, rng) if plan.difficulty.constraint else None
     scene.open(rule)
     requests: dict[int, str] = {}
     for index, exchange in enumerate(plan.exchanges):

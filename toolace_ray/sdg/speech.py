@@ -116,15 +116,15 @@ class Play:
     async def wished(self, api: Api, said: dict[str, Any], hidden: dict[str, Any]) -> str:
         """The words of one wish: every value of `said`, none of `hidden`, nothing invented."""
         values = wording.stated_values(said)
-        dials = self.plan.dials
+        difficulty = self.plan.difficulty
 
         def fault(text: str) -> str | None:
             return self._leak(text) or wording.request_fault(text, api, values, self.plan.today, hidden, self.english)
 
-        shown = wording.shown_values(said, self.plan.today if dials.implicit else None)
+        shown = wording.shown_values(said, self.plan.today if difficulty.implicit else None)
         messages = prompt("request").render(facts={"wish": wish(api), "values": shown})
         texts = await self._candidates("user", messages, self.settings.query_samples, fault, "request")
-        return max(texts, key=lambda text: wording.request_score(text, api, self.plan.style, dials.apart))
+        return max(texts, key=lambda text: wording.request_score(text, api, self.plan.style, difficulty.distance))
 
     async def replied(self, question: str, values: dict[str, Any]) -> str:
         """The user's answer to a question of the assistant."""

@@ -208,12 +208,12 @@ def indirectly(value: Any, today: datetime.date) -> Any:
     return value
 
 
-def request_score(text: str, api: Api, style: str = "plain", apart: int = 0) -> float:
+def request_score(text: str, api: Api, style: str = "plain", distance: int = 0) -> float:
     """Higher is better: one direct sentence, in the style, not too near to the API's own words, not too long.
 
     Args:
         style: one of plans.STYLES.
-        apart: above 0 words unlike the description's count more, below 0 like ones do.
+        distance: above 0 words unlike the description's count more, below 0 like ones do.
     """
     words = _words(text)
     described = _words(wish(api))
@@ -230,7 +230,7 @@ def request_score(text: str, api: Api, style: str = "plain", apart: int = 0) -> 
     manner = 0.0
     if style in ("polite", "formal"):
         manner = 0.3 if re.search(r"\b(please|kindly|would|could|thank)\b", text, re.I) else 0.0
-    return direct + manner - overlap * (0.5 + 1.5 * apart) - len(text) / length - 0.2 * max(0, sentences - 1)
+    return direct + manner - overlap * (0.5 + 1.5 * distance) - len(text) / length - 0.2 * max(0, sentences - 1)
 
 
 def _words(text: str, stem: int = 6) -> set[str]:

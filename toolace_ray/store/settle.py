@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -16,6 +17,8 @@ from toolace_ray.store import folder, ledger
 from toolace_ray.store.rows import LEDGER, USAGE_COLUMNS, api_row, dialog_row, ledger_row, row_dialog
 from toolace_ray.store.storage import RunStore
 from toolace_ray.text.dedup import Exact, NearDuplicates, Novelty
+
+Attempt = tuple[str, int]  # kind and number
 
 
 @dataclass(frozen=True)
@@ -63,64 +66,74 @@ def settle(flow: Flow, store: RunStore, schema: pa.Schema, epoch: str) -> bool:
     mends what a kill in between left. Returns True when rows were moved.
     """
     quotas = {kind: wanted for kind, (wanted, _) in flow.quotas.items()}
-    passing = {
-        (row["kind"], row["attempt"]): row["key"] or ""
-        for row in store.rows(flow.accepted, ["kind", "attempt", "key"], flow.part)
-        if row["kind"] in quotas
-    }
-    shelved = {
-        (row["kind"], row["attempt"]): row["key"] or ""
-        for row in store.rows("rejected", ["kind", "attempt", "key", "stage"], flow.part)
-        if row["kind"] in quotas and row["stage"] == "surplus"
-    }
-    everything = {**shelved, **passing}
+    passing = _keys(store.rows(flow.accepted, ["kind", "attempt", "key"], flow.part), flow)
+    surplus = store.rows("rejected", ["kind", "attempt", "key", "stage"], flow.part)
+    shelved = _keys((row for row in surplus if row["stage"] == "surplus"), flow)
+    keys = {**shelved, **passing}
     accepted, duplicates = ledger.select(
-        ((kind, attempt, key) for (kind, attempt), key in everything.items()), quotas, flow.telling(copied=False)
+        ((kind, attempt, key) for (kind, attempt), key in keys.items()), quotas, flow.telling(copied=False)
     )
-    back = accepted & set(shelved)
-    seen: set[str] = set()
-    if back:
-        rows = []
-        for row in store.rows("rejected", part=flow.part):
-            if (row["kind"], row["attempt"]) in back and row["stage"] == "surplus" and row["id"] not in seen:
-                seen.add(row["id"])
-                if (row["kind"], row["attempt"]) not in passing:
-                    rows.append(_accepted_row(flow, row))
-        if rows:
-            store.write(flow.accepted, f"{epoch}{flow.part}{folder.SETTLED}.parquet", rows, schema)
-        rewrite(
-            store,
-            "rejected",
-            LEDGER,
-            f"{epoch}{flow.part}",
-            lambda row: (row["kind"], row["attempt"]) in back and row["stage"] == "surplus",
-            flow.part,
-        )
-    leaving = set(passing) - accepted
+    prefix = f"{epoch}{flow.part}"
+    returning, leaving = accepted & set(shelved), set(passing) - accepted
+    if returning:
+        _return(flow, store, schema, prefix, returning, already=set(passing))
     if leaving:
-        rows = []
-        for row in store.rows(flow.accepted, part=flow.part):
-            if (row["kind"], row["attempt"]) in leaving:
-                twin = duplicates.get((row["kind"], row["attempt"]))
-                verdict = Verdict(
-                    stage=("gate" if flow.player == "apis" else "rules") if twin else "surplus",
-                    rule="duplicate" if twin else "surplus",
-                    evidence=twin or "passed beyond the quota",
-                )
-                rows.append(ledger_row(row, [verdict], _record(flow, row), {name: row[name] for name in USAGE_COLUMNS}))
-        store.write("rejected", f"{epoch}{flow.part}{folder.SETTLED}.parquet", rows, LEDGER)
-    twice: set[str] = set()
+        _shelve(flow, store, prefix, leaving, duplicates)
+    gone = partial(_leaves, flow=flow, leaving=leaving, seen=set())
+    moved = rewrite(store, flow.accepted, schema, prefix, gone, flow.part)
+    return bool(returning or leaving or moved)
 
-    def goes(row: dict[str, Any]) -> bool:
-        if row["kind"] not in quotas:
-            return False
-        if (row["kind"], row["attempt"]) in leaving or row["id"] in twice:
-            return True
-        twice.add(row["id"])
+
+def _keys(rows: Iterable[dict[str, Any]], flow: Flow) -> dict[Attempt, str]:
+    """(kind, attempt) -> duplicate key of the rows that are the flow's."""
+    return {_attempt(row): row["key"] or "" for row in rows if row["kind"] in flow.quotas}
+
+
+def _attempt(row: dict[str, Any]) -> Attempt:
+    return row["kind"], row["attempt"]
+
+
+def _return(
+    flow: Flow, store: RunStore, schema: pa.Schema, prefix: str, returning: set[Attempt], already: set[Attempt]
+) -> None:
+    """Bring surplus back from the ledger; what is among the accepted already only leaves the ledger."""
+    rows: dict[Attempt, dict[str, Any]] = {}
+    for row in store.rows("rejected", part=flow.part):
+        if _is_surplus(row, returning) and _attempt(row) not in already:
+            rows.setdefault(_attempt(row), _accepted_row(flow, row))
+    if rows:
+        store.write(flow.accepted, f"{prefix}{folder.SETTLED}.parquet", list(rows.values()), schema)
+    rewrite(store, "rejected", LEDGER, prefix, partial(_is_surplus, attempts=returning), flow.part)
+
+
+def _is_surplus(row: dict[str, Any], attempts: set[Attempt]) -> bool:
+    return row["stage"] == "surplus" and _attempt(row) in attempts
+
+
+def _shelve(flow: Flow, store: RunStore, prefix: str, leaving: set[Attempt], duplicates: dict[Attempt, str]) -> None:
+    """Write what is no longer accepted to the ledger, as duplicates of what they repeat or as surplus."""
+    rows = []
+    for row in store.rows(flow.accepted, part=flow.part):
+        if _attempt(row) not in leaving:
+            continue
+        other = duplicates.get(_attempt(row))
+        if other is None:
+            verdict = Verdict(stage="surplus", rule="surplus", evidence="passed beyond the quota")
+        else:
+            stage: Literal["gate", "rules"] = "gate" if flow.player == "apis" else "rules"
+            verdict = Verdict(stage=stage, rule="duplicate", evidence=other)
+        rows.append(ledger_row(row, [verdict], _record(flow, row), {name: row[name] for name in USAGE_COLUMNS}))
+    store.write("rejected", f"{prefix}{folder.SETTLED}.parquet", rows, LEDGER)
+
+
+def _leaves(row: dict[str, Any], flow: Flow, leaving: set[Attempt], seen: set[str]) -> bool:
+    """True for a row that is no longer accepted, and for one that was seen before under the same id."""
+    if row["kind"] not in flow.quotas:
         return False
-
-    doubles = rewrite(store, flow.accepted, schema, f"{epoch}{flow.part}", goes, flow.part)
-    return bool(back or leaving or doubles)
+    if _attempt(row) in leaving or row["id"] in seen:
+        return True
+    seen.add(row["id"])
+    return False
 
 
 def rewrite(

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import yaml
 
@@ -22,9 +21,10 @@ from toolace_ray.records.dialog import Dialog
 from toolace_ray.records.kinds import DialogType
 from toolace_ray.sdg.difficulty.measure import Complexity, Evaluator
 from toolace_ray.sdg.invented import Unfit
-from toolace_ray.sdg.plans import Dials, NoPlan
+from toolace_ray.sdg.plans import Difficulty, NoPlan
 
-MOST_TURNED = 3  # steps of one dial away from where it was
+MOST_STEPS = 3  # of one knob away from where it was
+MOST_TOOLS = 9  # candidates more or fewer than drawn
 
 
 @dataclass(frozen=True)
@@ -69,94 +69,90 @@ def check_band(config: Config) -> None:
             )
 
 
-Turn = Callable[[Dials], Dials | None]
 _CALLED: tuple[DialogType, ...] = ("single", "parallel", "dependent", "clarification", "recovery", "multi_turn")
 
 
 @dataclass(frozen=True)
 class Operator:
-    """Turns one dial; None from `turn` says that the dial is at its end.
+    """One step of one knob of a plan's difficulty.
 
     Attributes:
         types: those of the dialogs in which it changes something.
+        knob: the field of Difficulty that it changes.
+        step: by how much.
+        most: how far from 0 the knob may be.
         words: it changes how things are said, and not the plan.
         blueprint: only blueprints know it.
     """
 
     name: str
-    up: bool
     types: tuple[DialogType, ...]
-    turn: Turn
+    knob: str
+    step: int
+    most: int = MOST_STEPS
     words: bool = False
     blueprint: bool = False
 
+    @property
+    def up(self) -> bool:
+        """True for what makes a dialog harder."""
+        return self.step > 0
 
-def _steps(field: str, by: int) -> Turn:
-    def turn(dials: Dials) -> Dials | None:
-        value = getattr(dials, field) + by
-        return dataclasses.replace(dials, **{field: value}) if abs(value) <= MOST_TURNED else None
-
-    return turn
-
-
-def _tools(by: int) -> Turn:
-    def turn(dials: Dials) -> Dials | None:
-        value = dials.tools + by
-        return dataclasses.replace(dials, tools=value) if abs(value) <= 9 else None
-
-    return turn
-
-
-def _sign(field: str, by: int) -> Turn:
-    def turn(dials: Dials) -> Dials | None:
-        value = getattr(dials, field) + by
-        return dataclasses.replace(dials, **{field: value}) if abs(value) <= 1 else None
-
-    return turn
-
-
-def _switch(field: str, on: bool) -> Turn:
-    def turn(dials: Dials) -> Dials | None:
-        return dataclasses.replace(dials, **{field: on}) if getattr(dials, field) != on else None
-
-    return turn
+    def turn(self, difficulty: Difficulty) -> Difficulty | None:
+        """The difficulty after this step; None where the knob is at its end."""
+        before = getattr(difficulty, self.knob)
+        after = before + self.step
+        return dataclasses.replace(difficulty, **{self.knob: type(before)(after)}) if abs(after) <= self.most else None
 
 
 OPERATORS: tuple[Operator, ...] = (
-    Operator("more distractors", True, (*_CALLED, "non_tool"), _tools(3)),
-    Operator("further from the descriptions' words", True, (*_CALLED, "non_tool"), _steps("apart", 1), words=True),
-    Operator("implicit values", True, _CALLED, _switch("implicit", True), words=True),
-    Operator(
-        "a constraint in the system prompt", True, _CALLED, _switch("constraint", True), words=True, blueprint=True
-    ),
-    Operator("more APIs", True, ("parallel",), _steps("calls", 1)),
-    Operator("more dependencies", True, ("multi_turn",), _sign("depend", 1)),
-    Operator("information spread over turns", True, ("multi_turn",), _sign("spread", 1)),
-    Operator("fewer distractors", False, (*_CALLED, "non_tool"), _tools(-3)),
-    Operator("nearer to the descriptions' words", False, (*_CALLED, "non_tool"), _steps("apart", -1), words=True),
-    Operator("fewer APIs", False, ("parallel",), _steps("calls", -1)),
-    Operator("fewer dependencies", False, ("multi_turn",), _sign("depend", -1)),
-    Operator("values said at once", False, ("multi_turn",), _sign("spread", -1)),
+    Operator("more distractors", (*_CALLED, "non_tool"), "tools", 3, MOST_TOOLS),
+    Operator("further from the descriptions' words", (*_CALLED, "non_tool"), "distance", 1, words=True),
+    Operator("implicit values", _CALLED, "implicit", 1, 1, words=True),
+    Operator("a constraint in the system prompt", _CALLED, "constraint", 1, 1, words=True, blueprint=True),
+    Operator("more APIs", ("parallel",), "calls", 1),
+    Operator("more dependencies", ("multi_turn",), "depend", 1, 1),
+    Operator("information spread over turns", ("multi_turn",), "spread", 1, 1),
+    Operator("fewer distractors", (*_CALLED, "non_tool"), "tools", -3, MOST_TOOLS),
+    Operator("nearer to the descriptions' words", (*_CALLED, "non_tool"), "distance", -1, words=True),
+    Operator("fewer APIs", ("parallel",), "calls", -1),
+    Operator("fewer dependencies", ("multi_turn",), "depend", -1, 1),
+    Operator("values said at once", ("multi_turn",), "spread", -1, 1),
 )
+
+
+@dataclass(frozen=True)
+class Target:
+    """The model that is to be tuned, as rollouts measure dialogs for it; without a band it only measures.
+
+    `rounds` is how often a dialog outside the band is played again at most.
+    """
+
+    evaluator: Evaluator
+    band: Band | None = None
+    rounds: int = 0
+
+
+class Replay(Protocol):
+    """Playing one dialog again with another difficulty."""
+
+    async def play(self, difficulty: Difficulty, best: Dialog, operator: Operator) -> Dialog:
+        """The dialog with that difficulty, given the best one so far. Raises Unfit or NoPlan where that gives none."""
+
+    def changes(self, operator: Operator, before: Difficulty, after: Difficulty) -> bool:
+        """True where an operator, which leads from one difficulty to the other, makes another dialog."""
 
 
 async def guided(
     first: Dialog,
     measured: Complexity,
     band: Band,
-    rounds: int,
-    evaluator: Evaluator,
-    play: Callable[[Dials, Dialog, str], Awaitable[Dialog]],
-    changes: Callable[[Operator, Dials, Dials], bool],
+    target: Target,
+    replay: Replay,
     engines: TaskEngines,
     rng: random.Random,
 ) -> tuple[Dialog, Complexity, list[dict[str, Any]]]:
-    """Play a dialog again until it is in the band, at most `rounds` times.
-
-    Args:
-        play: plays the dialog with its dials turned, given the best one so far and the operator's name; raises Unfit or
-            NoPlan where that gives none.
-        changes: True where an operator makes another dialog of these dials.
+    """Play a dialog again until it is in the band, at most `target.rounds` times.
 
     Returns:
         The dialog nearest to the band, what the target makes of it, and a record of each round.
@@ -164,52 +160,39 @@ async def guided(
     Raises:
         EngineError: an engine could not be asked.
     """
-    best, value, dials = first, measured, Dials()
+    best, value, difficulty = first, measured, Difficulty()
     told: list[dict[str, Any]] = []
     tried: set[str] = set()
-    for number in range(1, rounds + 1):
+    for number in range(1, target.rounds + 1):
         away = band.beyond(value.value)
         if not away:
             break
-        choice = _choose(best, dials, away < 0, tried, changes, rng)
-        if choice is None:
+        options = [
+            operator
+            for operator in OPERATORS
+            if operator.up == (away < 0) and best.type in operator.types and operator.name not in tried
+            if (after := operator.turn(difficulty)) is not None and replay.changes(operator, difficulty, after)
+        ]
+        if not options:
             break
-        operator, turned = choice
+        operator = rng.choice(options)
+        turned = operator.turn(difficulty)
+        assert turned is not None
         spent = (engines.usage.requests, engines.usage.tokens)
         record: dict[str, Any] = {"round": number, "operator": operator.name}
         try:
-            dialog = await play(turned, best, operator.name)
-            found = await evaluator.measure(dialog, engines)
+            dialog = await replay.play(turned, best, operator)
+            complexity = await target.evaluator.measure(dialog, engines)
         except (Unfit, NoPlan, BadRequest) as error:  # the last where the target's context is too short
             record["failed"] = str(error)[:200]
             tried.add(operator.name)
         else:
-            kept = abs(band.beyond(found.value)) < abs(away)
-            record |= {"value": round(found.value, 4), "kept": kept}
+            kept = abs(band.beyond(complexity.value)) < abs(away)
+            record |= {"value": round(complexity.value, 4), "kept": kept}
             if kept:
-                best, value, dials, tried = dialog, found, turned, set()
+                best, value, difficulty, tried = dialog, complexity, turned, set()
             else:
                 tried.add(operator.name)
         record |= {"requests": engines.usage.requests - spent[0], "tokens": engines.usage.tokens - spent[1]}
         told.append(record)
     return best, value, told
-
-
-def _choose(
-    dialog: Dialog,
-    dials: Dials,
-    up: bool,
-    tried: set[str],
-    changes: Callable[[Operator, Dials, Dials], bool],
-    rng: random.Random,
-) -> tuple[Operator, Dials] | None:
-    options = [
-        (operator, turned)
-        for operator in OPERATORS
-        if operator.up == up
-        and dialog.type in operator.types
-        and operator.name not in tried
-        and (turned := operator.turn(dials)) is not None
-        and changes(operator, dials, turned)
-    ]
-    return rng.choice(options) if options else None
