@@ -24,7 +24,7 @@ from ray.data.datasource import ReadTask
 from actors.pools import PoolHandles, clients
 from toolace_ray.config.tree import Config
 from toolace_ray.dlv.duplicates import dialog_key
-from toolace_ray.dlv.experts import judge
+from toolace_ray.dlv.experts.panel import judge
 from toolace_ray.dlv.layer import masked, rejects, run_rules
 from toolace_ray.dlv.repair import repaired
 from toolace_ray.engines.protocol import BadRequest, EngineError

@@ -18,7 +18,7 @@ os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 
 from tests.defects import base, spoilt
 from toolace_ray.config.load import parse
-from toolace_ray.dlv.experts import judge
+from toolace_ray.dlv.experts.panel import judge
 from toolace_ray.engines.roles import Engines
 from toolace_ray.models import resolve
 

@@ -7,7 +7,9 @@ import pytest
 
 from tests.samples import BOOK, WEATHER, ScriptedEngine, calls, good_dialogs, result, say, user
 from toolace_ray.config.load import parse
-from toolace_ray.dlv.experts import exchanges, fitting, judge, questions
+from toolace_ray.dlv.experts.consistency import fitting
+from toolace_ray.dlv.experts.panel import judge, questions
+from toolace_ray.dlv.experts.question import turn_groups
 from toolace_ray.engines.roles import Engines
 
 GOOD = good_dialogs()
@@ -89,17 +91,17 @@ def test_judges_of_several_pools_vote_in_turn():
 
 def test_every_exchange_is_judged_and_the_consistency_judge_sees_no_call():
     dialog = GOOD["multi_turn"]
-    assert [(item.start, item.end) for item in exchanges(dialog)] == [(1, 5), (5, 9)]
+    assert [(item.start, item.end) for item in turn_groups(dialog)] == [(1, 5), (5, 9)]
     first, second = questions(dialog, ["consistency"])
     assert "weather be like in Lima tomorrow?" in first.messages[-1]["content"]
     assert "weather be like in Lima tomorrow? And the same for Lyon?" in second.messages[-1]["content"]
     assert all("2026-05-02" not in item.messages[-1]["content"] for item in (first, second))
-    assert fitting(dialog, exchanges(dialog)[1]) == {"get_forecast"}
+    assert fitting(dialog, turn_groups(dialog)[1]) == {"get_forecast"}
 
 
 def test_an_answer_to_a_question_belongs_to_the_request_before():
     dialog = GOOD["clarification"]
-    assert [(item.start, item.end) for item in exchanges(dialog)] == [(1, 7)]
+    assert [(item.start, item.end) for item in turn_groups(dialog)] == [(1, 7)]
     (question,) = questions(dialog, ["consistency"])
     assert "How will the weather be tomorrow? For Lima, please." in question.messages[-1]["content"]
 
@@ -187,7 +189,7 @@ def test_a_long_result_is_cut_and_values_are_bounded():
 
 def test_what_a_request_may_ask_for_follows_from_what_was_done():
     def fits(dialog):
-        return fitting(dialog, exchanges(dialog)[0])
+        return fitting(dialog, turn_groups(dialog)[0])
 
     assert fits(GOOD["dependent"]) == {"search_trains", "book_seats"}
     assert fits(GOOD["no_function"]) == {"none"}

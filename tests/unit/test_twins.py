@@ -4,7 +4,8 @@ import pytest
 
 from tests.samples import IDEAL_APIS, IdealEngine
 from toolace_ray.config.tree import Config
-from toolace_ray.dlv.experts import exchanges, fitting
+from toolace_ray.dlv.experts.consistency import fitting
+from toolace_ray.dlv.experts.question import turn_groups
 from toolace_ray.dlv.layer import run_rules
 from toolace_ray.engines.roles import Engines
 from toolace_ray.records.kinds import PLANNED, TWINS
@@ -45,13 +46,13 @@ def test_twins_of_every_kind_are_right(kind):
         assert dialog.meta["features"]["calls"] == 0
         if twin.kind == TWINS[0]:
             assert request == twin.base.messages[1].content
-            assert fitting(dialog, exchanges(dialog)[0]) == {"none"}
+            assert fitting(dialog, turn_groups(dialog)[0]) == {"none"}
             homes = {api.domain for api in twin.base.tools if api.name in called}
             for api in dialog.tools:
                 assert api.name not in called
                 assert api.domain not in homes
         else:
-            assert fitting(dialog, exchanges(dialog)[0]) == called
+            assert fitting(dialog, turn_groups(dialog)[0]) == called
             assert twin.missing in {call.arguments and key for m in twin.base.messages for call in m.tool_calls for key in call.arguments}  # fmt: skip
             assert dialog.messages[-1].content.endswith("?")
             assert twin.missing.replace("_", " ") in dialog.messages[-1].content

@@ -22,8 +22,6 @@ from toolace_ray.dlv.view import Finding
 from toolace_ray.errors import UserError
 
 Aspect = Literal["definition", "executability", "dialog", "consistency"]
-
-
 Check = Callable[..., Iterable[Finding]]
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from toolace_ray.config.tree import Config
-from toolace_ray.dlv.experts import exchanges
+from toolace_ray.dlv.experts.question import turn_groups
 from toolace_ray.dlv.layer import rejects, run_rules
 from toolace_ray.dlv.trace import trace
 from toolace_ray.engines.protocol import ChatMessage, GenerateRequest
@@ -35,11 +35,9 @@ async def repaired(dialog: Dialog, verdict: Verdict, config: Config, engines: Ta
     turn = verdict.turn
     if verdict.rule not in MENDED or turn is None or dialog.messages[turn - 1].role != "tool":
         return None
-    exchange = next(item for item in exchanges(dialog) if item.start <= turn < item.end)
-    said = [message.content for message in dialog.messages[exchange.start : turn] if message.role == "user"]
-    results = [
-        json.loads(message.content) for message in dialog.messages[exchange.start : turn] if message.role == "tool"
-    ]
+    group = next(item for item in turn_groups(dialog) if item.start <= turn < item.end)
+    said = [message.content for message in dialog.messages[group.start : turn] if message.role == "user"]
+    results = [json.loads(message.content) for message in dialog.messages[group.start : turn] if message.role == "tool"]
     messages = prompt("answer").render(request=" ".join(said), results=results)
     request = GenerateRequest(
         messages=again(messages, dialog.messages[turn].content, verdict.evidence),

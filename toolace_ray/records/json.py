@@ -11,8 +11,6 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 
 MAX_DEPTH = 64
-
-
 MAX_BITS = 512  # of an integer; larger ones are no values, and Python refuses to write them out
 
 
@@ -59,14 +57,8 @@ def check_json(value: Any, depth: int = 0) -> Any:
 
 
 Json = Annotated[Any, AfterValidator(check_json)]
-
-
 Text = Annotated[str, AfterValidator(check_json)]
-
-
 JsonObject = Annotated[dict[str, Any], AfterValidator(check_json)]
-
-
 MAX_CHARS = 1 << 18  # a quarter of a million characters: far above any call, far below what hurts
 _OPEN = "[{("
 _BRACKET = re.compile(r"[\[\](){}]")

@@ -5,14 +5,8 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 DialogType = Literal["single", "parallel", "dependent", "non_tool", "clarification", "recovery", "multi_turn"]
-
-
 DIALOG_TYPES: tuple[DialogType, ...] = get_args(DialogType)
-
-
 LONGEST_DIALOG = 12  # messages of the user
-
-
 VARIANTS: dict[DialogType, tuple[str, ...]] = {
     "single": ("plain", "nested", "error", "empty"),
     "parallel": ("same_api", "several_apis"),
@@ -23,19 +17,11 @@ VARIANTS: dict[DialogType, tuple[str, ...]] = {
     "multi_turn": tuple(f"turns_{number}" for number in range(2, LONGEST_DIALOG + 1)),
 }
 """Type -> its features. Accepted dialogs are counted by type and feature, so that no easy one crowds the others out."""
-
-
 PLANNED: dict[str, DialogType] = {f"{kind}.{variant}": kind for kind in DIALOG_TYPES for variant in VARIANTS[kind]}
 """Kind (type and feature, "parallel.same_api") -> the type."""
-
-
 TWINS = ("non_tool.twin_tool", "non_tool.twin_value")
 """Kinds of dialogs that are made from others: without the tool that is called, without a value that it needs."""
-
-
 IMPORTED: dict[str, DialogType] = {f"{kind}.imported": kind for kind in DIALOG_TYPES}
 """Kinds of dialogs that somebody else made: their types are read from their structure."""
-
-
 KINDS: dict[str, DialogType] = {**PLANNED, **dict.fromkeys(TWINS, "non_tool"), **IMPORTED}
 """All kinds -> their types."""

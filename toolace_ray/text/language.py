@@ -17,8 +17,6 @@ _COMMON = {
     "Portuguese": "próxima às meia reunião amanhã quero obrigado marque agenda uma não para da em você mais são isso muito está ao pelo qual",
     "Dutch": "het een niet dat ik je zijn voor maar ook wij heeft deze naar wordt aan wat",
 }
-
-
 _TONGUES: dict[str, set[str]] = {}
 
 

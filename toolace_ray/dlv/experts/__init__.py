@@ -1,0 +1,1 @@
+"""The model experts, one a file."""

@@ -1,0 +1,41 @@
+"""Consistency: does what was called do what is asked for? It has a prompt of its own, which must not see what was called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from toolace_ray.dlv.experts.question import NONE, Question, TurnGroup, asked_for, turn_groups
+from toolace_ray.prompts import prompt
+from toolace_ray.records.describe import wish
+from toolace_ray.records.dialog import Dialog
+from toolace_ray.records.kinds import TWINS
+
+
+def questions(dialog: Dialog) -> Iterator[Question]:
+    """The judge does not say yes or no to what it sees, it names the function itself: small models agree with anything, or
+    with nothing, but choose well enough (docs/benchmarks.md)."""
+    names = (*(api.name for api in dialog.tools), NONE)
+    before = ""
+    for group in turn_groups(dialog):
+        request = asked_for(dialog, group)
+        expected = fitting(dialog, group)
+        if expected is not None:
+            shown = f"{before} {request}" if before else request  # "the same for Lyon" is about what was asked before
+            messages = prompt("consistency").render(
+                request=shown, functions=[{"name": api.name, "wish": wish(api)} for api in dialog.tools]
+            )
+            last = group.end - 1
+            yield Question("consistency", last, messages, names, frozenset(names) - expected, "function")
+        before = request
+
+
+def fitting(dialog: Dialog, group: TurnGroup) -> set[str] | None:
+    """The functions that a turn group's request may ask for, going by what the assistant did; None where that can't be told."""
+    messages = dialog.messages[group.start : group.end]
+    called = {call.name for message in messages for call in message.tool_calls}
+    if called:
+        return called
+    if dialog.kind in ("non_tool.missing", TWINS[1]):
+        wanted = {api.name for api in dialog.tools if api.id in dialog.meta.get("wanted", ())}
+        return wanted or None
+    return {NONE}
