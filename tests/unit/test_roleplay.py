@@ -16,7 +16,7 @@ from toolace_ray.records.dialog import Message, ToolCall
 from toolace_ray.schemas.validate import errors
 from toolace_ray.sdg.assistant import Assistant, decision_schema
 from toolace_ray.sdg.invented import Unfit
-from toolace_ray.sdg.plans import Task, Wish, make_plan
+from toolace_ray.sdg.plans import Intent, Task, make_plan
 from toolace_ray.sdg.pool import Pool
 from toolace_ray.sdg.rollout import rollout
 from toolace_ray.sdg.tools import ToolAgent
@@ -177,7 +177,7 @@ def test_trouble_strikes_as_planned(trouble):
         )
     )
     call = called(api, city="Lima", date="2026-05-02")
-    wish = Wish(0, api, trouble=trouble, varied="city")
+    wish = Intent(0, api, trouble=trouble, varied="city")
     first, second = (asyncio.run(agent().call(api, call, wish, attempt)) for attempt in (0, 1))
     if trouble == "empty":
         assert first == {"concerts": []}
@@ -189,7 +189,7 @@ def test_trouble_strikes_as_planned(trouble):
 
 def test_the_same_wrong_call_fails_again_and_another_value_helps():
     api = WEATHER.model_copy(update={"errors": (ApiError(code="404", message="The city is not known."),)})
-    wish = Wish(0, api, trouble="correct", varied="city")
+    wish = Intent(0, api, trouble="correct", varied="city")
 
     async def play():
         mine = agent()
@@ -247,7 +247,7 @@ def test_an_empty_page_counts_nothing():
         }
     )
     call = called(counted, city="Lima", dates=["2026-05-02"])
-    found = asyncio.run(agent().call(counted, call, Wish(0, counted, trouble="empty")))
+    found = asyncio.run(agent().call(counted, call, Intent(0, counted, trouble="empty")))
     assert found == {"concerts": [], "total": 0}
 
 

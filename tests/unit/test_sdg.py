@@ -74,7 +74,7 @@ def test_a_dialog_of_any_kind_and_seed_passes_every_rule_and_has_its_structure(k
         requests = sum(message.role == "user" for message in dialog.messages)
         assert requests == int(kind.rpartition("_")[2])
         plan = make_plan(Task("x", kind, 0, seed), POOL, CONFIG.generate)
-        assert any(wish.like is not None or wish.link is not None for wish in plan.wishes)
+        assert any(wish.like is not None or wish.link is not None for wish in plan.intents)
     else:
         assert re.fullmatch(SHAPES[kind], shape(dialog)), shape(dialog)
     names = [api.name for api in dialog.tools]
@@ -115,8 +115,8 @@ def test_every_kind_is_carried_and_chains_follow_the_graph():
     assert feasible(PLANNED, POOL) == set(PLANNED)
     plan = make_plan(Task("x", "dependent.chain_5", 0, 3), POOL, CONFIG.generate)
     assert len({api.name for api in plan.wanted}) == 5
-    for wish in plan.wishes[1:]:
-        source = plan.wishes[wish.link.source].api
+    for wish in plan.intents[1:]:
+        source = plan.intents[wish.link.source].api
         assert wish.link.field in source.returns["properties"]
         assert wish.link.name in wish.api.required
     assert feasible(["single.plain", "dependent.chain_2", "dependent.chain_3"], Pool.of(APIS)) == {
@@ -277,8 +277,8 @@ def test_who_asks_does_not_speak_like_who_serves():
 def test_the_same_is_never_asked_for_of_a_refusal():
     for seed in range(300):
         plan = make_plan(Task("x", "multi_turn.turns_6", 0, seed), POOL, CONFIG.generate)
-        for before, exchange in zip(plan.exchanges, plan.exchanges[1:], strict=False):
-            if any(wish.like is not None for wish in exchange.wishes) and not exchange.parallel:
+        for before, exchange in zip(plan.groups, plan.groups[1:], strict=False):
+            if any(wish.like is not None for wish in exchange.intents) and not exchange.parallel:
                 assert before.kind in ("calls", "small_talk")
 
 
@@ -363,7 +363,7 @@ def test_wishes_leave_out_what_programs_need():
     api = SEARCH.model_copy(
         update={"description": "Find the best train that find_city found and returns its train_id. More."}
     )
-    assert wording.wish(api) == "Find the best train."
+    assert wording.purpose(api) == "Find the best train."
 
 
 @given(st.integers(0, 10**6))

@@ -7,7 +7,7 @@ import re
 from toolace_ray.records.api import Api
 
 
-def wish(api: Api) -> str:
+def purpose(api: Api) -> str:
     """An API's first sentence in plain words, without what is of use to programs alone."""
     first = re.split(r"(?<=[.!?])\s", api.description.strip())[0]
     first = re.sub(r",?\s+(?:and|then) (?:returns?|gives?) .*|\s+(?:that|which) \w+_\w+ \w+", "", first)

@@ -18,7 +18,7 @@ from toolace_ray.records.dialog import ToolCall
 from toolace_ray.sdg import invented
 from toolace_ray.sdg.execution import Session
 from toolace_ray.sdg.invented import Unfit
-from toolace_ray.sdg.plans import Exchange, Plan, Wish
+from toolace_ray.sdg.plans import Intent, Plan, PlannedGroup
 from toolace_ray.sdg.tools import ToolAgent
 from toolace_ray.text.values import folded
 
@@ -36,14 +36,14 @@ class GoldCall:
 
 @dataclass(frozen=True)
 class Gold:
-    """What becomes of a wish: its calls in order (two where the first one fails and is made again), and what is said.
+    """What becomes of an intent: its calls in order (two where the first one fails and is made again), and what is said.
 
     Attributes:
         said: arguments that the user's request states.
         later: arguments that the user states when asked.
     """
 
-    wish: Wish
+    intent: Intent
     calls: tuple[GoldCall, ...]
     said: dict[str, Any]
     later: dict[str, Any]
@@ -51,7 +51,7 @@ class Gold:
     @property
     def api(self) -> Api:
         """The API that is called."""
-        return self.wish.api
+        return self.intent.api
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class Gold:
 async def gold_calls(
     plan: Plan, rng: random.Random, engines: TaskEngines, servers: Session | None = None
 ) -> list[Gold]:
-    """What becomes of each wish of a plan, in order; a wish that no function fits has a call without a result.
+    """What becomes of each intent of a plan, in order; an intent that no function fits has a call without a result.
 
     Raises:
         Unfit: no valid arguments or results were found.
@@ -71,16 +71,16 @@ async def gold_calls(
     agent = ToolAgent(plan, rng, engines, servers, strict=True)
     made: list[Gold] = []
     seen: set[str] = set()
-    for exchange in plan.exchanges:
-        for wish in exchange.wishes:
-            called = exchange.kind == "calls" and exchange.ends == "answer"
-            made.append(await _gold(wish, exchange, plan, made, seen, agent if called else None, rng, engines))
+    for group in plan.groups:
+        for intent in group.intents:
+            called = group.kind == "calls" and group.ends == "answer"
+            made.append(await _gold(intent, group, plan, made, seen, agent if called else None, rng, engines))
     return made
 
 
 async def _gold(
-    wish: Wish,
-    exchange: Exchange,
+    intent: Intent,
+    group: PlannedGroup,
     plan: Plan,
     made: list[Gold],
     seen: set[str],
@@ -88,37 +88,41 @@ async def _gold(
     rng: random.Random,
     engines: TaskEngines,
 ) -> Gold:
-    api = wish.api
+    api = intent.api
     known: dict[str, Any] = {}
-    if wish.link is not None:
-        source = made[wish.link.source].calls[-1].result
-        if not isinstance(source, dict) or wish.link.field not in source:
-            raise Unfit("arguments", f"the result has no {wish.link.field}")
-        known = {wish.link.name: source[wish.link.field]}
-    elif wish.like is not None:
-        known = {name: value for name, value in made[wish.like].arguments.items() if name != wish.varied}
-    # A wish that is repeated, or of which a value is to be missing, is said with what it needs and no more.
-    plain = wish.missing is None and not any(other.like == wish.number for other in plan.wishes) and wish.like is None
-    first = await _fresh(wish, known, OPTIONAL_SHARE if plain else 0.0, plan, seen, rng, engines)
+    if intent.link is not None:
+        source = made[intent.link.source].calls[-1].result
+        if not isinstance(source, dict) or intent.link.field not in source:
+            raise Unfit("arguments", f"the result has no {intent.link.field}")
+        known = {intent.link.name: source[intent.link.field]}
+    elif intent.like is not None:
+        known = {name: value for name, value in made[intent.like].arguments.items() if name != intent.varied}
+    # An intent that is repeated, or of which a value is to be missing, is said with what it needs and no more.
+    plain = (
+        intent.missing is None
+        and not any(other.like == intent.number for other in plan.intents)
+        and intent.like is None
+    )
+    first = await _fresh(intent, known, OPTIONAL_SHARE if plain else 0.0, plan, seen, rng, engines)
     if agent is None:
         call = ToolCall(id="", name=api.name, arguments=first)
-        return Gold(wish, (GoldCall(call, None),), _without(first, wish.missing), {})
-    calls = [await _called(wish, first, 0, agent, len(seen))]
-    said = _without(first, wish.link.name if wish.link else None, wish.missing)
-    later = {wish.missing: first[wish.missing]} if wish.missing else {}
-    if wish.like is not None and wish.varied is not None and not exchange.parallel:
-        said = {wish.varied: first[wish.varied]}
-    if wish.trouble == "retry":
-        calls.append(await _called(wish, first, 1, agent, len(seen), "b"))
-    elif wish.trouble == "correct" and wish.varied is not None:
-        second = await _fresh(wish, _without(first, wish.varied), 0.0, plan, seen, rng, engines)
-        calls.append(await _called(wish, second, 1, agent, len(seen)))
-        later = {wish.varied: second[wish.varied]}
-    return Gold(wish, tuple(calls), said, later)
+        return Gold(intent, (GoldCall(call, None),), _without(first, intent.missing), {})
+    calls = [await _called(intent, first, 0, agent, len(seen))]
+    said = _without(first, intent.link.name if intent.link else None, intent.missing)
+    later = {intent.missing: first[intent.missing]} if intent.missing else {}
+    if intent.like is not None and intent.varied is not None and not group.parallel:
+        said = {intent.varied: first[intent.varied]}
+    if intent.trouble == "retry":
+        calls.append(await _called(intent, first, 1, agent, len(seen), "b"))
+    elif intent.trouble == "correct" and intent.varied is not None:
+        second = await _fresh(intent, _without(first, intent.varied), 0.0, plan, seen, rng, engines)
+        calls.append(await _called(intent, second, 1, agent, len(seen)))
+        later = {intent.varied: second[intent.varied]}
+    return Gold(intent, tuple(calls), said, later)
 
 
 async def _fresh(
-    wish: Wish,
+    intent: Intent,
     known: dict[str, Any],
     optional: float,
     plan: Plan,
@@ -128,19 +132,19 @@ async def _fresh(
 ) -> dict[str, Any]:
     """Arguments that no call of the dialog has."""
     for _ in range(REDRAWS):
-        found = await invented.arguments(wish.api, known, optional, plan, rng, engines)
-        key = folded(ToolCall(name=wish.api.name, arguments=found).key())
+        found = await invented.arguments(intent.api, known, optional, plan, rng, engines)
+        key = folded(ToolCall(name=intent.api.name, arguments=found).key())
         if key not in seen:
             seen.add(key)
             return found
-    raise Unfit("arguments", f"two calls of {wish.api.name} are the same")
+    raise Unfit("arguments", f"two calls of {intent.api.name} are the same")
 
 
 async def _called(
-    wish: Wish, arguments: dict[str, Any], attempt: int, agent: ToolAgent, number: int, suffix: str = ""
+    intent: Intent, arguments: dict[str, Any], attempt: int, agent: ToolAgent, number: int, suffix: str = ""
 ) -> GoldCall:
-    call = ToolCall(id=f"call_{number}{suffix}", name=wish.api.name, arguments=arguments)
-    return GoldCall(call, await agent.call(wish.api, call, wish, attempt))
+    call = ToolCall(id=f"call_{number}{suffix}", name=intent.api.name, arguments=arguments)
+    return GoldCall(call, await agent.call(intent.api, call, intent, attempt))
 
 
 def _without(arguments: dict[str, Any], *names: str | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a dialog is to be, decided in code before a model is asked: its exchanges, APIs, candidates, date and style.
+"""What a dialog is to be, decided in code before a model is asked: its groups, APIs, candidates, date and style.
 
 Invariants: a plan depends on the pool, the configuration, the task's seed and its difficulty alone; candidates are drawn
 without replacement; where no function is to fit, no candidate shares the wanted API's domain or name.
@@ -71,7 +71,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Link:
-    """The parameter `name` gets the returned `field` of the wish with the number `source`."""
+    """The parameter `name` gets the returned `field` of the intent with the number `source`."""
 
     source: int
     field: str
@@ -79,13 +79,13 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Wish:
+class Intent:
     """One call that the user wants made.
 
     Attributes:
-        number: counts the wishes of a dialog from 0.
+        number: counts the intents of a dialog from 0.
         link: where a value comes from an earlier result.
-        like: number of the earlier wish that this one repeats with another value of `varied`.
+        like: number of the earlier intent that this one repeats with another value of `varied`.
         trouble: `error` is told and that is all; `empty` finds nothing; `retry` fails once and is made again; `correct`
             fails for its value of `varied`, and the user gives another one.
         missing: required parameter that the user does not say at first.
@@ -101,14 +101,14 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Exchange:
-    """What one request of the user leads to. The wishes are called in one turn if `parallel`, else one after another.
+class PlannedGroup:
+    """What one request of the user leads to. The intents are called in one turn if `parallel`, else one after another.
 
     `subject` is what is talked about where nothing is called.
     """
 
     kind: Literal["calls", "no_function", "small_talk", "knowledge"]
-    wishes: tuple[Wish, ...] = ()
+    intents: tuple[Intent, ...] = ()
     parallel: bool = False
     ends: Literal["answer", "ask"] = "answer"
     subject: str = ""
@@ -116,7 +116,7 @@ class Exchange:
     @property
     def turns(self) -> int:
         """How many messages the user writes."""
-        extra = sum(wish.trouble == "correct" or wish.missing is not None for wish in self.wishes)
+        extra = sum(intent.trouble == "correct" or intent.missing is not None for intent in self.intents)
         return 1 + (extra if self.ends == "answer" else 0)
 
 
@@ -145,11 +145,11 @@ class Difficulty:
 
 @dataclass(frozen=True)
 class Plan:
-    """A plan; see Exchange."""
+    """A plan; see PlannedGroup."""
 
     task: Task
     today: datetime.date
-    exchanges: tuple[Exchange, ...]
+    groups: tuple[PlannedGroup, ...]
     tools: tuple[Api, ...]
     style: str = "plain"
     persona: str = "a person"
@@ -157,19 +157,19 @@ class Plan:
     difficulty: Difficulty = field(default_factory=Difficulty)
 
     @property
-    def wishes(self) -> tuple[Wish, ...]:
-        """All wishes in order."""
-        return tuple(wish for exchange in self.exchanges for wish in exchange.wishes)
+    def intents(self) -> tuple[Intent, ...]:
+        """All intents in order."""
+        return tuple(intent for group in self.groups for intent in group.intents)
 
     @property
     def wanted(self) -> tuple[Api, ...]:
-        """The APIs that are to be called, and those that are wished for in vain."""
-        return tuple(wish.api for wish in self.wishes)
+        """The APIs that are to be called, and those that are asked for in vain."""
+        return tuple(intent.api for intent in self.intents)
 
     @property
     def turns(self) -> int:
         """How many messages the user writes."""
-        return sum(exchange.turns for exchange in self.exchanges)
+        return sum(group.turns for group in self.groups)
 
 
 class NoPlan(Exception):
@@ -184,8 +184,8 @@ def make_plan(task: Task, pool: Pool, config: GenerateConfig, difficulty: Diffic
     style, persona = rng.choice(list(STYLES)), rng.choice(PERSONAS)
     languages = config.languages
     language = rng.choices(list(languages), list(languages.values()))[0]
-    exchanges = tuple(_numbered(_exchanges(task, pool, rng, difficulty)))
-    draft = Plan(task, today, exchanges, (), style, persona, language, difficulty)
+    groups = tuple(_numbered(_groups(task, pool, rng, difficulty)))
+    draft = Plan(task, today, groups, (), style, persona, language, difficulty)
     return dataclasses.replace(draft, tools=candidates(draft, pool, config, rng, difficulty.tools))
 
 
@@ -200,31 +200,31 @@ def carries(kind: str, pool: Pool) -> bool:
     return False
 
 
-def _numbered(exchanges: list[Exchange]) -> Iterator[Exchange]:
+def _numbered(groups: list[PlannedGroup]) -> Iterator[PlannedGroup]:
     number = 0
-    for exchange in exchanges:
-        wishes = []
-        for wish in exchange.wishes:
-            wishes.append(dataclasses.replace(wish, number=number))
+    for group in groups:
+        intents = []
+        for intent in group.intents:
+            intents.append(dataclasses.replace(intent, number=number))
             number += 1
-        yield dataclasses.replace(exchange, wishes=tuple(wishes))
+        yield dataclasses.replace(group, intents=tuple(intents))
 
 
-def _exchanges(task: Task, pool: Pool, rng: random.Random, difficulty: Difficulty) -> list[Exchange]:
-    """The exchanges of a kind. Numbers of wishes within links are right, those of the wishes follow."""
+def _groups(task: Task, pool: Pool, rng: random.Random, difficulty: Difficulty) -> list[PlannedGroup]:
+    """The groups of a kind. Numbers of intents within links are right, those of the intents follow."""
     variant = task.variant
     match task.type:
         case "single":
             need = {"nested": "nested", "error": "errors", "empty": "listing"}.get(variant, "plain")
             trouble = variant if variant in ("error", "empty") else ""
-            return [_calls(Wish(0, _drawn(pool, need, rng), trouble=trouble))]  # type: ignore[arg-type]
+            return [_calls(Intent(0, _drawn(pool, need, rng), trouble=trouble))]  # type: ignore[arg-type]
         case "parallel":
             return [_parallel(variant, pool, rng, 0, difficulty.calls)]
         case "dependent":
             return [_calls(*_chain(pool, int(variant.removeprefix("chain_")), rng, 0))]
         case "clarification":
             api = _drawn(pool, "askable", rng)
-            return [_calls(Wish(0, api, missing=rng.choice(askable(api))))]
+            return [_calls(Intent(0, api, missing=rng.choice(askable(api))))]
         case "recovery":
             return [_recovery(variant, pool, rng, 0)]
         case "multi_turn":
@@ -234,23 +234,23 @@ def _exchanges(task: Task, pool: Pool, rng: random.Random, difficulty: Difficult
             raise NoPlan(f"no APIs of the pool make a dialog of {variant.removeprefix('turns_')} requests")
     if variant == "missing":
         api = _drawn(pool, "askable", rng)
-        return [dataclasses.replace(_calls(Wish(0, api, missing=rng.choice(askable(api)))), ends="ask")]
+        return [dataclasses.replace(_calls(Intent(0, api, missing=rng.choice(askable(api)))), ends="ask")]
     if variant == "no_function":
-        return [Exchange("no_function", (Wish(0, _drawn(pool, "plain", rng)),))]
+        return [PlannedGroup("no_function", (Intent(0, _drawn(pool, "plain", rng)),))]
     return [_talk("small_talk" if variant == "small_talk" else "knowledge", pool, rng)]
 
 
-def _talk(kind: Literal["small_talk", "knowledge"], pool: Pool, rng: random.Random) -> Exchange:
+def _talk(kind: Literal["small_talk", "knowledge"], pool: Pool, rng: random.Random) -> PlannedGroup:
     """Talk that calls nothing, about what the pool's APIs are about, so that a large pool makes much to talk about."""
     if not pool.apis:
         raise NoPlan("the pool is empty")
     about = rng.choice(pool.apis).domain[-1:] or ("everyday life",)
     subject = rng.choice(MOODS).format(about[0].lower()) if kind == "small_talk" else about[0]
-    return Exchange(kind, subject=subject)
+    return PlannedGroup(kind, subject=subject)
 
 
-def _calls(*wishes: Wish, parallel: bool = False) -> Exchange:
-    return Exchange("calls", wishes, parallel)
+def _calls(*intents: Intent, parallel: bool = False) -> PlannedGroup:
+    return PlannedGroup("calls", intents, parallel)
 
 
 def _drawn(pool: Pool, need: str, rng: random.Random, of: str | None = None) -> Api:
@@ -261,49 +261,49 @@ def _drawn(pool: Pool, need: str, rng: random.Random, of: str | None = None) -> 
 
 def _parallel(
     variant: str, pool: Pool, rng: random.Random, first: int, more: int = 0, of: str | None = None
-) -> Exchange:
+) -> PlannedGroup:
     """Calls in one turn: of one API with different values, or of different APIs of one domain."""
     count = max(2, min(rng.choices((2, 3), (4, 1))[0] + more, MOST_CALLS))
     if variant == "same_api":
         api = _drawn(pool, "short variable", rng)
         varied = rng.choice(variable(api))
-        again = (Wish(first + i, api, like=first, varied=varied) for i in range(1, count))
-        return _calls(Wish(first, api), *again, parallel=True)
+        again = (Intent(first + i, api, like=first, varied=varied) for i in range(1, count))
+        return _calls(Intent(first, api), *again, parallel=True)
     if not pool.pairs:
         raise NoPlan("no domain of the pool has two APIs that need at most three values each")
     group = {api.name: api for api in pool.shelves["short"][of or rng.choice(pool.pairs)]}
     chosen = rng.sample(sorted(group), min(count, len(group)))
-    return _calls(*(Wish(first + i, group[name]) for i, name in enumerate(chosen)), parallel=True)
+    return _calls(*(Intent(first + i, group[name]) for i, name in enumerate(chosen)), parallel=True)
 
 
-def _chain(pool: Pool, length: int, rng: random.Random, first: int) -> list[Wish]:
+def _chain(pool: Pool, length: int, rng: random.Random, first: int) -> list[Intent]:
     walk = pool.chain(length, rng)
     if walk is None:
         raise NoPlan(f"no {length} APIs of the pool feed each other (results of one, parameters of the next)")
-    wishes = [Wish(first, walk[0].source)]
+    intents = [Intent(first, walk[0].source)]
     for i, edge in enumerate(walk):
-        wishes.append(Wish(first + i + 1, edge.target, link=Link(first + i, edge.field, edge.name)))
-    return wishes
+        intents.append(Intent(first + i + 1, edge.target, link=Link(first + i, edge.field, edge.name)))
+    return intents
 
 
-def _recovery(variant: str, pool: Pool, rng: random.Random, first: int) -> Exchange:
+def _recovery(variant: str, pool: Pool, rng: random.Random, first: int) -> PlannedGroup:
     if variant == "retry":
-        return _calls(Wish(first, _drawn(pool, "plain", rng), trouble="retry"))
+        return _calls(Intent(first, _drawn(pool, "plain", rng), trouble="retry"))
     api = _drawn(pool, "correctable", rng)
-    return _calls(Wish(first, api, varied=rng.choice(corrections(api))[0], trouble="correct"))
+    return _calls(Intent(first, api, varied=rng.choice(corrections(api))[0], trouble="correct"))
 
 
-def _mixed(turns: int, pool: Pool, rng: random.Random, difficulty: Difficulty) -> list[Exchange] | None:
+def _mixed(turns: int, pool: Pool, rng: random.Random, difficulty: Difficulty) -> list[PlannedGroup] | None:
     """Exchanges of one domain with `turns` messages of the user in all, at least one of which refers to what was before.
 
     None where the walk comes to an end too early.
     """
     opening = _drawn(pool, "variable", rng)
     home = domain(opening)
-    exchanges = [_calls(Wish(0, opening))]
-    wishes = list(exchanges[0].wishes)
+    groups = [_calls(Intent(0, opening))]
+    intents = list(groups[0].intents)
     referred = False
-    while (left := turns - sum(exchange.turns for exchange in exchanges)) > 0:
+    while (left := turns - sum(group.turns for group in groups)) > 0:
         kinds = {"again": 5, "follow": 4, "fresh": 3, "parallel": 1, "clarify": 2, "correct": 1, "chat": 1, "refuse": 1}
         for name, dial in (("follow", difficulty.depend), ("clarify", difficulty.spread)):
             kinds[name] = kinds[name] + 40 * dial if dial >= 0 else 0
@@ -317,61 +317,61 @@ def _mixed(turns: int, pool: Pool, rng: random.Random, difficulty: Difficulty) -
                 break
             kind = rng.choices(list(kinds), list(kinds.values()))[0]
             del kinds[kind]
-            found = _next(kind, wishes, exchanges, home, pool, rng)
+            found = _next(kind, intents, groups, home, pool, rng)
         if found is None:
             return None
-        referred = referred or any(w.like is not None or w.link is not None for w in found.wishes)
-        exchanges.append(found)
-        wishes += found.wishes
-    return exchanges
+        referred = referred or any(w.like is not None or w.link is not None for w in found.intents)
+        groups.append(found)
+        intents += found.intents
+    return groups
 
 
 def _next(
-    kind: str, wishes: list[Wish], before: list[Exchange], home: str, pool: Pool, rng: random.Random
-) -> Exchange | None:
-    """One more exchange of a mixed dialog, None where the pool or the dialog so far does not allow it."""
-    number = len(wishes)
-    done = [wish for exchange in before if exchange.kind == "calls" for wish in exchange.wishes]
+    kind: str, intents: list[Intent], before: list[PlannedGroup], home: str, pool: Pool, rng: random.Random
+) -> PlannedGroup | None:
+    """One more group of a mixed dialog, None where the pool or the dialog so far does not allow it."""
+    number = len(intents)
+    done = [intent for group in before if group.kind == "calls" for intent in group.intents]
     match kind:
         case "again":
             # "The same for Lyon" is said of the last call, where that was one alone.
             if before[-1].kind not in ("calls", "small_talk"):
                 return None
-            last = next(exchange for exchange in reversed(before) if exchange.kind == "calls").wishes
+            last = next(group for group in reversed(before) if group.kind == "calls").intents
             free = [name for name in variable(last[-1].api) if last[-1].link is None or name != last[-1].link.name]
             if len(last) > 1 or not free:
                 return None
-            return _calls(Wish(number, last[0].api, like=last[0].number, varied=rng.choice(free)))
+            return _calls(Intent(number, last[0].api, like=last[0].number, varied=rng.choice(free)))
         case "follow":
-            used = {wish.api.name for wish in done}
-            edges: list[tuple[Wish, Edge]] = [
-                (wish, edge)
-                for wish in done
-                for edge in pool.edges.get(wish.api.id, ())
+            used = {intent.api.name for intent in done}
+            edges: list[tuple[Intent, Edge]] = [
+                (intent, edge)
+                for intent in done
+                for edge in pool.edges.get(intent.api.id, ())
                 if edge.target.name not in used and domain(edge.target) == home
             ]
             if not edges:
                 return None
-            wish, edge = rng.choice(edges)
-            return _calls(Wish(number, edge.target, link=Link(wish.number, edge.field, edge.name)))
+            intent, edge = rng.choice(edges)
+            return _calls(Intent(number, edge.target, link=Link(intent.number, edge.field, edge.name)))
         case "fresh" | "clarify" | "correct":
             api = pool.draw({"fresh": "plain", "clarify": "askable", "correct": "correctable"}[kind], rng, home)
             if api is None:
                 return None
             if kind == "clarify":
-                return _calls(Wish(number, api, missing=rng.choice(askable(api))))
+                return _calls(Intent(number, api, missing=rng.choice(askable(api))))
             if kind == "correct":
-                return _calls(Wish(number, api, varied=rng.choice(corrections(api))[0], trouble="correct"))
-            return _calls(Wish(number, api))
+                return _calls(Intent(number, api, varied=rng.choice(corrections(api))[0], trouble="correct"))
+            return _calls(Intent(number, api))
         case "parallel":
             return _parallel("several_apis", pool, rng, number, of=home) if home in pool.pairs else None
         case "chat":
-            return Exchange("small_talk", subject=rng.choice(THANKS)) if before[-1].kind == "calls" else None
+            return PlannedGroup("small_talk", subject=rng.choice(THANKS)) if before[-1].kind == "calls" else None
         case _:
             away = pool.draw("plain", rng)
             if away is None or domain(away) == home:
                 return None
-            return Exchange("no_function", (Wish(number, away),))
+            return PlannedGroup("no_function", (Intent(number, away),))
 
 
 def candidates(plan: Plan, pool: Pool, config: GenerateConfig, rng: random.Random, more: int = 0) -> tuple[Api, ...]:
@@ -381,15 +381,13 @@ def candidates(plan: Plan, pool: Pool, config: GenerateConfig, rng: random.Rando
     `near_duplicate` by the words of its name and description, `unrelated` from other domains.
     """
     count = min(max(rng.randint(config.min_tools, config.max_tools) + more, 1), MOST_TOOLS)
-    called = [wish.api for exchange in plan.exchanges if exchange.kind == "calls" for wish in exchange.wishes]
-    refused = {
-        domain(wish.api) for exchange in plan.exchanges if exchange.kind == "no_function" for wish in exchange.wishes
-    }
+    called = [intent.api for group in plan.groups if group.kind == "calls" for intent in group.intents]
+    refused = {domain(intent.api) for group in plan.groups if group.kind == "no_function" for intent in group.intents}
     chosen: dict[str, Api] = {}
     for api in called:
         if chosen.setdefault(api.name, api).id != api.id:
             raise NoPlan(f"two different APIs of the pool are named {api.name}")
-    taken = {*chosen, *(wish.api.name for wish in plan.wishes)}
+    taken = {*chosen, *(intent.api.name for intent in plan.intents)}
     anchor = called[0] if called else None
     weights = dict(config.distractors) if anchor else {"unrelated": 1.0}
     near = pool.neighbours(anchor, rng) if anchor and weights.get("near_duplicate") else []

@@ -140,7 +140,7 @@ NEEDS: dict[str, Callable[[Api], bool]] = {
     "correctable": lambda api: bool(corrections(api)),
     "listing": lambda api: bool(listings(api)),
 }
-"""What an API must be for a wish; of all, a person must be able to say the required values in one breath."""
+"""What an API must be for an intent; of all, a person must be able to say the required values in one breath."""
 
 
 @dataclass(frozen=True)

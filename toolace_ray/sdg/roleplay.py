@@ -1,10 +1,10 @@
 """Role-play (paper section 2.2): a user, an assistant and a tool agent play a plan to its end, and nothing is gold.
 
 The user holds a fact sheet: for each request the values it will say, and those it says only when asked. The assistant
-acts freely; the play goes on until it has called what the user wished for and told the outcome, or it is given up.
+acts freely; the play goes on until it has called what the user asked for and told the outcome, or it is given up.
 
-Invariants: the user says no value that is not on its sheet; a request is complete when every function that it wishes for
-was called and answered for, or, where none is wished for, when the assistant has spoken.
+Invariants: the user says no value that is not on its sheet; a request is complete when every function that it asks for
+was called and answered for, or, where none is asked for, when the assistant has spoken.
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ from toolace_ray.sdg.blueprint import OPTIONAL_SHARE
 from toolace_ray.sdg.difficulty.measure import normal
 from toolace_ray.sdg.execution import Session
 from toolace_ray.sdg.invented import Unfit
-from toolace_ray.sdg.plans import Exchange, Plan, Wish
-from toolace_ray.sdg.speech import Play
+from toolace_ray.sdg.plans import Intent, Plan, PlannedGroup
+from toolace_ray.sdg.speech import Scene
 from toolace_ray.sdg.tools import ToolAgent
 
-MOST_STEPS = 4  # actions of the assistant beyond one a wish, in one exchange
+MOST_STEPS = 4  # actions of the assistant beyond one an intent, in one group
 
 
 @dataclass
 class Sheet:
-    """What the user knows of one wish: values to say, values to say when asked, and all of them.
+    """What the user knows of one intent: values to say, values to say when asked, and all of them.
 
     `linked` are parameters that an earlier result gives, of which the user knows nothing.
     """
 
-    wish: Wish
+    intent: Intent
     said: dict[str, Any]
     later: dict[str, Any]
     whole: dict[str, Any]
     linked: set[str]
 
 
-async def play(
+async def converse(
     plan: Plan, rng: random.Random, config: Config, engines: TaskEngines, servers: Session | None = None
 ) -> Dialog:
     """Play a plan. Raises Unfit, BadRequest, EngineError."""
-    scene = Play(plan, rng, config, engines)
+    scene = Scene(plan, rng, config, engines)
     settings = config.generate
     assistant = Assistant(
         plan, engines, settings.consensus, settings.thinking, settings.temperature, lambda: rng.getrandbits(31)
@@ -59,15 +59,15 @@ async def play(
     sheets: list[Sheet] = []
     requests: dict[int, str] = {}
     consensus: list[list[Any]] = []
-    for index, exchange in enumerate(plan.exchanges):
-        last = index == len(plan.exchanges) - 1
-        for wish in exchange.wishes:
-            sheets.append(await _sheet(wish, exchange, sheets, plan, rng, engines))
-        mine = sheets[len(sheets) - len(exchange.wishes) :]
-        request = await _request(scene, exchange, mine, requests)
-        requests.update(dict.fromkeys((wish.number for wish in exchange.wishes), request))
+    for index, group in enumerate(plan.groups):
+        last = index == len(plan.groups) - 1
+        for intent in group.intents:
+            sheets.append(await _sheet(intent, group, sheets, plan, rng, engines))
+        mine = sheets[len(sheets) - len(group.intents) :]
+        request = await _request(scene, group, mine, requests)
+        requests.update(dict.fromkeys((intent.number for intent in group.intents), request))
         scene.messages.append(Message(role="user", content=request))
-        await _exchange(scene, exchange, mine, assistant, agent, consensus, last)
+        await _exchange(scene, group, mine, assistant, agent, consensus, last)
     if not any(message.train for message in scene.messages if message.role == "assistant"):
         raise Unfit("consensus", "in no turn two samples agree")
     scene.meta["consensus"] = consensus
@@ -75,47 +75,47 @@ async def play(
 
 
 async def _sheet(
-    wish: Wish, exchange: Exchange, before: list[Sheet], plan: Plan, rng: random.Random, engines: TaskEngines
+    intent: Intent, group: PlannedGroup, before: list[Sheet], plan: Plan, rng: random.Random, engines: TaskEngines
 ) -> Sheet:
     known: dict[str, Any] = {}
-    if wish.like is not None:
-        settled = {**before[wish.like].whole, **before[wish.like].later}  # a corrected value holds from then on
-        known = {name: value for name, value in settled.items() if name != wish.varied}
-    optional = OPTIONAL_SHARE if wish.missing is None and wish.like is None else 0.0
-    drawn = await invented.arguments(wish.api, known, optional, plan, rng, engines)
+    if intent.like is not None:
+        settled = {**before[intent.like].whole, **before[intent.like].later}  # a corrected value holds from then on
+        known = {name: value for name, value in settled.items() if name != intent.varied}
+    optional = OPTIONAL_SHARE if intent.missing is None and intent.like is None else 0.0
+    drawn = await invented.arguments(intent.api, known, optional, plan, rng, engines)
     # What an earlier result gives is nothing that the user knows.
-    linked = {wish.link.name} if wish.link else before[wish.like].linked if wish.like is not None else set()
+    linked = {intent.link.name} if intent.link else before[intent.like].linked if intent.like is not None else set()
     whole = {name: value for name, value in drawn.items() if name not in linked}
-    said = {name: value for name, value in whole.items() if name != wish.missing}
-    later = {wish.missing: whole[wish.missing]} if wish.missing and exchange.ends == "answer" else {}
-    if wish.like is not None and wish.varied is not None and not exchange.parallel:
-        said = {wish.varied: whole[wish.varied]}
-    if wish.trouble == "correct" and wish.varied is not None:
+    said = {name: value for name, value in whole.items() if name != intent.missing}
+    later = {intent.missing: whole[intent.missing]} if intent.missing and group.ends == "answer" else {}
+    if intent.like is not None and intent.varied is not None and not group.parallel:
+        said = {intent.varied: whole[intent.varied]}
+    if intent.trouble == "correct" and intent.varied is not None:
         other = await invented.arguments(
-            wish.api, {name: value for name, value in drawn.items() if name != wish.varied}, 0.0, plan, rng, engines
+            intent.api, {name: value for name, value in drawn.items() if name != intent.varied}, 0.0, plan, rng, engines
         )
-        later = {wish.varied: other[wish.varied]}
-    return Sheet(wish, said, later, whole, linked)
+        later = {intent.varied: other[intent.varied]}
+    return Sheet(intent, said, later, whole, linked)
 
 
-async def _request(scene: Play, exchange: Exchange, sheets: list[Sheet], before: dict[int, str]) -> str:
-    if exchange.kind in ("small_talk", "knowledge"):
-        known = exchange.kind == "knowledge"
-        return await scene.chatted("question" if known else "chat_user", exchange.subject, known)
+async def _request(scene: Scene, group: PlannedGroup, sheets: list[Sheet], before: dict[int, str]) -> str:
+    if group.kind in ("small_talk", "knowledge"):
+        known = group.kind == "knowledge"
+        return await scene.chatted("question" if known else "chat_user", group.subject, known)
     parts = []
     for sheet in sheets:
-        wish = sheet.wish
-        if wish.like is not None and not exchange.parallel and wish.like in before:
-            parts.append(await scene.again(before[wish.like], sheet.said))
+        intent = sheet.intent
+        if intent.like is not None and not group.parallel and intent.like in before:
+            parts.append(await scene.again(before[intent.like], sheet.said))
             continue
-        hidden = {wish.missing: sheet.whole[wish.missing]} if wish.missing else {}
-        parts.append(await scene.wished(wish.api, sheet.said, hidden))
-    return wording.together(parts, not exchange.parallel, scene.rng, scene.english)
+        hidden = {intent.missing: sheet.whole[intent.missing]} if intent.missing else {}
+        parts.append(await scene.requested(intent.api, sheet.said, hidden))
+    return wording.together(parts, not group.parallel, scene.rng, scene.english)
 
 
 async def _exchange(
-    scene: Play,
-    exchange: Exchange,
+    scene: Scene,
+    group: PlannedGroup,
     sheets: list[Sheet],
     assistant: Assistant,
     agent: ToolAgent,
@@ -123,7 +123,7 @@ async def _exchange(
     last: bool,
 ) -> None:
     """The assistant acts until it has answered the request; the tool agent and the user answer it."""
-    open_wishes = [sheet.wish for sheet in sheets] if exchange.kind == "calls" and exchange.ends == "answer" else []
+    open_intents = [sheet.intent for sheet in sheets] if group.kind == "calls" and group.ends == "answer" else []
     attempts: dict[int, int] = {}
     apis = {api.name: api for api in scene.plan.tools}
     told = {name: value for sheet in sheets for name, value in sheet.later.items()}
@@ -139,26 +139,26 @@ async def _exchange(
         if action.kind == "call":
             results = []
             for call in action.calls:
-                wish = next((wish for wish in open_wishes if wish.api.name == call.name), None)
-                if wish is None:
-                    raise Unfit("superfluous", f"{call.name} is called, and nothing is wished for that it does")
-                _as_said(call, next(sheet for sheet in sheets if sheet.wish is wish), not told)
-                attempt = attempts.get(wish.number, 0)
-                results.append(await agent.call(apis[call.name], call, wish, attempt))
-                attempts[wish.number] = attempt + 1
-                if not is_error(results[-1]) or wish.trouble == "error":
-                    open_wishes.remove(wish)
+                intent = next((intent for intent in open_intents if intent.api.name == call.name), None)
+                if intent is None:
+                    raise Unfit("superfluous", f"{call.name} is called, and nothing is asked for that it does")
+                _as_said(call, next(sheet for sheet in sheets if sheet.intent is intent), not told)
+                attempt = attempts.get(intent.number, 0)
+                results.append(await agent.call(apis[call.name], call, intent, attempt))
+                attempts[intent.number] = attempt + 1
+                if not is_error(results[-1]) or intent.trouble == "error":
+                    open_intents.remove(intent)
             scene.call(action.calls, results, **thought)
             continue
-        ends = last and (action.kind != "ask" or exchange.ends == "ask") and not open_wishes
+        ends = last and (action.kind != "ask" or group.ends == "ask") and not open_intents
         scene.messages.append(Message(role="assistant", content=_spoken(scene, decision, ends), **thought))
         if action.kind == "ask" and told:
             values, told = told, {}
             scene.messages.append(Message(role="user", content=await scene.replied(action.text, values)))
             continue
-        if open_wishes:
-            raise Unfit("completion", f"{open_wishes[0].api.name} was wished for and not called")
-        if action.kind == "ask" and exchange.ends != "ask" and not any(s.wish.trouble == "error" for s in sheets):
+        if open_intents:
+            raise Unfit("completion", f"{open_intents[0].api.name} was asked for and not called")
+        if action.kind == "ask" and group.ends != "ask" and not any(s.intent.trouble == "error" for s in sheets):
             raise Unfit("completion", "asks for what was given")
         return
     raise Unfit("completion", f"no end after {len(sheets) + MOST_STEPS} actions")
@@ -176,7 +176,7 @@ def _as_said(call: ToolCall, sheet: Sheet, asked: bool) -> None:
             )
 
 
-def _spoken(scene: Play, decision: Decision, last: bool) -> str:
+def _spoken(scene: Scene, decision: Decision, last: bool) -> str:
     """The first of the agreeing texts that the rules let pass. Raises Unfit with the last one's fault."""
     reason = ""
     for action in decision.actions:

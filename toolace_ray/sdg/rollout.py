@@ -16,7 +16,7 @@ from toolace_ray.config.tree import Config
 from toolace_ray.dlv.layer import rejects, run_rules
 from toolace_ray.engines.protocol import BadRequest
 from toolace_ray.engines.roles import TaskEngines
-from toolace_ray.records.describe import wish
+from toolace_ray.records.describe import purpose
 from toolace_ray.records.dialog import Dialog, Message
 from toolace_ray.records.usage import Usage
 from toolace_ray.records.verdict import Verdict
@@ -26,9 +26,9 @@ from toolace_ray.sdg.difficulty.guide import Operator, Target, guided
 from toolace_ray.sdg.difficulty.measure import features
 from toolace_ray.sdg.execution import Servers, Session
 from toolace_ray.sdg.invented import Unfit
-from toolace_ray.sdg.plans import Difficulty, Exchange, NoPlan, Plan, Task, make_plan
+from toolace_ray.sdg.plans import Difficulty, NoPlan, Plan, PlannedGroup, Task, make_plan
 from toolace_ray.sdg.pool import Pool
-from toolace_ray.sdg.speech import Play, Rule
+from toolace_ray.sdg.speech import Constraint, Scene
 
 
 @dataclass
@@ -66,7 +66,7 @@ async def rollout(
         for attempt in range(config.generate.rounds):
             rng = random.Random(f"play/{task.seed}/{attempt}")
             try:
-                outcome.dialog, gold = await play(plan, rng, config, engines, None, servers)
+                outcome.dialog, gold = await play_plan(plan, rng, config, engines, None, servers)
                 break
             except Unfit as error:
                 last = error
@@ -108,12 +108,12 @@ class _Replay:
     async def play(self, difficulty: Difficulty, best: Dialog, operator: Operator) -> Dialog:
         """See Replay."""
         plan = self._planned(difficulty)
-        spoken = self._roleplay or any(exchange.kind == "no_function" for exchange in plan.exchanges)
+        spoken = self._roleplay or any(group.kind == "no_function" for group in plan.groups)
         if operator.knob == "tools" and not spoken:
             return _with_tools(best, plan, self.config)  # not a word depends on them
         rng = random.Random(f"guided/{plan.task.seed}/{difficulty}")
-        known = self.gold if plan.exchanges == self.plan.exchanges else None
-        dialog, _ = await play(plan, rng, self.config, self.engines, known, self.servers)
+        known = self.gold if plan.groups == self.plan.groups else None
+        dialog, _ = await play_plan(plan, rng, self.config, self.engines, known, self.servers)
         return dialog
 
     def changes(self, operator: Operator, before: Difficulty, after: Difficulty) -> bool:
@@ -124,7 +124,7 @@ class _Replay:
             old, new = self._planned(before), self._planned(after)
         except NoPlan:
             return False
-        return (old.exchanges, old.tools) != (new.exchanges, new.tools)
+        return (old.groups, old.tools) != (new.groups, new.tools)
 
 
 async def _measured(dialog: Dialog, target: Target, replay: _Replay) -> Dialog:
@@ -152,7 +152,7 @@ def _with_tools(dialog: Dialog, plan: Plan, config: Config) -> Dialog:
     return changed
 
 
-async def play(
+async def play_plan(
     plan: Plan,
     rng: random.Random,
     config: Config,
@@ -169,11 +169,11 @@ async def play(
     """
     if servers is not None:  # a play has connections of its own: what another one changed is not there
         async with servers.session() as session:
-            return await _play(plan, rng, config, engines, gold, session)
-    return await _play(plan, rng, config, engines, gold, None)
+            return await _by_strategy(plan, rng, config, engines, gold, session)
+    return await _by_strategy(plan, rng, config, engines, gold, None)
 
 
-async def _play(
+async def _by_strategy(
     plan: Plan,
     rng: random.Random,
     config: Config,
@@ -182,61 +182,65 @@ async def _play(
     session: Session | None,
 ) -> tuple[Dialog, list[Gold] | None]:
     if config.generate.strategy == "roleplay":
-        return await roleplay.play(plan, rng, config, engines, session), None
+        return await roleplay.converse(plan, rng, config, engines, session), None
     if gold is None:
         gold = await gold_calls(plan, rng, engines, session)
-    scene = Play(plan, rng, config, engines)
-    rule = _rule(gold, rng) if plan.difficulty.constraint else None
-    scene.open(rule)
+    scene = Scene(plan, rng, config, engines)
+    constraint = _constraint(gold, rng) if plan.difficulty.constraint else None
+    scene.open(constraint)
     requests: dict[int, str] = {}
-    for index, exchange in enumerate(plan.exchanges):
-        last = index == len(plan.exchanges) - 1
-        made = [gold[wish.number] for wish in exchange.wishes]
-        if exchange.kind in ("small_talk", "knowledge"):
-            await _talk(scene, exchange, last)
+    for index, group in enumerate(plan.groups):
+        last = index == len(plan.groups) - 1
+        made = [gold[intent.number] for intent in group.intents]
+        if group.kind in ("small_talk", "knowledge"):
+            await _talk(scene, group, last)
             continue
-        request = await _request(scene, exchange, made, requests, rule if index == 0 else None)
-        requests.update(dict.fromkeys((wish.number for wish in exchange.wishes), request))
+        request = await _request(scene, group, made, requests, constraint if index == 0 else None)
+        requests.update(dict.fromkeys((intent.number for intent in group.intents), request))
         scene.messages.append(Message(role="user", content=request))
-        if exchange.kind == "no_function":
+        if group.kind == "no_function":
             await decline(scene, request, last)
         else:
-            await serve(scene, exchange, made, request, last)
+            await serve(scene, group, made, request, last)
     return scene.dialog(), gold
 
 
-def _rule(gold: list[Gold], rng: random.Random) -> Rule | None:
-    """A value that the system prompt sets instead of the user: of the first wish, which must have another one to say."""
+def _constraint(gold: list[Gold], rng: random.Random) -> Constraint | None:
+    """A value that the system prompt sets instead of the user: of the first intent, which must have another one to say."""
     said = gold[0].said if gold else {}
-    varied = {item.wish.varied for item in gold}
+    varied = {item.intent.varied for item in gold}
     names = [name for name, value in said.items() if isinstance(value, str) and name not in varied]
     if len(said) < 2 or not names:
         return None
     name = rng.choice(sorted(names))
-    return Rule(name, said[name])
+    return Constraint(name, said[name])
 
 
-async def _request(scene: Play, exchange: Exchange, made: list[Gold], before: dict[int, str], rule: Rule | None) -> str:
-    """The user's words. Each wish is worded by itself, then they are joined: a small model says one thing well and two
+async def _request(
+    scene: Scene, group: PlannedGroup, made: list[Gold], before: dict[int, str], constraint: Constraint | None
+) -> str:
+    """The user's words. Each intent is worded by itself, then they are joined: a small model says one thing well and two
     things badly."""
     parts = []
     for item in made:
-        wish = item.wish
-        if wish.like is not None and not exchange.parallel:
-            parts.append(await scene.again(before[wish.like], item.said))
+        intent = item.intent
+        if intent.like is not None and not group.parallel:
+            parts.append(await scene.again(before[intent.like], item.said))
             continue
-        unsaid = [name for name in (wish.missing, wish.link.name if wish.link else None) if name]
+        unsaid = [name for name in (intent.missing, intent.link.name if intent.link else None) if name]
         hidden = {name: item.arguments[name] for name in unsaid}
         said = {
-            name: value for name, value in item.said.items() if rule is None or (name, value) != (rule.name, rule.value)
+            name: value
+            for name, value in item.said.items()
+            if constraint is None or (name, value) != (constraint.name, constraint.value)
         }
-        parts.append(await scene.wished(item.api, said, hidden))
-    return wording.together(parts, not exchange.parallel, scene.rng, scene.english)
+        parts.append(await scene.requested(item.api, said, hidden))
+    return wording.together(parts, not group.parallel, scene.rng, scene.english)
 
 
-async def _talk(scene: Play, exchange: Exchange, last: bool) -> None:
-    known = exchange.kind == "knowledge"
-    text = await scene.chatted("question" if known else "chat_user", exchange.subject, known)
+async def _talk(scene: Scene, group: PlannedGroup, last: bool) -> None:
+    known = group.kind == "knowledge"
+    text = await scene.chatted("question" if known else "chat_user", group.subject, known)
     scene.messages.append(Message(role="user", content=text))
     question = False if known else None
     await scene.said(
@@ -247,9 +251,9 @@ async def _talk(scene: Play, exchange: Exchange, last: bool) -> None:
     )
 
 
-async def decline(scene: Play, request: str, last: bool) -> None:
+async def decline(scene: Scene, request: str, last: bool) -> None:
     """Say that no function does what is asked for."""
-    functions = " ".join(wish(api) for api in scene.plan.tools)
+    functions = " ".join(purpose(api) for api in scene.plan.tools)
     today = scene.plan.today
     await scene.said(
         "decline",
@@ -260,17 +264,17 @@ async def decline(scene: Play, request: str, last: bool) -> None:
     )
 
 
-async def serve(scene: Play, exchange: Exchange, made: list[Gold], request: str, last: bool) -> None:
+async def serve(scene: Scene, group: PlannedGroup, made: list[Gold], request: str, last: bool) -> None:
     """Ask for what is missing, make the calls, tell what they gave."""
     for item in made:
-        if (name := item.wish.missing) is not None:
+        if (name := item.intent.missing) is not None:
             if scene.plan.task.type != "multi_turn":  # the rule looks at the first question alone
                 scene.meta["missing"] = {"name": name, "value": item.arguments[name]}
-            question = await _ask(scene, item, name, request, exchange.ends == "ask" and last)
-            if exchange.ends == "ask":
+            question = await _ask(scene, item, name, request, group.ends == "ask" and last)
+            if group.ends == "ask":
                 return
             await _reply(scene, question, item.later)
-    if exchange.parallel:
+    if group.parallel:
         scene.call([item.calls[0].call for item in made], [item.calls[0].result for item in made])
     else:
         for item in made:
@@ -279,7 +283,7 @@ async def serve(scene: Play, exchange: Exchange, made: list[Gold], request: str,
     today = scene.plan.today
     shown: dict[str, Any] = {"request": request, "results": results}
     step = "answer"
-    if made[-1].wish.trouble == "error":
+    if made[-1].intent.trouble == "error":
         step, shown = "apologise", {"request": request, "error": results[0]["error"]["message"]}
     await scene.said(
         step,
@@ -290,15 +294,15 @@ async def serve(scene: Play, exchange: Exchange, made: list[Gold], request: str,
     )
 
 
-async def _calls(scene: Play, item: Gold, request: str) -> None:
-    """The calls of one wish, the second one after what the user says to the first one's error."""
+async def _calls(scene: Scene, item: Gold, request: str) -> None:
+    """The calls of one intent, the second one after what the user says to the first one's error."""
     for index, gold in enumerate(item.calls):
-        if index and item.wish.trouble == "correct" and item.wish.varied is not None:
-            await _reply(scene, await _retell(scene, item, item.wish.varied, request), item.later)
+        if index and item.intent.trouble == "correct" and item.intent.varied is not None:
+            await _reply(scene, await _retell(scene, item, item.intent.varied, request), item.later)
         scene.call([gold.call], [gold.result])
 
 
-async def _retell(scene: Play, item: Gold, name: str, request: str) -> str:
+async def _retell(scene: Scene, item: Gold, name: str, request: str) -> str:
     """Tell an error and ask for another value."""
     description = str(item.api.properties[name].get("description") or "")
     today = scene.plan.today
@@ -314,7 +318,7 @@ async def _retell(scene: Play, item: Gold, name: str, request: str) -> str:
     )
 
 
-async def _ask(scene: Play, item: Gold, name: str, request: str, last: bool) -> str:
+async def _ask(scene: Scene, item: Gold, name: str, request: str, last: bool) -> str:
     description = str(item.api.properties[name].get("description") or "")
     today = scene.plan.today
     return await scene.said(
@@ -327,5 +331,5 @@ async def _ask(scene: Play, item: Gold, name: str, request: str, last: bool) -> 
     )
 
 
-async def _reply(scene: Play, question: str, values: dict[str, Any]) -> None:
+async def _reply(scene: Scene, question: str, values: dict[str, Any]) -> None:
     scene.messages.append(Message(role="user", content=await scene.replied(question, values)))

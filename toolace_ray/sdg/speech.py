@@ -22,7 +22,7 @@ from toolace_ray.engines.protocol import ChatMessage, GenerateRequest
 from toolace_ray.engines.roles import TaskEngines
 from toolace_ray.prompts import prompt, versions
 from toolace_ray.records.api import Api
-from toolace_ray.records.describe import wish
+from toolace_ray.records.describe import purpose
 from toolace_ray.records.dialog import Dialog, Message, ToolCall
 from toolace_ray.sdg import wording
 from toolace_ray.sdg.blueprint import day
@@ -31,7 +31,7 @@ from toolace_ray.sdg.plans import STYLES, Plan
 from toolace_ray.text.tidy import clean, tidy
 
 WORD_TOKENS = 90
-RULE = "Unless told otherwise, the"
+SET_BY_PROMPT = "Unless told otherwise, the"
 SYSTEM = (
     "You are a helpful assistant that can call functions. Today is {day}.",
     "You answer with the help of the functions you are given and ask when something is missing. The date is {day}.",
@@ -41,17 +41,17 @@ Fault = Callable[[str], str | None]
 
 
 @dataclass(frozen=True)
-class Rule:
+class Constraint:
     """What the system prompt sets: a parameter's value that holds unless the user says otherwise."""
 
     name: str
     value: Any
 
     def __str__(self) -> str:
-        return f" {RULE} {self.name.replace('_', ' ')} is {self.value}."
+        return f" {SET_BY_PROMPT} {self.name.replace('_', ' ')} is {self.value}."
 
 
-class Play:
+class Scene:
     """A dialog on its way: the messages so far, and the agents who say the next one."""
 
     def __init__(self, plan: Plan, rng: random.Random, config: Config, engines: TaskEngines) -> None:
@@ -65,9 +65,9 @@ class Play:
 
     # Bookkeeping
 
-    def open(self, rule: Rule | None = None) -> None:
+    def open(self, constraint: Constraint | None = None) -> None:
         """Begin with the system prompt."""
-        text = self.rng.choice(SYSTEM).format(day=day(self.plan.today)) + (str(rule) if rule else "")
+        text = self.rng.choice(SYSTEM).format(day=day(self.plan.today)) + (str(constraint) if constraint else "")
         self.messages.append(Message(role="system", content=text))
 
     def call(self, calls: Sequence[ToolCall], results: Sequence[Any], **more: Any) -> None:
@@ -113,8 +113,8 @@ class Play:
 
     # The user
 
-    async def wished(self, api: Api, said: dict[str, Any], hidden: dict[str, Any]) -> str:
-        """The words of one wish: every value of `said`, none of `hidden`, nothing invented."""
+    async def requested(self, api: Api, said: dict[str, Any], hidden: dict[str, Any]) -> str:
+        """The words of one intent: every value of `said`, none of `hidden`, nothing invented."""
         values = wording.stated_values(said)
         difficulty = self.plan.difficulty
 
@@ -122,7 +122,7 @@ class Play:
             return self._leak(text) or wording.request_fault(text, api, values, self.plan.today, hidden, self.english)
 
         shown = wording.shown_values(said, self.plan.today if difficulty.implicit else None)
-        messages = prompt("request").render(facts={"wish": wish(api), "values": shown})
+        messages = prompt("request").render(facts={"wish": purpose(api), "values": shown})
         texts = await self._candidates("user", messages, self.settings.query_samples, fault, "request")
         return max(texts, key=lambda text: wording.request_score(text, api, self.plan.style, difficulty.distance))
 

@@ -22,7 +22,7 @@ from toolace_ray.schemas.validate import errors
 from toolace_ray.schemas.walk import schema_at
 from toolace_ray.sdg.execution import Session
 from toolace_ray.sdg.invented import MAX_HOLE_TOKENS, Unfit, checked, plain_words
-from toolace_ray.sdg.plans import Plan, Wish
+from toolace_ray.sdg.plans import Intent, Plan
 from toolace_ray.sdg.pool import VERBS, corrections, identifying, listings, words
 
 COUNTS = {"total", "count", "number", "size", "found", "hit", "match"}  # words of fields that count what was found
@@ -47,8 +47,8 @@ class ToolAgent:
         self._refused: dict[str, Any] = {}
         self._things: dict[tuple[frozenset[str], str], dict[str, Any]] = {}
 
-    async def call(self, api: Api, call: ToolCall, wish: Wish | None = None, attempt: int = 0) -> Any:
-        """The result of a call; `attempt` counts the calls of a wish, whose first one its trouble strikes.
+    async def call(self, api: Api, call: ToolCall, intent: Intent | None = None, attempt: int = 0) -> Any:
+        """The result of a call; `attempt` counts the calls of an intent, whose first one its trouble strikes.
 
         Raises:
             Unfit: no valid result was found.
@@ -56,9 +56,9 @@ class ToolAgent:
         """
         if call.key() in self._refused:
             return self._refused[call.key()]
-        if wish is not None and (error := self._trouble(wish, api, attempt)):
+        if intent is not None and (error := self._trouble(intent, api, attempt)):
             told = {"error": {"code": error.code, "message": error.message}}
-            if wish.trouble != "retry":
+            if intent.trouble != "retry":
                 self._refused[call.key()] = told  # the same call fails again
             return told
         if self._servers is not None and self._servers.runs(api):
@@ -67,12 +67,12 @@ class ToolAgent:
                 if self._strict:
                     raise Unfit("execution", f"{api.name}: {result['error']['message']}")
                 return result
-            if wish is not None and wish.trouble == "empty" and result:
+            if intent is not None and intent.trouble == "empty" and result:
                 raise Unfit("execution", f"{api.name} finds something where nothing was to be found")
             return checked(api.returns, result, "output")
         key = f"{self._changes}/{call.key()}"
         if key not in self._answered:
-            empty = wish is not None and wish.trouble == "empty"
+            empty = intent is not None and intent.trouble == "empty"
             result = await self._result(api, call.arguments, empty)
             if api.side_effects:
                 self._changes += 1
@@ -81,13 +81,13 @@ class ToolAgent:
             self._remember(api, call.arguments, result, api.side_effects)
         return self._answered[key]
 
-    def _trouble(self, wish: Wish, api: Api, attempt: int) -> ApiError | None:
-        if attempt > 0 or wish.trouble in ("", "empty"):
+    def _trouble(self, intent: Intent, api: Api, attempt: int) -> ApiError | None:
+        if attempt > 0 or intent.trouble in ("", "empty"):
             return None
-        if wish.trouble == "retry":
+        if intent.trouble == "retry":
             return self._rng.choice(TRANSIENT)
-        told = [error for name, error in corrections(api) if name == wish.varied]
-        return self._rng.choice(told if wish.trouble == "correct" else list(api.errors))
+        told = [error for name, error in corrections(api) if name == intent.varied]
+        return self._rng.choice(told if intent.trouble == "correct" else list(api.errors))
 
     def _remember(self, api: Api, arguments: dict[str, Any], result: Any, changed: bool) -> None:
         """Note what is known now of the thing that the call is about: the one it returns an identifier of, or is given."""

@@ -1,7 +1,7 @@
 """Twins (method.md section 2): the request of an accepted dialog once more, where it can't be served.
 
 Data in which every request is served teaches to call always, and data of refusals alone to refuse. A twin shows the same
-words without the tool that they need (the assistant declines), or the same wish without a required value (it asks).
+words without the tool that they need (the assistant declines), or the same intent without a required value (it asks).
 
 Invariant: a twin of a missing tool has its dialog's request to the letter, and no candidate of the called API's subtree or
 with a word of its name, verbs aside.
@@ -24,10 +24,10 @@ from toolace_ray.records.kinds import TWINS
 from toolace_ray.sdg.blueprint import Gold, GoldCall
 from toolace_ray.sdg.difficulty.measure import features
 from toolace_ray.sdg.invented import Unfit
-from toolace_ray.sdg.plans import Exchange, Plan, Task, Wish
+from toolace_ray.sdg.plans import Intent, Plan, PlannedGroup, Task
 from toolace_ray.sdg.pool import VERBS, askable, words
 from toolace_ray.sdg.rollout import decline, serve
-from toolace_ray.sdg.speech import RULE, Play
+from toolace_ray.sdg.speech import SET_BY_PROMPT, Scene
 from toolace_ray.store.rows import TWIN
 from toolace_ray.store.storage import RunStore
 
@@ -52,7 +52,7 @@ def possible(dialog: Dialog) -> list[Twin]:
         found.append(Twin(TWINS[0], dialog))
     calls = _calls(dialog)
     system = next((message.content for message in dialog.messages if message.role == "system"), "")
-    if len(calls) == 1 and RULE not in system:  # what the system prompt sets is not missing
+    if len(calls) == 1 and SET_BY_PROMPT not in system:  # what the system prompt sets is not missing
         api = next(api for api in dialog.tools if api.name == calls[0].name)
         names = [name for name in askable(api) if name in calls[0].arguments]
         if names and len(calls[0].arguments) > 1:
@@ -96,22 +96,22 @@ async def play_twin(twin: Twin, task: Task, config: Config, engines: TaskEngines
     )  # fmt: skip
     system = [message for message in base.messages if message.role == "system"][:1]
     if twin.kind == TWINS[0]:
-        exchange = Exchange("no_function", (Wish(0, api),))
-        plan = dataclasses.replace(plan, exchanges=(exchange,), tools=_others(base))
-        scene = Play(plan, rng, config, engines)
+        group = PlannedGroup("no_function", (Intent(0, api),))
+        plan = dataclasses.replace(plan, groups=(group,), tools=_others(base))
+        scene = Scene(plan, rng, config, engines)
         request = next(message.content for message in base.messages if message.role == "user")
         scene.messages = [*system, Message(role="user", content=request)]
         await decline(scene, request, True)
     else:
         if twin.missing is None:
             raise Unfit("twin", "nothing is to be missing")
-        wish = Wish(0, api, missing=twin.missing)
-        exchange = Exchange("calls", (wish,), ends="ask")
-        scene = Play(dataclasses.replace(plan, exchanges=(exchange,)), rng, config, engines)
+        intent = Intent(0, api, missing=twin.missing)
+        group = PlannedGroup("calls", (intent,), ends="ask")
+        scene = Scene(dataclasses.replace(plan, groups=(group,)), rng, config, engines)
         said = {name: value for name, value in call.arguments.items() if name != twin.missing}
-        request = await scene.wished(api, said, {twin.missing: call.arguments[twin.missing]})
+        request = await scene.requested(api, said, {twin.missing: call.arguments[twin.missing]})
         scene.messages = [*system, Message(role="user", content=request)]
-        await serve(scene, exchange, [Gold(wish, (GoldCall(call, None),), said, {})], request, True)
+        await serve(scene, group, [Gold(intent, (GoldCall(call, None),), said, {})], request, True)
     scene.meta["twin_of"] = base.id
     dialog = scene.dialog()
     return dialog.model_copy(update={"meta": {**dialog.meta, "features": features(dialog)}})

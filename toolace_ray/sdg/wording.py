@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from toolace_ray.records.api import Api
-from toolace_ray.records.describe import wish
+from toolace_ray.records.describe import purpose
 from toolace_ray.schemas.walk import Path, leaves
 from toolace_ray.text.numerals import number_words, numbers
 from toolace_ray.text.values import find, is_question, variants_of, without
@@ -216,7 +216,7 @@ def request_score(text: str, api: Api, style: str = "plain", distance: int = 0) 
         distance: above 0 words unlike the description's count more, below 0 like ones do.
     """
     words = _words(text)
-    described = _words(wish(api))
+    described = _words(purpose(api))
     overlap = len(words & described) / max(1, len(words))
     direct = (
         0.3

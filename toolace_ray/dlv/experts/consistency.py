@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from toolace_ray.dlv.experts.question import NONE, Question, TurnGroup, asked_for, turn_groups
 from toolace_ray.prompts import prompt
-from toolace_ray.records.describe import wish
+from toolace_ray.records.describe import purpose
 from toolace_ray.records.dialog import Dialog
 from toolace_ray.records.kinds import TWINS
 
@@ -22,7 +22,7 @@ def questions(dialog: Dialog) -> Iterator[Question]:
         if expected is not None:
             shown = f"{before} {request}" if before else request  # "the same for Lyon" is about what was asked before
             messages = prompt("consistency").render(
-                request=shown, functions=[{"name": api.name, "wish": wish(api)} for api in dialog.tools]
+                request=shown, functions=[{"name": api.name, "purpose": purpose(api)} for api in dialog.tools]
             )
             last = group.end - 1
             yield Question("consistency", last, messages, names, frozenset(names) - expected, "function")

@@ -13,7 +13,7 @@ from toolace_ray.calls import pythonic
 from toolace_ray.config.tree import ExpertName
 from toolace_ray.engines.protocol import ChatMessage
 from toolace_ray.prompts import prompt
-from toolace_ray.records.describe import wish
+from toolace_ray.records.describe import purpose
 from toolace_ray.records.dialog import Dialog, Message
 
 NONE = "none"
@@ -74,7 +74,7 @@ def rendered(dialog: Dialog, group: TurnGroup, check: str, name: str = "experts"
     """The prompt `name` about a turn group: the functions called, the group in lines, and what to check."""
     messages = dialog.messages[group.start : group.end]
     called = {call.name for message in messages for call in message.tool_calls}
-    functions = [{"name": api.name, "wish": wish(api)} for api in dialog.tools if api.name in called]
+    functions = [{"name": api.name, "purpose": purpose(api)} for api in dialog.tools if api.name in called]
     return prompt(name).render(functions=functions, lines=list(map(_line, messages)), check=check)
 
 
