@@ -15,7 +15,7 @@ from toolace_ray.corpus.reading import FORMATS, Unreadable, read
 from toolace_ray.corpus.samples import Portion, Refused
 from toolace_ray.corpus.verification import judge
 from toolace_ray.errors import UserError
-from toolace_ray.records.dialog import ToolCall
+from toolace_ray.records.dialog import Dialog, ToolCall
 
 CONFIG = VerifyConfig()
 TOOL = {
@@ -199,3 +199,15 @@ def test_a_broken_table_is_the_users(tmp_path):
     (tmp_path / "a.parquet").write_text("no table")
     with pytest.raises(UserError, match="no Parquet file"):
         list(samples.portions(str(tmp_path / "a.parquet")))
+
+
+@given(st.permutations([1, 1.0, True, 0, 0.0, False, -0.0, "1", None]))
+def test_a_tool_is_never_read_as_one_that_only_equals_it(values):
+    for value in values:
+        city = {"type": ["number", "boolean", "string", "null"], "description": "City", "default": value}
+        tool = {**TOOL, "name": "get_exact", "parameters": {**TOOL["parameters"], "properties": {"city": city}}}
+        dialog = read(sharegpt(tools=json.dumps([tool])), "sharegpt")
+        again = Dialog.of(dialog.model_dump_json())
+        for (api,) in (dialog.tools, again.tools):
+            assert repr(api.properties["city"]["default"]) == repr(value)
+        assert again.tools[0].id == dialog.tools[0].id

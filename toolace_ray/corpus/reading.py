@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import to_json
 
 from toolace_ray.calls import ParseFailure, hermes, toolace
 from toolace_ray.dlv.rules.definition import DIALECTS
@@ -178,24 +179,22 @@ class _Reading:
 
 
 Read = tuple[Api | None, tuple[tuple[str, str], ...]]
-_TOOLS_READ: dict[tuple[str, bool], list[tuple[Any, Read]]] = {}  # name, dialect -> tools with what they are read as
+_TOOLS_READ: dict[tuple[bytes, bool], Read] = {}  # a tool as JSON, dialect -> what it is read as
 _KEPT = 1 << 13
 
 
 def _kept(item: Any, dialect: bool) -> Read:
-    """What a tool is read as. Kept: a set's rows share their tools, and their records' hashes cost more than a look."""
-    function = item.get("function", item) if isinstance(item, dict) else None
-    name = function.get("name") if isinstance(function, dict) else None
-    if not isinstance(name, str):
-        return _api(item, dialect)
-    kept = _TOOLS_READ.get((name, dialect), ())
-    for known, read in kept:
-        if known == item:
-            return read
-    read = _api(item, dialect)
-    if len(_TOOLS_READ) >= _KEPT:
-        _TOOLS_READ.clear()
-    _TOOLS_READ[name, dialect] = [(item, read), *kept[:7]]
+    """What a tool is read as. Kept: a set's rows share their tools, and their records' hashes cost more than a look.
+
+    Kept by the tool's JSON: in Python a default of 1 equals one of true.
+    """
+    key = to_json(item), dialect
+    read = _TOOLS_READ.get(key)
+    if read is None:
+        read = _api(item, dialect)
+        if len(_TOOLS_READ) >= _KEPT:
+            _TOOLS_READ.clear()
+        _TOOLS_READ[key] = read
     return read
 
 

@@ -6,10 +6,10 @@ infinity, no lone surrogates); an API's id is the hash of what a model sees of i
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
+from pydantic_core import from_json, to_json
 
 from toolace_ray.records.api import Api
 from toolace_ray.records.base import SCHEMA_VERSION, Record
@@ -92,27 +92,23 @@ class Dialog(Record):
         Raises:
             ValueError: the text is no JSON of a dialog.
         """
-        fields = json.loads(text)
+        fields = from_json(text, cache_strings="keys")
         if isinstance(fields, dict) and isinstance(fields.get("tools"), list):
             fields["tools"] = tuple(map(_api_of, fields["tools"]))
         return cls.model_validate(fields)
 
 
-_APIS: dict[str, list[tuple[Any, Api]]] = {}  # name -> records with what they were made of
+_APIS: dict[bytes, Api] = {}  # what a record was made of, as JSON -> the record
 _KEPT = 1 << 13
 
 
 def _api_of(fields: Any) -> Api:
-    """An API from its fields; equal fields give the same record."""
-    name = fields.get("name") if isinstance(fields, dict) else None
-    if not isinstance(name, str):
-        return Api.model_validate(fields)
-    kept = _APIS.get(name, ())
-    for known, api in kept:
-        if known == fields:
-            return api
-    api = Api.model_validate(fields)
-    if len(_APIS) >= _KEPT:
-        _APIS.clear()
-    _APIS[name] = [(fields, api), *kept[:7]]
+    """An API from its fields; the same fields give the same record. Equal is not the same: 1, 1.0 and true are equal in Python."""
+    text = to_json(fields)
+    api = _APIS.get(text)
+    if api is None:
+        api = Api.model_validate(fields)
+        if len(_APIS) >= _KEPT:
+            _APIS.clear()
+        _APIS[text] = api
     return api
