@@ -11,6 +11,7 @@ is on disk are left alone); a row is in `accepted` or in the ledger, never in bo
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -31,7 +32,7 @@ from toolace_ray.engines.protocol import BadRequest, EngineError
 from toolace_ray.engines.roles import Engines, TaskEngines
 from toolace_ray.records.api import Api
 from toolace_ray.records.dialog import Dialog
-from toolace_ray.records.json import digest
+from toolace_ray.records.json import digest, load_json
 from toolace_ray.records.usage import Usage
 from toolace_ray.records.verdict import Verdict
 from toolace_ray.schemas import gate
@@ -48,7 +49,7 @@ from toolace_ray.store.rows import (
     verdicts_json,
 )
 from toolace_ray.store.storage import RunStore
-from toolace_ray.text.privacy import masked as private
+from toolace_ray.text.privacy import masked_values
 
 FIRST_TASKS, MOST_TASKS = 64, 2048  # read tasks of the first execution, and of any
 SHARDS_A_TASK = 4
@@ -104,7 +105,7 @@ def judge_dialogs(table: pa.Table, config: Config) -> pa.Table:
     verdicts = []
     records = table["record"].to_pylist()
     if config.verify.private == "mask":
-        records = [private(record)[0] for record in records]
+        records = list(map(_masked, records))
         place = table.schema.get_field_index("record")
         table = table.set_column(place, table.schema.field(place), pa.array(records, pa.string()))
     for record in records:
@@ -114,6 +115,15 @@ def judge_dialogs(table: pa.Table, config: Config) -> pa.Table:
             found = [Verdict(stage="rules", rule="record", evidence=f"no dialog: {error}"[:300])]
         verdicts.append(verdicts_json(found))
     return _judged(table, verdicts)
+
+
+def _masked(record: str) -> str:
+    """A record with stand-ins for what is private; one that is no JSON is left as it is, for the rules to tell."""
+    try:
+        changed, places = masked_values(load_json(record, max_chars=len(record)))
+    except ValueError:
+        return record
+    return json.dumps(changed, ensure_ascii=False) if places else record
 
 
 def _judged(table: pa.Table, verdicts: list[str]) -> pa.Table:

@@ -14,7 +14,7 @@ from toolace_ray.dlv.duplicates import dialog_key
 from toolace_ray.dlv.layer import run_rules
 from toolace_ray.errors import UserError
 from toolace_ray.text.dedup import NearDuplicates
-from toolace_ray.text.privacy import masked, scan
+from toolace_ray.text.privacy import masked, masked_values, scan
 from toolace_ray.tss.readers import Limits, read
 
 GOOD = good_dialogs()
@@ -49,7 +49,7 @@ def test_what_is_private_is_found_and_replaced(text, kind, secret):
     [
         "flight FL-2041 on 2026-05-02 at 14:30, booking BK-3785", "alice@mail.example and bob@example.com", "call +1 202-555-0143",
         "order 4012 8888 8888 1882", "id 3f2504e0-4f89-41d3-9a0c-0305e82c3301", "get_exchange_rate_history(from=2026-01-01)",
-        "version 1.2.3.4", "1234567890", "a total of 12,345,678.90 euros",
+        "version 1.2.3.4", "1234567890", "a total of 12,345,678.90 euros", "created at 1714521600002",
     ],
 )  # fmt: skip
 def test_what_is_nobodys_is_left_alone(text):
@@ -83,6 +83,74 @@ def test_a_dialog_with_a_secret_is_rejected_or_masked():
     kept = judge(row, "openai", VerifyConfig(private="mask"))
     assert kept.accepted
     assert AWS not in kept.line
+
+
+CARD, CARD_STANDS = 4012888888881881, 4000000000000000
+LEAVES = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=20),
+    st.sampled_from([
+        CARD, float(CARD), "card 4012 8888 8888 1881", "lena.vogt@posteo.de", "Hi,\nlena.vogt@posteo.de", f'say "{AWS}"',
+        json.dumps({"card": CARD, "note": "Hi,\nlena.vogt@posteo.de"}),
+        json.dumps(json.dumps({"card": CARD, "note": "Hi,\nlena.vogt@posteo.de"})),
+        "<tool_call>" + json.dumps({"name": "pay", "arguments": {"card": CARD, "to": "Hi\nlena.vogt@posteo.de"}}) + "</tool_call>",
+    ]),
+)  # fmt: skip
+VALUES = st.recursive(
+    LEAVES, lambda inside: st.lists(inside, max_size=4) | st.dictionaries(st.text(max_size=5), inside, max_size=4)
+)
+
+
+@given(VALUES, st.booleans())
+def test_a_masked_row_is_a_row_without_what_was_private(value, ascii):
+    row = {**to_openai(GOOD["single"]), "more": value}
+    told = judge(json.dumps(row, ensure_ascii=ascii), "openai", VerifyConfig(private="mask"))
+    assert told.accepted, told.verdicts
+    read = json.loads(told.line)
+    assert read["messages"] == row["messages"]
+    assert shape(read["more"]) == shape(row["more"])
+    for secret in (str(CARD), "4012 8888", "vogt", AWS):
+        assert secret not in told.line
+    assert judge(told.line, "openai", VerifyConfig(private="mask")).line == told.line
+
+
+def shape(value):
+    """A JSON value with the types of its leaves in their place; JSON in a text is looked into, between tags too."""
+    if isinstance(value, dict):
+        return list(map(shape, value.values()))
+    if isinstance(value, list):
+        return list(map(shape, value))
+    if isinstance(value, str) and value.startswith("<tool_call>"):
+        value = value.removeprefix("<tool_call>").removesuffix("</tool_call>")
+    if isinstance(value, str) and value[:1] in ("{", "[", '"'):
+        try:
+            return "text of", shape(json.loads(value))
+        except ValueError:
+            return str
+    return type(value)
+
+
+def test_a_number_that_is_a_cards_becomes_the_number_that_stands_for_it():
+    messages = (
+        GOOD["single"].messages[0],
+        user("Pay with 4012 8888 8888 1881, my other card is 4012888888881881."),
+        calls(("c1", "pay", {"card": CARD, "at": 1714521600002, "float": float(CARD), "share": 0.5123456789012346})),
+        result("c1", "pay", {"card": CARD, "mail": "lena.vogt@posteo.de"}),
+        say("Paid with 4012888888881881."),
+    )
+    row = to_openai(GOOD["single"].model_copy(update={"messages": messages}))
+    changed, places = masked_values(row)
+    assert places == 7
+    _, asked, called, told, said = changed["messages"]
+    assert asked["content"] == f"Pay with {CARD_STANDS}, my other card is {CARD_STANDS}."
+    arguments = json.loads(called["tool_calls"][0]["function"]["arguments"])
+    assert arguments == {"card": CARD_STANDS, "at": 1714521600002, "float": CARD_STANDS, "share": 0.5123456789012346}
+    assert json.loads(told["content"]) == {"card": CARD_STANDS, "mail": "person3@mail.example"}
+    assert said["content"] == f"Paid with {CARD_STANDS}."
+
+
+def test_two_keys_of_one_stand_in_lose_no_value():
+    changed, _ = masked_values({"4012888888881881": 1, "4012 8888 8888 1881": 2})
+    assert sorted(changed.values()) == [1, 2]
 
 
 def test_documents_are_masked_or_refused(tmp_path):

@@ -14,7 +14,7 @@ from toolace_ray.dlv.layer import masked, rejects, run_rules
 from toolace_ray.records.dialog import Dialog
 from toolace_ray.records.json import load_json
 from toolace_ray.records.verdict import Verdict
-from toolace_ray.text.privacy import masked as private
+from toolace_ray.text.privacy import masked_values
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,11 @@ def judge(text: str, format: str, config: VerifyConfig) -> Judged:
     """Read a row and run the rules."""
     if isinstance(text, Refused):
         return _unreadable(str(text), "")
-    if config.private == "mask":
-        text, _ = private(text)
     try:
         row = load_json(text, max_chars=MAX_CHARS, unique=False)
+        if config.private == "mask":
+            row, places = masked_values(row)
+            text = json.dumps(row, ensure_ascii=False) if places else text
         dialog = read(row, format)
     except Unreadable as error:
         return _unreadable(str(error), text)
