@@ -5,12 +5,14 @@ in the planner for the next shards. Blocks leave a read at its task's end, so on
 a bounded number of read tasks and is followed by the next one until the flow is done.
 
 Invariants: a draft is judged once in a start (a task that Ray runs again gets the same shards, and rows whose verdict
-is on disk are left alone); a row is in `accepted` or in the ledger, never in both, never in neither.
+is on disk are left alone, and so are the files); a row is in `accepted` or in the ledger, never in both, never in
+neither.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -242,21 +244,25 @@ class VerdictSink(Datasink[None]):
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
         store = RunStore(self._uri)
-        # The name comes from the rows: a task that Ray runs again meets what its first run wrote.
-        name = f"{self._prefix}-{digest(*sorted(row['id'] for row in rows), length=20)}.parquet"
+        # The names come from the rows: a task that Ray runs again meets what its earlier runs wrote, whatever the judge says now.
+        stem = f"{self._prefix}-{digest(*sorted(row['id'] for row in rows), length=20)}"
         known: dict[str, str | None] = {}
+        free: dict[str, str] = {}
         for folder in (self._accepted, "rejected"):
-            if store.exists(folder, name):
+            for name in _names(stem):
+                if not store.exists(folder, name):
+                    free[folder] = name
+                    break
                 for row in store.table(folder, name, ["id", "key"]).to_pylist():
                     known[row["id"]] = (row["key"] or "") if folder == self._accepted else None
         accepted, ledger, told = [], [], []
         spent = Usage()
         for row in rows:
-            verdicts = verdicts_from(row["verdicts"])
-            passed = not rejects(verdicts)
             if row["id"] in known:
                 told.append((row["kind"], row["attempt"], known[row["id"]]))
                 continue
+            verdicts = verdicts_from(row["verdicts"])
+            passed = not rejects(verdicts)
             if passed:
                 accepted.append(self._encode(row))
             else:
@@ -268,10 +274,17 @@ class VerdictSink(Datasink[None]):
             spent.prompt_tokens += row["judge_prompt_tokens"]
             spent.cost += row["judge_cost"]
         if ledger:
-            store.write("rejected", name, ledger, LEDGER)
+            store.write("rejected", free["rejected"], ledger, LEDGER)
         if accepted:
-            store.write(self._accepted, name, accepted, self._schema)
+            store.write(self._accepted, free[self._accepted], accepted, self._schema)
         ray.get(self._planner.verdicts.remote(told, (spent.tokens, spent.prompt_tokens, spent.cost)))
+
+
+def _names(stem: str) -> Iterator[str]:
+    """The names that the runs of one task give their files, in turn."""
+    yield f"{stem}.parquet"
+    for number in itertools.count(2):
+        yield f"{stem}-{number}.parquet"
 
 
 def encode_dialog(row: dict[str, Any]) -> dict[str, Any]:
