@@ -4,9 +4,9 @@ How it is fed was chosen by measurement (docs/architecture.md): a pull-based Dat
 in the planner for the next shards. Blocks leave a read at its task's end, so one task is one portion; an execution has
 a bounded number of read tasks and is followed by the next one until the flow is done.
 
-Invariants: a draft is judged once in a start (a task that Ray runs again gets the same shards, and rows whose verdict
-is on disk are left alone, and so are the files); a row is in `accepted` or in the ledger, never in both, never in
-neither.
+Invariants: a draft is judged once in a start (a task that Ray runs again gets the same shards; rows with a verdict on
+disk keep it, and no file is written over); a row is in `accepted` or in the ledger, never in both, never in neither; a
+row that a stage can't bear is a row of the ledger, and only judges that answer nobody end the run.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import asyncio
 import itertools
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Literal
 
 import pyarrow as pa
 import ray
@@ -25,13 +26,21 @@ from ray.data.block import BlockMetadata
 from ray.data.datasource import ReadTask
 
 from actors.pools import PoolHandles, clients
-from toolace_ray.config.tree import Config
+from toolace_ray.config.tree import Config, Role
 from toolace_ray.dlv.duplicates import dialog_key
 from toolace_ray.dlv.experts.panel import judge
 from toolace_ray.dlv.layer import masked, rejects, run_rules
 from toolace_ray.dlv.repair import repaired
-from toolace_ray.engines.protocol import BadRequest, EngineError
+from toolace_ray.engines.protocol import (
+    BadRequest,
+    EngineError,
+    EngineRefused,
+    EngineTimeout,
+    GenerateRequest,
+    Unsupported,
+)
 from toolace_ray.engines.roles import Engines, TaskEngines
+from toolace_ray.errors import UserError
 from toolace_ray.records.api import Api
 from toolace_ray.records.dialog import Dialog
 from toolace_ray.records.json import digest, load_json
@@ -66,6 +75,26 @@ JUDGED = pa.schema(
     ]
 )
 WAITING_CPUS, RULE_CPUS, EXPERT_CPUS, SINK_CPUS = 0.01, 0.1, 0.05, 0.02
+
+
+logger = logging.getLogger(__name__)
+PAUSES = (1.0, 10.0, 60.0)  # seconds before an expert is asked again
+TRIES = 3  # failures of a dialog whose judges answer others
+PATIENCE = 20  # dialogs given up in a process that judged none: then it is not the dialogs
+PROBE = GenerateRequest(
+    messages=[{"role": "user", "content": "Say yes."}], max_tokens=4, temperature=0.0, timeout=120.0
+)
+RULES: dict[type[Exception], str] = {
+    EngineTimeout: "timeout",
+    BadRequest: "request_refused",
+    Unsupported: "request_refused",
+    EngineError: "engine",
+}
+"""An engine's failure -> the rule that the ledger tells."""
+
+
+class _Away(EngineError):
+    """The judges answer nobody: the run ends, and the drafts wait for the next start."""
 
 
 class DraftSource(Datasource):
@@ -115,8 +144,18 @@ def judge_dialogs(table: pa.Table, config: Config) -> pa.Table:
             found = run_rules(Dialog.of(record), config.verify)
         except ValueError as error:  # what pydantic raises
             found = [Verdict(stage="rules", rule="record", evidence=f"no dialog: {error}"[:300])]
+        except UserError:
+            raise
+        except Exception as error:
+            found = [_fault("rules", error)]
         verdicts.append(verdicts_json(found))
     return _judged(table, verdicts)
+
+
+def _fault(stage: Literal["rules", "experts", "gate"], error: Exception, rule: str = "internal") -> Verdict:
+    """The verdict on a row that a stage can't bear: it is the row's alone, and the others go on."""
+    logger.warning("a row goes to the ledger", exc_info=error)
+    return Verdict(stage=stage, rule=rule, evidence=f"{type(error).__name__}: {error}"[:300])
 
 
 def _masked(record: str) -> str:
@@ -135,7 +174,13 @@ def _judged(table: pa.Table, verdicts: list[str]) -> pa.Table:
 
 def judge_apis(table: pa.Table) -> pa.Table:
     """The gate on APIs: a column of verdicts."""
-    verdicts = [verdicts_json(gate.check(Api.model_validate_json(record))) for record in table["record"].to_pylist()]
+    verdicts = []
+    for record in table["record"].to_pylist():
+        try:
+            found = gate.check(Api.model_validate_json(record))
+        except Exception as error:
+            found = [_fault("gate", error)]
+        verdicts.append(verdicts_json(found))
     return _judged(table, verdicts)
 
 
@@ -148,16 +193,19 @@ class Experts:
 
     _kept: dict[str, Experts] = {}  # noqa: RUF012  (one per process and flow is the point)
 
-    def __init__(self, config: Config, pools: dict[str, PoolHandles]) -> None:
+    def __init__(self, config: Config, engines: Engines, pauses: Sequence[float] = PAUSES) -> None:
         self._config = config
         self._loop = asyncio.new_event_loop()
-        self._engines = Engines(config, clients(pools, config.execution.affinity_margin))
+        self._engines = engines
+        self._pauses = pauses
+        self._judged = self._given_up = 0
+        self._probe: asyncio.Task[bool] | None = None
 
     @classmethod
     def judge(cls, table: pa.Table, config: Config, pools: dict[str, PoolHandles], epoch: str) -> pa.Table:
-        """Add the experts' verdicts and what they spent."""
+        """Add the experts' verdicts and what they spent. Raises EngineError where the judges answer nobody."""
         if epoch not in cls._kept:
-            cls._kept = {epoch: cls(config, pools)}
+            cls._kept = {epoch: cls(config, Engines(config, clients(pools, config.execution.affinity_margin)))}
         return cls._kept[epoch](table)
 
     def __call__(self, table: pa.Table) -> pa.Table:
@@ -167,7 +215,13 @@ class Experts:
         return pa.Table.from_pylist(rows, schema=JUDGED)
 
     async def _judge_all(self, rows: list[dict[str, Any]]) -> None:
-        await asyncio.gather(*(self._judge(row) for row in rows))
+        tasks = [asyncio.ensure_future(self._judge(row)) for row in rows]
+        try:
+            await asyncio.gather(*tasks)
+        finally:  # where one ends the run, the others must not go on asking
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _verdict(self, dialog: Dialog, engines: TaskEngines) -> tuple[Dialog, list[Verdict]]:
         """The experts' verdicts; what one rejects may come back mended, and is judged again. Raises EngineError."""
@@ -179,26 +233,73 @@ class Experts:
             now, found = mended, await judge(mended, self._config.verify, engines)
         return (dialog, first) if found else (now, [])
 
+    async def _tried(self, dialog: Dialog, engines: TaskEngines) -> tuple[Dialog, list[Verdict]]:
+        """What _verdict gives, asked again after an engine's failure.
+
+        Raises:
+            _Away: the judges answer nobody; that is no verdict.
+            EngineError: they answer others; the fault is this dialog's.
+        """
+        own = away = 0
+        while True:
+            before = self._judged
+            try:
+                return await self._verdict(dialog, engines)
+            except (BadRequest, Unsupported, EngineRefused):
+                raise  # asking again is of no use
+            except EngineError as error:
+                if self._judged > before or await self._answers():
+                    own += 1
+                    # One that took all of its time takes it again, and holds up the verdicts of its block.
+                    if own >= TRIES or isinstance(error, EngineTimeout):
+                        raise
+                    pause = self._pauses[min(own, len(self._pauses)) - 1]
+                elif away < len(self._pauses):
+                    pause = self._pauses[away]
+                    away += 1
+                else:
+                    raise _Away(str(error)) from error
+            await asyncio.sleep(pause)
+
+    async def _answers(self) -> bool:
+        """True when every pool that the experts need answers a short question; dialogs that ask at a time share it."""
+        if self._probe is None or self._probe.done():
+            self._probe = asyncio.ensure_future(self._asked())
+        return await self._probe
+
+    async def _asked(self) -> bool:
+        engines = self._engines.for_task("")
+        roles: tuple[Role, ...] = ("judge", "assistant") if self._config.verify.repair else ("judge",)
+        for role in roles:
+            try:
+                await engines.panel(role, replace(PROBE, n=len(engines.panels[role])), 0)
+            except (BadRequest, Unsupported):
+                continue  # an answer too
+            except EngineRefused:
+                raise
+            except EngineError:
+                return False
+        return True
+
     async def _judge(self, row: dict[str, Any]) -> None:
         verdicts = verdicts_from(row["verdicts"])
         if rejects(verdicts):
             return
-        dialog = Dialog.of(row["record"])
-        engines = self._engines.for_task(dialog.id)
-        for pause in (1.0, 10.0, 60.0, None):
-            try:
-                kept, found = await self._verdict(dialog, engines)
-                if kept is not dialog:
-                    row.update(record=kept.model_dump_json(), key=dialog_key(kept))
-                break
-            except BadRequest as error:  # this one dialog can't be judged; the others go on
-                found = [Verdict(stage="experts", rule="request_refused", evidence=str(error)[:300])]
-                break
-            except EngineError:
-                # A judge that is away is no verdict: the run ends, and the drafts wait for the next start.
-                if pause is None:
-                    raise
-                await asyncio.sleep(pause)
+        engines = self._engines.for_task(row["id"])
+        try:
+            dialog = Dialog.of(row["record"])
+            kept, found = await self._tried(dialog, engines)
+            if kept is not dialog:
+                row.update(record=kept.model_dump_json(), key=dialog_key(kept))
+            self._judged += 1
+        except (UserError, EngineRefused, _Away):
+            raise
+        except Exception as error:
+            self._given_up += 1
+            if self._given_up >= PATIENCE and not self._judged:
+                raise
+            rule = next((rule for kind, rule in RULES.items() if isinstance(error, kind)), "internal")
+            found = [_fault("experts", error, rule)]
         row["verdicts"] = verdicts_json([*verdicts, *found])
         spent = engines.usage
         row["requests"] += spent.requests
@@ -264,8 +365,12 @@ class VerdictSink(Datasink[None]):
             verdicts = verdicts_from(row["verdicts"])
             passed = not rejects(verdicts)
             if passed:
-                accepted.append(self._encode(row))
-            else:
+                try:
+                    accepted.append(self._encode(row))
+                except Exception as error:
+                    passed = False
+                    verdicts = [*verdicts, _fault("rules", error)]
+            if not passed:
                 ledger.append(
                     ledger_row(row, verdicts, row["record"], {column: row[column] for column in USAGE_COLUMNS})
                 )

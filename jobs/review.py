@@ -82,7 +82,8 @@ def _apply(store: RunStore, told: dict[str, dict[str, str]]) -> tuple[dict[str, 
                     ledger_row(row, [verdict], row_dialog(row).model_dump_json(), spent)
                 )
     for row in store.rows("rejected"):
-        if row["id"] in told and row["id"] not in pairs and row["record"] and row["stage"] in (*review.JUDGED, "human"):
+        readable = row["record"] and row["stage"] in (*review.JUDGED, "human") and row["rule"] not in review.NO_DIALOG
+        if row["id"] in told and row["id"] not in pairs and readable:
             human = told[row["id"]]["human"] == review.ACCEPT
             pairs[row["id"]] = (earlier.get(row["id"], row["stage"] == "human"), human)
             if human:

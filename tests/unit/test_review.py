@@ -138,6 +138,22 @@ def test_the_page_holds_hostile_text_as_data(store):
     assert "</script><script>alert(1)" in item["messages"][-1]["text"]
 
 
+def test_a_row_that_no_judge_decided_on_is_not_shown_to_people(store, tmp_path):
+    rows = []
+    for number, rule in enumerate(("timeout", "engine", "request_refused", "internal", "record"), 30):
+        verdict = Verdict(stage="experts", rule=rule, evidence="x")
+        rows.append(ledger_row(_task(named(GOOD["single"], number)), [verdict], '{"no": "dialog"}', {}))
+    store.write("rejected", "e-dialogs-2.parquet", rows, LEDGER)
+    shown = {item["id"] for item in review.sample(store, 100, 1)}
+    assert len(shown) == 16
+    assert shown.isdisjoint(row["id"] for row in rows)
+    decisions = [{"id": rows[-1]["id"], "human": "accept"}, {"id": rows[-2]["id"], "human": "accept"}]
+    decisions.append({"id": min(shown), "human": "accept"})
+    (tmp_path / "told.jsonl").write_text("\n".join(map(json.dumps, decisions)))
+    done = run("import", store.uri, str(tmp_path / "told.jsonl"))
+    assert "not in this run: 2" in done.output, done.output
+
+
 def test_an_empty_run_has_nothing_to_review(tmp_path):
     with pytest.raises(UserError, match="no dialogs to review"):
         review.sample(RunStore(str(tmp_path)), 5, 0)

@@ -22,6 +22,8 @@ from toolace_ray.store.storage import RunStore
 
 ACCEPT, REJECT = "accept", "reject"
 JUDGED = ("rules", "experts")  # stages whose rejections a person may look at
+NO_DIALOG = ("record", "internal")  # rules of rows that may hold no dialog
+NOT_JUDGED = ("duplicate", "timeout", "engine", "request_refused", *NO_DIALOG)  # rules that say nothing of the dialog
 MAX_DECISIONS = 1 << 20  # bytes of a line of decisions
 
 
@@ -64,7 +66,7 @@ def _rows(store: RunStore, *, whole: bool) -> Iterator[tuple[str, dict[str, Any]
             seen.add(row["id"])
             yield f"accepted {row['type']}", row
     for row in store.rows("rejected", None if whole else ["id", "type", "kind", "stage", "rule"]):
-        judged = row["stage"] in JUDGED and row["rule"] not in ("duplicate", "record") and row["kind"] in KINDS
+        judged = row["stage"] in JUDGED and row["rule"] not in NOT_JUDGED and row["kind"] in KINDS
         if judged and row["id"] not in seen and (not whole or row["record"]):
             seen.add(row["id"])
             yield f"rejected {row['type']}", row
