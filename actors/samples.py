@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import pyarrow as pa
 
@@ -15,11 +17,12 @@ JUDGED = pa.schema(
     [
         ("id", pa.string()),
         ("type", pa.string()),
-        ("accepted", pa.bool_()),
+        ("accepted", pa.bool_()),  # null at a portion's end, whose `row` is how many rows it has
         ("verdicts", pa.string()),  # null where there are none
         ("line", pa.string()),
         ("key", pa.string()),
-        ("blank", pa.int32()),  # empty lines before this one
+        ("path", pa.string()),
+        ("row", pa.int64()),  # counted from 1 in its portion, empty lines too
     ]
 )
 MOST_BLOCKS = 2000
@@ -27,8 +30,8 @@ ROWS = 256  # of one output batch
 JUDGE_CPUS = 1
 
 
-def judged(portions: Sequence[Portion], format: str, config: VerifyConfig) -> Iterator[pa.Table]:
-    """Tables of JUDGED, in the order of the portions."""
+def judged(portions: Sequence[Portion], format: str, config: VerifyConfig) -> Iterator[dict[str, Any]]:
+    """Rows of JUDGED, in the order of the portions, which is that of their files; `row` counts from 1 in its file."""
     import ray
     from ray.data import DataContext
 
@@ -42,20 +45,32 @@ def judged(portions: Sequence[Portion], format: str, config: VerifyConfig) -> It
         blocks = min(len(portions), MOST_BLOCKS)
         data = ray.data.from_arrow(pa.table(columns)).repartition(blocks, shuffle=False)
         data = data.map_batches(
-            _judge_all, fn_args=(format, config), batch_format="pyarrow", batch_size=None, num_cpus=JUDGE_CPUS
+            judge_all, fn_args=(format, config), batch_format="pyarrow", batch_size=None, num_cpus=JUDGE_CPUS
         )
-        yield from data.iter_batches(batch_format="pyarrow", batch_size=None)
+        yield from numbered(data.iter_batches(batch_format="pyarrow", batch_size=None))
     finally:
         context.execution_options.preserve_order = False
 
 
-def _judge_all(table: pa.Table, format: str, config: VerifyConfig) -> Iterator[pa.Table]:
+def numbered(tables: Iterable[pa.Table]) -> Iterator[dict[str, Any]]:
+    """Rows of JUDGED, counted from 1 in their file instead of in their portion; the portions' ends are left out."""
+    before: Counter[str] = Counter()  # rows of a file's earlier portions
+    for table in tables:
+        for row in table.to_pylist():
+            number = before[row["path"]] + row["row"]
+            if row["accepted"] is None:
+                before[row["path"]] = number
+            else:
+                yield {**row, "row": number}
+
+
+def judge_all(table: pa.Table, format: str, config: VerifyConfig) -> Iterator[pa.Table]:
+    """Tables of JUDGED on portions, with a row at the end of each."""
     found: list[dict[str, object]] = []
-    blank = 0
     for item in table.to_pylist():
-        for text in rows(Portion(**item)):
+        number = 0
+        for number, text in enumerate(rows(Portion(**item)), 1):
             if text is None:
-                blank += 1
                 continue
             told = judge(text, format, config)
             found.append(
@@ -66,11 +81,12 @@ def _judge_all(table: pa.Table, format: str, config: VerifyConfig) -> Iterator[p
                     "verdicts": verdicts_json(told.verdicts) if told.verdicts else None,
                     "line": told.line,
                     "key": told.key,
-                    "blank": blank,
+                    "path": item["path"],
+                    "row": number,
                 }
             )
-            blank = 0
             if len(found) >= ROWS:
                 yield pa.Table.from_pylist(found, schema=JUDGED)
                 found = []
+        found.append({"path": item["path"], "row": number})
     yield pa.Table.from_pylist(found, schema=JUDGED)

@@ -48,8 +48,8 @@ class Outcome:
         """Rows that were read."""
         return self.accepted + self.rejected
 
-    def add(self, row: dict[str, Any], number: int) -> list[dict[str, Any]]:
-        """Count a judged row; returns its verdicts."""
+    def add(self, row: dict[str, Any]) -> list[dict[str, Any]]:
+        """Count a judged row, which has its `file` and its `row` in it; returns its verdicts."""
         verdicts: list[dict[str, Any]] = json.loads(row["verdicts"]) if row["verdicts"] else []
         if row["accepted"]:
             self.accepted += 1
@@ -62,7 +62,8 @@ class Outcome:
             (self.by_rule if rule in hard else self.warned)[rule] += 1
             if rule not in self.examples:
                 self.examples[rule] = {
-                    "row": number,
+                    "file": row["file"],
+                    "row": row["row"],
                     "id": row["id"],
                     "turn": verdict["turn"],
                     "evidence": verdict["evidence"],
@@ -93,23 +94,24 @@ def verify(config: Config, pattern: str, format: str, output: str, quiet: bool) 
         UserError: no such input, an output that can't be written, a wrong rule setting.
     """
     layer(config.verify)
-    parts = [portion for path in samples.files(pattern) for portion in samples.portions(path)]
+    paths = samples.files(pattern)
+    parts = [portion for path in paths for portion in samples.portions(path)]
+    names = samples.names(paths)
     outcome = Outcome(pattern, format, output=os.path.abspath(output))
     started = time.monotonic()
     shown = started
     near = NearDuplicates(config.verify.duplicates) if config.verify.duplicates else None
     with _files(output) as (accepted, rejected):
-        number = 0
         for row in _rows(config, parts, format):
-            number += 1 + row["blank"]
-            if near is not None and row["key"] and (other := near.repeats(row["key"], f"row {number}")):
+            row["file"] = names[row["path"]]
+            if near is not None and row["key"] and (other := near.repeats(row["key"], _place(row))):
                 verdict = Verdict(stage="rules", rule=DUPLICATE, evidence=other)
                 row = {**row, "accepted": False, "verdicts": verdicts_json([verdict])}
-            verdicts = outcome.add(row, number)
+            verdicts = outcome.add(row)
             if row["accepted"]:
                 accepted.write(row["line"] + "\n")
             else:
-                rejected.write(json.dumps(_ledger(row, number, verdicts), ensure_ascii=False) + "\n")
+                rejected.write(json.dumps(_ledger(row, verdicts), ensure_ascii=False) + "\n")
             now = time.monotonic()
             if not quiet and now - shown > EVERY:
                 shown = now
@@ -129,16 +131,21 @@ def _rows(config: Config, parts: list[samples.Portion], format: str) -> Iterator
     from jobs.cluster import ray_session
 
     with ray_session(config, check=False):
-        for table in judged(parts, format, config.verify):
-            yield from table.to_pylist()
+        yield from judged(parts, format, config.verify)
 
 
-def _ledger(row: dict[str, Any], number: int, verdicts: list[dict[str, Any]]) -> dict[str, Any]:
+def _place(row: dict[str, Any]) -> str:
+    """Where a row stands, as grep and compilers write it: the line of JSON lines, else the number of the row."""
+    return f"{row['file']}:{row['row']}"
+
+
+def _ledger(row: dict[str, Any], verdicts: list[dict[str, Any]]) -> dict[str, Any]:
     """A rejected row with its reasons; the row itself as it was given."""
     first = next(verdict for verdict in verdicts if verdict["severity"] != "warn")
     told = [{key: verdict[key] for key in ("rule", "severity", "turn", "evidence")} for verdict in verdicts]
     return {
-        "row": number,
+        "file": row["file"],
+        "row": row["row"],
         "id": row["id"] or None,
         "rule": first["rule"],
         "turn": first["turn"],
@@ -183,7 +190,7 @@ def table(outcome: Outcome, columns: int) -> str:
         lines += ["", f"{title:{width}}  {'rows':>7}  example"]
         for rule, number in counts.most_common():
             example = outcome.examples[rule]
-            where = f"row {example['row']}" + (f", turn {example['turn']}" if example["turn"] is not None else "")
+            where = _place(example) + (f", turn {example['turn']}" if example["turn"] is not None else "")
             room = max(columns - width - 13, 40)
             text = f"{where}: {' '.join(str(example['evidence']).split())}"
             lines.append(f"{rule:{width}}  {number:>7,}  {text if len(text) <= room else text[: room - 1] + '…'}")

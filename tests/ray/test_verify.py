@@ -46,7 +46,33 @@ def test_a_set_with_every_kind_of_row(tmp_path, environment):
     assert ledger[0]["sample"] == wrong
     assert "10000001 bytes" in ledger[2]["evidence"]
     assert "deeper than" in ledger[3]["evidence"]
-    assert "the same as row 1" in ledger[4]["evidence"]
+    assert {row["file"] for row in ledger} == {"set.jsonl"}
+    assert "the same as set.jsonl:1" in ledger[4]["evidence"]
+    assert told["examples"]["known_api"]["file"] == "set.jsonl"
+    assert told["examples"]["known_api"]["row"] == len(ROWS) + 2
+
+
+def test_a_row_of_a_folder_is_named_by_its_file(tmp_path, environment):
+    """Empty lines at the end of a portion of a megabyte count, and each file begins anew."""
+    folder = tmp_path / "set"
+    (folder / "sub").mkdir(parents=True)
+    distinct = [json.dumps({**json.loads(row), "id": f"{number}"}) for number, row in enumerate(ROWS)]
+    (folder / "a.jsonl").write_text(
+        f"{distinct[0]}\n" + "\n" * (1 << 20) + f"{distinct[1]}\n{{no json\n{distinct[0]}\n"
+    )
+    (folder / "sub/b.json").write_text(f"[{distinct[2]}, 7, {distinct[1]}]")
+    done = verify(environment, "--input", folder, "--format", "openai", "--output", tmp_path / "out")
+    assert done.returncode == 0, done.stderr[-2000:]
+    ledger = list(map(json.loads, (tmp_path / "out/rejected.jsonl").read_text().splitlines()))
+    assert [(row["file"], row["row"], row["rule"]) for row in ledger] == [
+        ("a.jsonl", (1 << 20) + 3, "record"),
+        ("a.jsonl", (1 << 20) + 4, "near_duplicate"),
+        ("sub/b.json", 2, "record"),
+        ("sub/b.json", 3, "near_duplicate"),
+    ]
+    assert ledger[1]["evidence"] == "the same as a.jsonl:1"
+    assert ledger[3]["evidence"] == f"the same as a.jsonl:{(1 << 20) + 2}"
+    assert f"a.jsonl:{(1 << 20) + 3}: no JSON" in done.stdout
 
 
 def test_many_portions_come_out_in_the_order_of_the_set(tmp_path, environment):

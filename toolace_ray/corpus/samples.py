@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import glob
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +50,13 @@ def files(pattern: str) -> list[str]:
     if wrong:
         raise UserError(f"--input {wrong}: not one of {', '.join(SUFFIXES)}; convert it to JSON lines first")
     return found
+
+
+def names(paths: Sequence[str]) -> dict[str, str]:
+    """File -> what it is called: its path below the folder that all of them are in."""
+    whole = {path: os.path.abspath(path) for path in paths}
+    folder = os.path.commonpath([os.path.dirname(path) for path in whole.values()])
+    return {path: os.path.relpath(there, folder) for path, there in whole.items()}
 
 
 def portions(path: str) -> Iterator[Portion]:
@@ -130,7 +138,7 @@ def _checked(raw: bytes) -> str | None:
 def _array(portion: Portion) -> Iterator[str | None]:
     text = Path(portion.path).read_bytes().decode("utf-8-sig", "replace")
     if not text.lstrip().startswith("["):  # JSON lines under another name, as BFCL's files are
-        yield from (_checked(line.encode()) for line in text.splitlines())
+        yield from (_checked(line.encode()) for line in text.split("\n"))
         return
     try:
         found = json.loads(text)
@@ -138,18 +146,36 @@ def _array(portion: Portion) -> Iterator[str | None]:
         yield Refused(f"not one JSON array: {str(error)[:120]}")
         return
     for item in found:
-        yield _checked(json.dumps(item, ensure_ascii=False).encode("utf-8", "replace"))
+        yield _written(item)
 
 
 def _parquet(portion: Portion) -> Iterator[str | None]:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(portion.path) as file:
         for group in range(portion.start, portion.end):
-            for batch in file.iter_batches(_ROWS, row_groups=[group]):
-                for row in batch.to_pylist():
-                    given = json.dumps(_plain(row), ensure_ascii=False, default=str)
-                    yield _checked(given.encode("utf-8", "replace"))
+            left = file.metadata.row_group(group).num_rows
+            try:
+                for batch in file.iter_batches(_ROWS, row_groups=[group]):
+                    for index in range(batch.num_rows):
+                        left -= 1
+                        try:
+                            (row,) = batch.slice(index, 1).to_pylist()
+                        except (ValueError, OverflowError) as error:  # text that is none, a day that no calendar has
+                            yield Refused(f"a value can't be read: {str(error)[:120]}")
+                        else:
+                            yield _written(_plain(row))
+            except (OSError, pa.ArrowException) as error:  # damaged
+                yield from [Refused(f"row group {group} can't be read: {str(error)[:120]}")] * left
+
+
+def _written(row: object) -> str | None:
+    try:
+        text = json.dumps(row, ensure_ascii=False, default=str)
+    except (ValueError, RecursionError) as error:
+        return Refused(f"no JSON: {str(error)[:120]}")
+    return _checked(text.encode("utf-8", "replace"))
 
 
 def _plain(value: object) -> object:
