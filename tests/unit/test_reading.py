@@ -5,12 +5,15 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.samples import judge_all, numbered
+from tests.samples import good_dialogs
 from toolace_ray.calls import hermes
 from toolace_ray.config.tree import VerifyConfig
 from toolace_ray.corpus import samples
+from toolace_ray.corpus.formats import to_openai
 from toolace_ray.corpus.reading import FORMATS, Unreadable, read
 from toolace_ray.corpus.samples import Portion, Refused
 from toolace_ray.corpus.verification import judge
@@ -178,10 +181,111 @@ def test_arrays_and_tables_are_read(tmp_path):
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "b.parquet")
     (tmp_path / "c.json").write_text("\n".join(map(json.dumps, rows)))
     found = [
-        [json.loads(row) for part in samples.portions(path) for row in samples.rows(part)]
+        [json.loads(row) for part in samples.portions(path) for row in samples.rows(part) if row]
         for path in samples.files(str(tmp_path))
     ]
     assert found == [rows, [{"a": 1}, {"a": 2, "b": {"c": "x"}}], rows]
+
+
+GOOD = [json.dumps(to_openai(dialog)) for dialog in list(good_dialogs().values())[:3]]
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.lists(st.sampled_from(["", "  ", "{no json", "x" * 100, *GOOD]), max_size=12), min_size=1, max_size=3),
+    st.integers(40, 5000),
+    st.booleans(),
+)
+def test_a_row_is_told_by_its_file_and_line(tmp_path_factory, files, step, ended):
+    folder = tmp_path_factory.mktemp("set")
+    parts, lines = [], {}
+    for number, rows in enumerate(files):
+        path = folder / f"{number}.jsonl"
+        path.write_text("\n".join(rows) + "\n" * ended)
+        size = path.stat().st_size
+        parts += [(str(path), start, min(start + step, size)) for start in range(0, size, step)]
+        lines |= {(str(path), line): row for line, row in enumerate(rows, 1) if row.strip()}
+    names = ("path", "start", "end")
+    tables = (
+        table
+        for part in parts
+        for table in judge_all(pa.Table.from_pylist([dict(zip(names, part, strict=True))]), "openai", CONFIG)
+    )
+    found = [((row["path"], row["row"]), row["line"]) for row in numbered(tables)]
+    assert found == list(lines.items())
+
+
+def test_a_file_is_called_by_its_path_below_the_folder_of_all(tmp_path, monkeypatch):
+    (tmp_path / "sub").mkdir()
+    for name in ("a.jsonl", "sub/a.jsonl"):
+        (tmp_path / name).write_text("{}")
+    assert list(samples.names(samples.files(str(tmp_path))).values()) == ["a.jsonl", "sub/a.jsonl"]
+    assert list(samples.names(samples.files(f"{tmp_path}/sub/*")).values()) == ["a.jsonl"]
+    monkeypatch.chdir(tmp_path)
+    assert samples.names(["a.jsonl"]) == {"a.jsonl": "a.jsonl"}
+
+
+def test_json_lines_under_another_name_are_cut_at_line_breaks_alone(tmp_path):
+    rows = [{"a": "one\u2028two\x85three"}, {"a": 2}]
+    path = tmp_path / "a.json"
+    path.write_text("\n\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
+    first, blank, second = samples.rows(Portion(str(path), 0, path.stat().st_size))
+    assert [json.loads(first), blank, json.loads(second)] == [rows[0], None, rows[1]]
+
+
+def test_one_odd_value_of_a_table_or_an_array_is_one_odd_row(tmp_path):
+    texts = pa.Array.from_buffers(
+        pa.string(),
+        3,
+        [None, pa.py_buffer(bytes((0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0))), pa.py_buffer(b"a\xffb")],
+    )
+    pq.write_table(pa.table({"t": texts}), tmp_path / "a.parquet")
+    days = pa.array([0, 10**9, 1], pa.int32()).cast(pa.date32())
+    pq.write_table(pa.table({"t": days}), tmp_path / "b.parquet")
+    for name in ("a.parquet", "b.parquet"):
+        first, odd, last = samples.rows(Portion(str(tmp_path / name), 0, 1))
+        assert isinstance(odd, Refused), name
+        assert not isinstance(first, Refused)
+        assert not isinstance(last, Refused)
+    for depth in range(300, 1100, 10):  # what can just be read can perhaps not be written
+        (tmp_path / "c.json").write_text("[1, " + "[" * depth + "]" * depth + "]")
+        assert all(isinstance(row, str) for row in samples.rows(Portion(str(tmp_path / "c.json"), 0, 1)))
+
+
+def test_a_damaged_row_group_is_as_many_rows_as_it_has(tmp_path):
+    path = tmp_path / "a.parquet"
+    table = pa.table({"t": [f"{number:050d}" for number in range(40)]})
+    pq.write_table(table, path, row_group_size=20, compression="zstd", use_dictionary=False)
+    content = bytearray(path.read_bytes())
+    start = pq.ParquetFile(path).metadata.row_group(0).column(0).data_page_offset
+    content[start : start + 60] = b"\xff" * 60
+    path.write_bytes(content)
+    found = [row for part in samples.portions(str(path)) for row in samples.rows(part)]
+    assert [isinstance(row, Refused) for row in found] == [True] * 20 + [False] * 20
+
+
+@pytest.mark.parametrize("turns", [None, "x", 7, {}])
+def test_a_masked_turn_is_marked_where_the_turns_are(turns):
+    row = json.loads(GOOD[0])
+    row["conversation"] = row.pop("messages")
+    row["conversation"][-1]["content"] += " and the"
+    config = VerifyConfig(rules={"response_complete": "mask"})
+    told = judge(json.dumps({"messages": turns, **row}), "openai", config)
+    assert told.accepted, told.verdicts
+    assert [item.get("weight") for item in json.loads(told.line)["conversation"]] == [None] * 4 + [0]
+
+
+def test_what_a_row_does_to_us_is_a_verdict_on_that_row(monkeypatch):
+    def sick(*_):
+        raise KeyError("x")
+
+    monkeypatch.setattr("toolace_ray.corpus.verification.dialog_key", sick)
+    told = judge(GOOD[0], "openai", CONFIG)
+    assert not told.accepted
+    assert [(verdict.rule, verdict.evidence) for verdict in told.verdicts] == [("internal", "KeyError: 'x'")]
+    assert told.line == GOOD[0]
+    with pytest.raises(UserError):
+        judge(GOOD[0], "openai", VerifyConfig(decontaminate=("nowhere.jsonl",)))
 
 
 def test_limits_come_before_parsing(tmp_path):

@@ -25,6 +25,7 @@ from toolace_ray.text.language import language
 
 MAX_TOOLS, MAX_MESSAGES, MAX_CALLS = 256, 1024, 64
 MAX_CHARS = 1 << 20  # of a row
+TURNS = ("messages", "conversation")  # keys of OpenAI's list of messages
 _TRIES = 50  # places at which a list of tools may begin in a system prompt
 _ROLES = {
     "system": "system", "developer": "system", "user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant",
@@ -343,19 +344,24 @@ def _role(item: Any, key: str) -> str:
 
 
 def _list(row: Mapping[str, Any], *keys: str) -> list[Any]:
+    return listed(row, *keys)[1]
+
+
+def listed(row: Mapping[str, Any], *keys: str) -> tuple[str, list[Any]]:
+    """The first of the keys under which a row has a list, or one as JSON, and the list. Raises Unreadable."""
     for key in keys:
         value = row.get(key)
         if isinstance(value, str) and value.lstrip().startswith("["):
             value = load_json(value, max_chars=MAX_CHARS)
         if isinstance(value, list):
-            return value
+            return key, value
     there = ", ".join(list(map(str, row))[:8]) or "nothing"
     raise Unreadable(f"no list {' or '.join(map(repr, keys))} (there is: {there})")
 
 
 def _openai(row: Mapping[str, Any]) -> Dialog:
     reading = _Reading("openai")
-    for index, item in enumerate(_list(row, "messages", "conversation")):
+    for index, item in enumerate(_list(row, *TURNS)):
         reading.place = index
         role = _ROLES[_role(item, "role")]
         text = _text(item.get("content"))

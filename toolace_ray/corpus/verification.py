@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from typing import Any
 
 from toolace_ray.config.tree import VerifyConfig
-from toolace_ray.corpus.reading import MAX_CHARS, Unreadable, read
+from toolace_ray.corpus.reading import MAX_CHARS, TURNS, Unreadable, listed, read
 from toolace_ray.corpus.samples import Refused
 from toolace_ray.dlv.duplicates import dialog_key
 from toolace_ray.dlv.layer import masked, rejects, run_rules
+from toolace_ray.errors import UserError
 from toolace_ray.records.dialog import Dialog
 from toolace_ray.records.json import load_json
 from toolace_ray.records.verdict import Verdict
 from toolace_ray.text.privacy import masked_values
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,17 @@ class Judged:
 
 
 def judge(text: str, format: str, config: VerifyConfig) -> Judged:
-    """Read a row and run the rules."""
+    """Read a row and run the rules. Raises UserError for a wrong setting; whatever a row holds is a verdict on that row."""
+    try:
+        return _judge(text, format, config)
+    except UserError:
+        raise
+    except Exception as error:
+        logger.warning("a row is rejected", exc_info=error)
+        return _unreadable(f"{type(error).__name__}: {error}", text, "internal")
+
+
+def _judge(text: str, format: str, config: VerifyConfig) -> Judged:
     if isinstance(text, Refused):
         return _unreadable(str(text), "")
     try:
@@ -53,8 +67,8 @@ def judge(text: str, format: str, config: VerifyConfig) -> Judged:
     return Judged(dialog.id, dialog.type, accepted, verdicts, text, key)
 
 
-def _unreadable(reason: str, text: str) -> Judged:
-    verdict = Verdict(stage="rules", rule="record", evidence=reason[:300])
+def _unreadable(reason: str, text: str, rule: str = "record") -> Judged:
+    verdict = Verdict(stage="rules", rule=rule, evidence=reason[:300])
     return Judged("", "", False, (verdict,), text)
 
 
@@ -63,7 +77,6 @@ def _masked_row(row: dict[str, Any], dialog: Dialog, format: str) -> dict[str, A
     turns = [dialog.meta["places"][index] for index, message in enumerate(dialog.messages) if not message.train]
     if format != "openai":
         return {**row, "masked": sorted(set(turns))}
-    key = "messages" if "messages" in row else "conversation"
-    listed = row[key] if isinstance(row[key], list) else json.loads(row[key])
-    changed = [{**item, "weight": 0} if index in turns else item for index, item in enumerate(listed)]
+    key, messages = listed(row, *TURNS)
+    changed = [{**item, "weight": 0} if index in turns else item for index, item in enumerate(messages)]
     return {**row, key: changed}
