@@ -6,15 +6,21 @@ import fcntl
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from toolace_ray.config.load import parse
 from toolace_ray.config.tree import Config
 from toolace_ray.errors import UserError
 from toolace_ray.records.json import digest
 from toolace_ray.store.storage import RunStore
 
 NAMESPACE = "toolace-ray"
+
+
+def _submitted() -> bool:
+    """True in the driver of a submitted job."""
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
 
 
 @contextmanager
@@ -30,7 +36,7 @@ def ray_session(config: Config, say: Callable[[str], None] = lambda _: None, *, 
 
     # Ray says at every start that it made a token; docs/configuration.md of Ray tells those who need to know.
     logging.getLogger("ray._private.authentication.authentication_token_setup").setLevel(logging.ERROR)
-    submitted = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+    submitted = _submitted()
     address = "auto" if submitted else config.ray.address
     options: dict[str, Any] = {
         "namespace": NAMESPACE,
@@ -97,12 +103,41 @@ def locked(store: RunStore) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def held(store: RunStore) -> Iterator[None]:
+    """Hold the run for a command that needs no Ray: on this machine, or in an object store on the cluster that works on it.
+
+    Raises:
+        UserError: another driver has it, or the cluster that would know is not named or does not answer.
+    """
+    if store.local:
+        with locked(store):
+            yield
+        return
+    address = "auto" if _submitted() else os.environ.get("RAY_ADDRESS", "")
+    if not address or address.startswith("http"):  # where jobs are submitted to, no cluster to join
+        raise UserError(
+            f"{store.uri}: in an object store the lock on a run is on the Ray cluster that works on it; set RAY_ADDRESS to the "
+            "cluster's address (host:6379), or give this command to `ray job submit`"
+        )
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(ray_session(parse({"ray": {"address": address}}), check=False))
+        except UserError as error:
+            raise UserError(
+                f"{store.uri}: the lock on the run is on the Ray cluster at {address}, which does not answer; see RAY_ADDRESS"
+            ) from error
+        lock = lock_on_cluster(store)
+        yield
+        del lock
+
+
 def lock_on_cluster(store: RunStore) -> Any:
     """Hold the run on the whole cluster by a named actor that dies with this driver. Raises UserError when it is held."""
     import ray
 
-    name = f"lock-{digest(store.uri)}"
+    name = f"lock-{digest(store.uri.rstrip('/'))}"
     try:
-        return ray.remote(_Lock).options(name=name, num_cpus=0).remote()
+        return ray.remote(_Lock).options(name=name, namespace=NAMESPACE, num_cpus=0).remote()
     except ValueError as error:
         raise UserError(f"{store.uri}: another job on this cluster works on this run; wait for it") from error

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from typing import Any
 
-from jobs.cluster import locked
+from jobs.cluster import held
 from jobs.session import new_epoch
 from toolace_ray.corpus import review
 from toolace_ray.corpus.export import export as write_corpus
@@ -43,7 +43,7 @@ def bring_in(store: RunStore, path: str) -> str:
     """
     told = review.decisions(path)
     store.make("review", "corpus")
-    with locked(store):
+    with held(store):
         pairs, moved, unknown = _apply(store, told)
         if not pairs:
             raise UserError(f"{path}: none of its {len(told)} dialogs is in {store.uri}; is it another run's?")

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.cli import main
+from jobs.review import bring_in
 from tests.samples import good_dialogs, say
 from toolace_ray.corpus import review
 from toolace_ray.dlv.duplicates import dialog_key
@@ -152,6 +153,19 @@ def test_a_row_that_no_judge_decided_on_is_not_shown_to_people(store, tmp_path):
     (tmp_path / "told.jsonl").write_text("\n".join(map(json.dumps, decisions)))
     done = run("import", store.uri, str(tmp_path / "told.jsonl"))
     assert "not in this run: 2" in done.output, done.output
+
+
+@pytest.mark.parametrize("address", [None, "", "http://127.0.0.1:8265"])
+def test_without_the_clusters_lock_a_run_in_an_object_store_is_left_alone(store, tmp_path, monkeypatch, address):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if address is not None:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+    store.local = False  # the same files, as if they were in an object store
+    before = {folder: store.files(folder) for folder in ("dialogs", "rejected")}
+    (tmp_path / "told.jsonl").write_text(json.dumps({"id": ids(store, "dialogs")[0], "human": "reject"}))
+    with pytest.raises(UserError, match=r"lock on a run is on the Ray cluster .* set RAY_ADDRESS"):
+        bring_in(store, str(tmp_path / "told.jsonl"))
+    assert {folder: store.files(folder) for folder in before} == before
 
 
 def test_an_empty_run_has_nothing_to_review(tmp_path):
