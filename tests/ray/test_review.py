@@ -20,7 +20,7 @@ WORKING = """
 import sys
 import ray
 from jobs.cluster import NAMESPACE, lock_on_cluster
-from toolace_ray.storage import RunStore
+from toolace_ray.store.storage import RunStore
 
 ray.init(address="local", namespace=NAMESPACE, num_cpus=1, include_dashboard=False, object_store_memory=80 << 20)
 lock = lock_on_cluster(RunStore("mock:///busy/"))
