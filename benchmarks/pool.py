@@ -22,7 +22,9 @@ from pathlib import Path
 
 import psutil
 
+from jobs.report import statistics
 from toolace_ray.schemas.draw import WORDS
+from toolace_ray.store.storage import RunStore
 
 ROOT = Path(__file__).parents[1]
 SAMPLE_SECONDS = 0.5
@@ -72,6 +74,17 @@ def measure(arguments: list[str]) -> dict[str, float]:
     }
 
 
+def counted(path: Path) -> dict[str, float]:
+    """What the pool of a run holds."""
+    pool, keys = statistics(RunStore(str(path)))
+    return {
+        "made": pool.sources["synthesised"],
+        "unique": len(set(keys)),
+        "duplicate_rate": round(pool.duplicate_rate, 3),
+        "nested": round(pool.nested / pool.apis, 3),
+    }
+
+
 def main() -> None:
     """Parse the arguments, run, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -101,29 +114,15 @@ def main() -> None:
             shutil.copytree(tree, path)
             cost = evolve(path, size)
             again = evolve(path, size)
-            counted = json.loads(
-                subprocess.run(
-                    [sys.executable, "-c", COUNT, str(path)], cwd=ROOT, check=True, capture_output=True, text=True
-                ).stdout
-            )
             per_api = {
                 "wall_ms_per_api": round(1000 * (cost["wall_s"] - idle["wall_s"]) / size, 2),
                 "cpu_ms_per_api": round(1000 * (cost["cpu_s"] - idle["cpu_s"]) / size, 2),
             }
-            sizes.append({"apis": size, **cost, **per_api, "again_wall_s": again["wall_s"], **counted})
+            sizes.append({"apis": size, **cost, **per_api, "again_wall_s": again["wall_s"], **counted(path)})
             print(json.dumps(sizes[-1]), file=sys.stderr, flush=True)
             shutil.rmtree(path)
         print(json.dumps({**result, "sizes": sizes}))
 
-
-COUNT = """
-import json, sys
-from jobs.report import statistics
-from toolace_ray.storage import RunStore
-pool, keys = statistics(RunStore(sys.argv[1]))
-print(json.dumps({"made": pool.sources["synthesised"], "unique": len(set(keys)), "duplicate_rate": round(pool.duplicate_rate, 3),
-                  "nested": round(pool.nested / pool.apis, 3)}))
-"""
 
 if __name__ == "__main__":
     main()
