@@ -15,6 +15,8 @@ import os
 import random
 import re
 import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
@@ -22,19 +24,22 @@ os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 import numpy as np
 
 from toolace_ray.config.load import parse
-from toolace_ray.engines.protocol import BadRequest, Generation, Sample
+from toolace_ray.engines.protocol import BadRequest, GenerateRequest, Generation, Sample
 from toolace_ray.engines.roles import Engines
 from toolace_ray.engines.simulated import SimulatedEngine
 from toolace_ray.engines.template import ChatTemplate
 from toolace_ray.models import resolve
+from toolace_ray.records.dialog import Dialog
 from toolace_ray.records.kinds import PLANNED
-from toolace_ray.sdg.difficulty.measure import LossEvaluator, features
+from toolace_ray.sdg.difficulty.measure import Complexity, LossEvaluator, features
 from toolace_ray.sdg.plans import Task, feasible
 from toolace_ray.sdg.pool import Pool
 from toolace_ray.sdg.rollout import rollout
 from toolace_ray.store.folder import load_pool
 from toolace_ray.store.rows import row_dialog
 from toolace_ray.store.storage import RunStore
+
+Measured = tuple[dict[str, Any], Complexity]  # a dialog's features and what its target makes of it
 
 OPENINGS = (
     "Could you help me with this: {wish} The {values}.",
@@ -47,17 +52,17 @@ OPENINGS = (
 class Templates(SimulatedEngine):
     """Words from templates, near to the APIs' descriptions and far from them; values drawn by the simulated engine."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(latency_ms=0, slip=0.0, first_choice=0.5)
 
-    async def generate(self, request):
+    async def generate(self, request: GenerateRequest) -> Generation:
         if request.json_schema is not None:
             return await super().generate(request)
         rng = random.Random(f"{request.seed}")
         text = self._words(request.messages[0]["content"], request.messages[-1]["content"], rng)
         return Generation((Sample(text, "stop", 9),) * request.n, prompt_tokens=10)
 
-    def _words(self, system, asked, rng):
+    def _words(self, system: str, asked: str, rng: random.Random) -> str:
         lines = dict(line.partition(": ")[::2] for line in asked.splitlines())
         if "Functions" in lines:
             return "I'm sorry, I can't do that with the functions that I have."
@@ -77,20 +82,20 @@ class Templates(SimulatedEngine):
             return f"Here is what I found: {', '.join(found)}." if found else "Nothing was found, there is none."
         if '"wish": ' in asked:
             facts = json.loads(asked[asked.index("{") :])
-            first = re.match(r"\w+", facts["wish"]).group()
+            first = (re.findall(r"\w+", facts["wish"]) or ["Do"])[0]
             form = rng.choice(OPENINGS)
             return form.format(wish=facts["wish"], first=first, values=_said(facts["values"]))
         return "That is good to know, and there is much to like about it."
 
 
-def _said(values):
+def _said(values: dict[str, Any]) -> str:
     return ", ".join(
         f"{name} {' and '.join(map(str, value)) if isinstance(value, list) else value}"
         for name, value in values.items()
     )
 
 
-def _leaves(value, name="it"):
+def _leaves(value: Any, name: str = "it") -> Iterator[str]:
     if isinstance(value, dict):
         for key, item in value.items():
             yield from _leaves(item, key)
@@ -103,12 +108,13 @@ def _leaves(value, name="it"):
         yield str(value)
 
 
-async def templated(pool, count):
+async def templated(pool: Pool, count: int) -> list[Dialog]:
     """Dialogs of every kind that the pool carries, with 1 to 10 candidates."""
     config = parse({"verify": {"rules": {"echoed_request": "off", "repetition": "off"}}})
     engines = Engines(config, {"small": Templates()})
     kinds = sorted(feasible(PLANNED, pool))
-    made, tried = [], 0
+    made: list[Dialog] = []
+    tried = 0
     while len(made) < count and tried < 20 * count:
         kind = kinds[tried % len(kinds)]
         task = Task(f"{kind}-{tried}", kind, tried, tried)
@@ -119,11 +125,11 @@ async def templated(pool, count):
     return made
 
 
-async def scored(dialogs, evaluator, engines, room):
+async def scored(dialogs: Sequence[Dialog], evaluator: LossEvaluator, engines: Engines, room: int) -> list[Measured]:
     """(features, complexity) of the dialogs that fit into the target's context."""
     gate = asyncio.Semaphore(room)
 
-    async def one(dialog):
+    async def one(dialog: Dialog) -> Measured | None:
         async with gate:
             try:
                 return features(dialog), await evaluator.measure(dialog, engines.for_task(dialog.id))
@@ -133,19 +139,19 @@ async def scored(dialogs, evaluator, engines, room):
     return [item for item in await asyncio.gather(*map(one, dialogs)) if item]
 
 
-def spearman(x, y):
-    """Rank correlation; equal values share their rank."""
+def spearman(x: Sequence[float], y: Sequence[float]) -> float | None:
+    """Rank correlation; equal values share their rank. None where all of `x` are equal."""
 
-    def ranks(values):
-        _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    def ranks(values: Sequence[float]) -> Any:
+        _, inverse, counts = np.unique(np.asarray(values), return_inverse=True, return_counts=True)
         return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
 
-    return float(np.corrcoef(ranks(np.asarray(x)), ranks(np.asarray(y)))[0, 1]) if len(set(x)) > 1 else None
+    return float(np.corrcoef(ranks(x), ranks(y))[0, 1]) if len(set(x)) > 1 else None
 
 
-def groups(items, measure):
+def groups(items: Sequence[Measured], measure: str) -> dict[str, dict[str, list[float]]]:
     """What the plots are of: title -> label -> losses; `measure` names the loss, "loss" or "call_loss"."""
-    shown = {
+    shown: dict[str, Callable[[dict[str, Any]], float]] = {
         "candidate APIs": lambda f: f["candidates"],
         "used APIs": lambda f: min(f["used"], 5),
         "dissimilarity of request and descriptions": lambda f: round(min(max(f["dissimilarity"], 0.2), 0.8) * 5) / 5,
@@ -153,7 +159,7 @@ def groups(items, measure):
     }
     found = {}
     for title, key in shown.items():
-        by = {}
+        by: dict[float, list[float]] = {}
         for told, value in items:
             if (loss := getattr(value, measure)) is not None:
                 by.setdefault(key(told), []).append(loss)
@@ -161,7 +167,7 @@ def groups(items, measure):
     return found
 
 
-def draw(items, title, path):
+def draw(items: Sequence[Measured], title: str, path: str) -> None:
     """Two rows of violin plots: the loss over everything that the assistant says, and over its calls alone."""
     import matplotlib
 
@@ -185,7 +191,9 @@ def draw(items, title, path):
     plt.close(figure)
 
 
-def against_transformers(dialogs, folder, template, values):
+def against_transformers(
+    dialogs: Sequence[Dialog], folder: str, template: ChatTemplate, values: Sequence[Complexity]
+) -> float:
     """The largest difference between our losses and transformers' on the first dialogs, in nats."""
     import torch
     from transformers import AutoModelForCausalLM
@@ -199,7 +207,7 @@ def against_transformers(dialogs, folder, template, values):
         for turn in whole.turns:
             labels[0, turn.start : turn.end] = ids[0, turn.start : turn.end]
         with torch.no_grad():
-            worst = max(worst, abs(float(model(ids, labels=labels).loss) - value.loss))
+            worst = max(worst, abs(float(model(ids, labels=labels).loss) - value.value))
     return worst
 
 
@@ -227,12 +235,13 @@ async def main() -> None:
     engines = Engines(config, {"small": engine})
     template = ChatTemplate.of(folder)
     evaluator = LossEvaluator(template)
-    result = {"model": options.model}
+    result: dict[str, Any] = {"model": options.model}
     os.makedirs(options.output, exist_ok=True)
     for name, dialogs in sets.items():
         started = time.monotonic()
         items = await scored(dialogs, evaluator, engines, options.room)
-        losses = [value.loss for _, value in items]
+        losses = [value.value for _, value in items]
+        calling = [(told, value.call_loss) for told, value in items if value.call_loss is not None]
         draw(items, f"{options.model}: {len(items)} dialogs, words from {'templates' if name == 'templates' else 'a model'}",
              os.path.join(options.output, f"complexity-{name}.svg"))  # fmt: skip
         keys = ("candidates", "used", "calls", "dissimilarity", "depth", "turns")
@@ -241,11 +250,7 @@ async def main() -> None:
             "seconds": round(time.monotonic() - started),
             "spearman": {key: spearman([told[key] for told, _ in items], losses) for key in keys},
             "spearman_of_call_loss": {
-                key: spearman(
-                    [told[key] for told, value in items if value.call_loss is not None],
-                    [value.call_loss for _, value in items if value.call_loss is not None],
-                )
-                for key in keys
+                key: spearman([told[key] for told, _ in calling], [loss for _, loss in calling]) for key in keys
             },
             "medians": {
                 measure: {

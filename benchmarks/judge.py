@@ -18,9 +18,11 @@ os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 
 from tests.defects import base, spoilt
 from toolace_ray.config.load import parse
+from toolace_ray.config.tree import Config
 from toolace_ray.dlv.experts.panel import judge
 from toolace_ray.engines.roles import Engines
 from toolace_ray.models import resolve
+from toolace_ray.records.dialog import Dialog
 
 THEIRS = {
     "consistency": [
@@ -57,7 +59,7 @@ async def main() -> None:
         config = parse({"verify": {"experts": {name: {"votes": options.votes, "against": options.against}}}})
         engines = Engines(config, {"small": engine})
 
-        async def rejected(dialogs, config=config, engines=engines):
+        async def rejected(dialogs: list[Dialog], config: Config = config, engines: Engines = engines) -> int:
             found = await asyncio.gather(
                 *(
                     judge(dialog, config.verify, engines.for_task(f"{dialog.id}-{i}"))

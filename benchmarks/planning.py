@@ -10,6 +10,7 @@ import argparse
 import json
 import random
 import time
+from typing import Any
 
 import psutil
 
@@ -27,10 +28,14 @@ def made(number: int) -> Api:
     """A generated API: one domain for every 70, one to four parameters, an identifier in and out."""
     rng = random.Random(number)
     field, thing = f"sector {number // 70}", f"{rng.choice(WORDS)}_{rng.choice(WORDS)}"
-    parameters = {f"{thing}_id": {"type": "string", "description": "Identifier", "examples": ["AB-10"]}}
+    parameters: dict[str, dict[str, Any]] = {
+        f"{thing}_id": {"type": "string", "description": "Identifier", "examples": ["AB-10"]}
+    }
     for word in rng.sample(WORDS, rng.randint(1, 3)):
         parameters[word] = {"type": rng.choice(("string", "integer")), "description": f"The {word}"}
-    returns = {f"{rng.choice(WORDS)}_{rng.choice(WORDS)}_id": {"type": "string", "description": "Identifier"}}
+    returns: dict[str, dict[str, Any]] = {
+        f"{rng.choice(WORDS)}_{rng.choice(WORDS)}_id": {"type": "string", "description": "Identifier"}
+    }
     returns["items"] = {"type": "array", "description": "Items", "items": {"type": "string"}}
     schema = {"type": "object", "additionalProperties": False}
     return Api(

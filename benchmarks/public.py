@@ -5,19 +5,20 @@
     toolace verify --input bfcl.jsonl --format xlam
 
 Of the alternatives that an answer allows the first is taken; one that may be left out is. These rows are for looking at the
-rules, never for training.
+rules, never for training. The last line is one JSON object: how many rows were written.
 """
 
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 CATEGORIES = ("simple_python", "multiple", "parallel", "parallel_multiple", "live_simple", "live_multiple", "live_parallel", "live_parallel_multiple")  # fmt: skip
 
 
-def first(arguments):
+def first(arguments: dict[str, Any]) -> dict[str, Any]:
     """Arguments out of lists of alternatives; objects inside have lists of alternatives of their own."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, choices in arguments.items():
         value = choices[0] if isinstance(choices, list) and choices else choices
         if value != "":
@@ -46,7 +47,7 @@ def main() -> None:
                 row = {"id": asked["id"], "query": said, "tools": asked["function"], "answers": calls}
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
                 written += 1
-    print(f"{written} rows")
+    print(json.dumps({"rows": written}))
 
 
 if __name__ == "__main__":

@@ -32,15 +32,15 @@ from toolace_ray.sdg.rollout import rollout
 CONFIG = VerifyConfig()
 
 
-def played(count):
+def played(count: int) -> list[Dialog]:
     """Good dialogs of all kinds of up to three requests."""
     config = parse({})
     engines = Engines(config, {"small": IdealEngine()})
     pool = Pool.of(IDEAL_APIS)
     kinds = sorted(kind for kind in PLANNED if not kind.startswith("multi_turn") or kind[-2:] in ("_2", "_3"))
 
-    async def play():
-        found = []
+    async def play() -> list[Dialog]:
+        found: list[Dialog] = []
         for number in range(3 * count):
             kind = kinds[number % len(kinds)]
             task = Task(f"{kind}-{number}", kind, number, number)
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--markdown", action="store_true")
     options = parser.parse_args()
     good = base()
-    table = {}
+    table: dict[str, tuple[int, int, int, str]] = {}
     for kind in KINDS:
         made = [item for dialog in good.values() for item in spoilt(kind, dialog)]
         told = [rejects(run_rules(item, CONFIG)) for item in made]

@@ -12,6 +12,8 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import psutil
 
@@ -23,9 +25,12 @@ from ray.data import TaskPoolStrategy
 from actors.planner import Planner, PlannerActor
 from actors.stages import RULE_CPUS, SINK_CPUS, VerdictSink, encode_dialog, judge_dialogs, quiet, stream
 from toolace_ray.config.load import parse
+from toolace_ray.config.tree import Config
 from toolace_ray.dlv.duplicates import dialog_key
 from toolace_ray.engines.roles import Engines
 from toolace_ray.engines.simulated import SimulatedEngine
+from toolace_ray.records.dialog import Dialog
+from toolace_ray.records.usage import Usage
 from toolace_ray.sdg.plans import Task
 from toolace_ray.sdg.pool import Pool
 from toolace_ray.sdg.rollout import rollout
@@ -49,7 +54,7 @@ def cpu() -> float:
     return found
 
 
-def drafts(config, shards):
+def drafts(config: Config, shards: int) -> Iterator[list[dict[str, Any]]]:
     """Rows of `shards` shards, each dialog under an attempt of its own."""
     apis = [
         *import_openapi("examples/specs/travel.openapi.json"),
@@ -58,28 +63,28 @@ def drafts(config, shards):
     pool = Pool.of([api for api in apis if not isinstance(api, str)])
     engines = Engines(config, {"small": SimulatedEngine(latency_ms=0, slip=0)})
 
-    async def play():
+    async def play() -> list[tuple[Dialog, Usage]]:
         made = [
             await rollout(Task(f"single-{i}", "single.plain", i, i), pool, config, engines.for_task(str(i)))
             for i in range(ROWS)
         ]
-        return [outcome for outcome in made if outcome.dialog]
+        return [(outcome.dialog, outcome.usage) for outcome in made if outcome.dialog]
 
     outcomes = asyncio.run(play())
     for shard in range(shards):
         rows = []
         for index in range(ROWS):
-            outcome = outcomes[index % len(outcomes)]
+            played, usage = outcomes[index % len(outcomes)]
             attempt = shard * ROWS + index
-            dialog = outcome.dialog.model_copy(update={"id": f"single-{attempt}", "attempt": attempt})
+            dialog = played.model_copy(update={"id": f"single-{attempt}", "attempt": attempt})
             rows.append(
                 {"id": dialog.id, "type": "single", "kind": "single", "attempt": attempt, "key": dialog_key(dialog) + str(attempt),
-                 "record": dialog.model_dump_json(), **usage_columns(outcome.usage, 0.0)}
+                 "record": dialog.model_dump_json(), **usage_columns(usage, 0.0)}
             )  # fmt: skip
         yield rows
 
 
-def measure(name, work):
+def measure(name: str, work: Callable[[], None]) -> dict[str, float]:
     started, used = time.monotonic(), cpu()
     work()
     wall, spent = time.monotonic() - started, cpu() - used
@@ -103,12 +108,12 @@ def main() -> None:
         ray.init(address="local", include_dashboard=False, log_to_driver=False)
         quiet()
 
-        def planner():
+        def planner() -> Any:
             made = Planner({"single": (total, total)})
             made.shards = [(name, None) for name in names]
             return ray.remote(PlannerActor).options(num_cpus=0, max_concurrency=1000).remote(made)
 
-        def short(folder, names):
+        def short(folder: str, names: list[str]) -> None:
             told = planner()
             for first in range(0, len(names), SHARDS_AN_EXECUTION):
                 paths = [store.path("drafts/dialogs", name) for name in names[first : first + SHARDS_AN_EXECUTION]]
@@ -121,11 +126,13 @@ def main() -> None:
                 data.write_datasink(sink, ray_remote_args={"num_cpus": SINK_CPUS})
 
         short("warm", names[:8])
-        result = {"rows": total, "shards": len(names)}
+        result: dict[str, Any] = {"rows": total, "shards": len(names)}
         result["short_executions"] = measure("short executions", lambda: short("other", names))
-        result["pull"] = measure(
-            "pull", lambda: stream("dialogs", store.uri, "drafts/dialogs", "dialogs", config, {}, planner(), "e")
-        )
+
+        def pull() -> None:
+            stream("dialogs", "dialogs", store.uri, "drafts/dialogs", "dialogs", config, {}, planner(), "e")
+
+        result["pull"] = measure("pull", pull)
         ray.shutdown()
     print(json.dumps(result))
 
