@@ -91,8 +91,8 @@ def _prior(current: Session) -> list[Dialog]:
     return dialogs if len(dialogs) <= most else rng.sample(dialogs, most)
 
 
-def _sample(before: dict[str, Any], after: dict[str, Any]) -> calibration.Sample:
-    return calibration.Sample(
+def _sample(before: dict[str, Any], after: dict[str, Any]) -> calibration.ScoredDialog:
+    return calibration.ScoredDialog(
         before["id"],
         before["kind"],
         before["loss"],

@@ -3,11 +3,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolace_ray.errors import UserError
-from toolace_ray.sdg.difficulty.calibrate import Sample, auc, band, pass_band
+from toolace_ray.sdg.difficulty.calibrate import ScoredDialog, auc, band, pass_band
 
 
 def sample(loss, solved, tuned=True):
-    return Sample("x", "single.plain", loss, solved, loss / 2, tuned)
+    return ScoredDialog("x", "single.plain", loss, solved, loss / 2, tuned)
 
 
 def test_the_bounds_are_the_quartiles_of_the_papers_two_groups():

@@ -77,9 +77,15 @@ class Assistant:
     """
 
     def __init__(
-        self, plan: Plan, engines: TaskEngines, most: int, thinking: bool, temperature: float, seed: Callable[[], int]
+        self,
+        plan: Plan,
+        engines: TaskEngines,
+        max_samples: int,
+        thinking: bool,
+        temperature: float,
+        seed: Callable[[], int],
     ) -> None:
-        self._plan, self._engines, self._most = plan, engines, most
+        self._plan, self._engines, self._max_samples = plan, engines, max_samples
         self._thinking, self._temperature, self._seed = thinking, temperature, seed
         self._apis = {api.name: api for api in plan.tools}
         self._schema = decision_schema(plan.tools, thinking)
@@ -102,8 +108,8 @@ class Assistant:
         votes: dict[str, list[Action]] = {}
         first: Action | None = None
         drawn, reason = 0, "no candidate"
-        needed = min(AGREEING, self._most)
-        while drawn < self._most:
+        needed = min(AGREEING, self._max_samples)
+        while drawn < self._max_samples:
             count = needed if not drawn else 1
             request = GenerateRequest(
                 messages=rendered,
@@ -116,7 +122,7 @@ class Assistant:
             for sample in (await self._engines.generate("assistant", request)).samples:
                 drawn += 1
                 try:
-                    action = self._read(sample.text, number, sample.thought)
+                    action = self._action_from(sample.text, number, sample.thought)
                 except ValueError as error:
                     reason = str(error)
                     continue
@@ -124,23 +130,23 @@ class Assistant:
                 votes.setdefault(action.key, []).append(action)
             best = max(votes.values(), key=len, default=[])
             if len(best) >= needed:
-                return Decision(tuple(best), drawn, self._most > 1)
+                return Decision(tuple(best), drawn, self._max_samples > 1)
         if first is None:
             raise Unfit("assistant", reason)
         return Decision((first,), drawn, False)
 
-    def _read(self, text: str, number: int, before: str) -> Action:
+    def _action_from(self, text: str, number: int, reasoning: str) -> Action:
         """An action from a sample. Raises ValueError for one that can't be carried out."""
-        found = load_json(text)
-        if not isinstance(found, dict) or found.get("action") not in ("call", *TALK):
+        decision = load_json(text)
+        if not isinstance(decision, dict) or decision.get("action") not in ("call", *TALK):
             raise ValueError("no action")
-        thought = "; ".join(str(part) for part in (clean(before), *map(found.get, THOUGHTS)) if part)
-        if found["action"] != "call":
-            words = " ".join(str(found.get("text") or "").split())
+        thought = "; ".join(str(part) for part in (clean(reasoning), *map(decision.get, THOUGHTS)) if part)
+        if decision["action"] != "call":
+            words = " ".join(str(decision.get("text") or "").split())
             if not words:
-                raise ValueError(f"{found['action']} without a text")
-            return Action(found["action"], text=words, thought=thought)
-        items = found.get("calls")
+                raise ValueError(f"{decision['action']} without a text")
+            return Action(decision["action"], text=words, thought=thought)
+        items = decision.get("calls")
         if not isinstance(items, list) or not 1 <= len(items) <= MOST_CALLS:
             raise ValueError("no calls")
         calls = []
@@ -156,21 +162,21 @@ class Assistant:
 
 def _lines(messages: Sequence[Message]) -> list[str]:
     """The dialog so far, a line a message."""
-    shown = []
+    lines = []
     for message in messages:
         if message.role == "tool":
-            shown.append(f"Result: {message.content}")
+            lines.append(f"Result: {message.content}")
         elif message.tool_calls:
-            shown += [f"Call: {pythonic.render([call])[1:-1]}" for call in message.tool_calls]
+            lines += [f"Call: {pythonic.render([call])[1:-1]}" for call in message.tool_calls]
         else:
             name = {"user": "User", "assistant": "Assistant", "system": "Note"}[message.role]
-            shown.append(f"{name}: {' '.join(message.content.split())}")
-    return shown
+            lines.append(f"{name}: {' '.join(message.content.split())}")
+    return lines
 
 
 def outline(api: Api) -> dict[str, Any]:
     """Parameter -> what it is, in a few words: type, choices, whether it is required, and its description."""
-    shown = {}
+    descriptions = {}
     for name, schema in api.properties.items():
         parts = [str(schema.get("type", "value"))]
         if schema.get("type") in ("array", "object"):
@@ -183,8 +189,8 @@ def outline(api: Api) -> dict[str, Any]:
             parts.append("required")
         if schema.get("description"):
             parts.append(str(schema["description"])[:MAX_THOUGHT])
-        shown[name] = ", ".join(parts)
-    return shown
+        descriptions[name] = ", ".join(parts)
+    return descriptions
 
 
 def decision_schema(tools: Sequence[Api], thinking: bool) -> dict[str, Any]:

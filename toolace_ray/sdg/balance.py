@@ -10,7 +10,7 @@ from toolace_ray.records.kinds import DIALOG_TYPES, PLANNED
 
 
 def apportion(total: int, weights: Mapping[str, float]) -> dict[str, int]:
-    """Share `total` out by the weights, as whole numbers (Sainte-Lague: a larger total takes nothing from anybody).
+    """Share `total` out by the weights, as whole numbers (Sainte-Lague: with a larger total no share is smaller).
 
     Returns:
         Name -> share, for every name of a weight above 0; {} where there is none.
@@ -26,7 +26,7 @@ def apportion(total: int, weights: Mapping[str, float]) -> dict[str, int]:
 
 
 def quotas(config: GenerateConfig, feasible: Container[str] = PLANNED) -> tuple[dict[str, int], dict[str, int]]:
-    """Accepted dialogs wanted of every kind, and how many went elsewhere since the pool carries none of theirs.
+    """Kind -> accepted dialogs wanted; and kind -> dialogs that other kinds got since the pool carries none of this one.
 
     What a kind that is not feasible would have had goes to the other features of its type; where there is none, it is
     wanted still, and the run will say why it comes short.
@@ -36,9 +36,9 @@ def quotas(config: GenerateConfig, feasible: Container[str] = PLANNED) -> tuple[
     for kind in DIALOG_TYPES:
         total = config.quotas.of(kind)
         weights = {f"{kind}.{name}": weight for name, weight in config.weights(kind).items()}
-        whole = apportion(total, weights)
+        intended = apportion(total, weights)
         possible = {name: weight for name, weight in weights.items() if name in feasible}
-        shares = apportion(total, possible) if any(possible.values()) else whole
+        shares = apportion(total, possible) if any(possible.values()) else intended
         wanted |= shares
-        moved |= {name: number for name, number in whole.items() if number and name not in shares}
+        moved |= {name: number for name, number in intended.items() if number and name not in shares}
     return wanted, moved

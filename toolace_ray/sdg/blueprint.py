@@ -69,61 +69,61 @@ async def gold_calls(
         EngineError: an engine could not be asked.
     """
     agent = ToolAgent(plan, rng, engines, servers, strict=True)
-    made: list[Gold] = []
+    gold: list[Gold] = []
     seen: set[str] = set()
     for group in plan.groups:
         for intent in group.intents:
-            called = group.kind == "calls" and group.ends == "answer"
-            made.append(await _gold(intent, group, plan, made, seen, agent if called else None, rng, engines))
-    return made
+            answered = group.kind == "calls" and group.ends == "answer"
+            gold.append(await _gold(intent, group, plan, gold, seen, agent if answered else None, rng, engines))
+    return gold
 
 
 async def _gold(
     intent: Intent,
     group: PlannedGroup,
     plan: Plan,
-    made: list[Gold],
+    earlier: list[Gold],
     seen: set[str],
     agent: ToolAgent | None,
     rng: random.Random,
     engines: TaskEngines,
 ) -> Gold:
     api = intent.api
-    known: dict[str, Any] = {}
+    fixed_values: dict[str, Any] = {}
     if intent.link is not None:
-        source = made[intent.link.source].calls[-1].result
+        source = earlier[intent.link.source].calls[-1].result
         if not isinstance(source, dict) or intent.link.field not in source:
             raise Unfit("arguments", f"the result has no {intent.link.field}")
-        known = {intent.link.name: source[intent.link.field]}
+        fixed_values = {intent.link.name: source[intent.link.field]}
     elif intent.like is not None:
-        known = {name: value for name, value in made[intent.like].arguments.items() if name != intent.varied}
+        fixed_values = {name: value for name, value in earlier[intent.like].arguments.items() if name != intent.varied}
     # An intent that is repeated, or of which a value is to be missing, is said with what it needs and no more.
-    plain = (
+    with_optional = (
         intent.missing is None
         and not any(other.like == intent.number for other in plan.intents)
         and intent.like is None
     )
-    first = await _fresh(intent, known, OPTIONAL_SHARE if plain else 0.0, plan, seen, rng, engines)
+    arguments = await _fresh(intent, fixed_values, OPTIONAL_SHARE if with_optional else 0.0, plan, seen, rng, engines)
     if agent is None:
-        call = ToolCall(id="", name=api.name, arguments=first)
-        return Gold(intent, (GoldCall(call, None),), _without(first, intent.missing), {})
-    calls = [await _called(intent, first, 0, agent, len(seen))]
-    said = _without(first, intent.link.name if intent.link else None, intent.missing)
-    later = {intent.missing: first[intent.missing]} if intent.missing else {}
+        call = ToolCall(id="", name=api.name, arguments=arguments)
+        return Gold(intent, (GoldCall(call, None),), _without(arguments, intent.missing), {})
+    calls = [await _gold_call(intent, arguments, 0, agent, len(seen))]
+    said = _without(arguments, intent.link.name if intent.link else None, intent.missing)
+    later = {intent.missing: arguments[intent.missing]} if intent.missing else {}
     if intent.like is not None and intent.varied is not None and not group.parallel:
-        said = {intent.varied: first[intent.varied]}
+        said = {intent.varied: arguments[intent.varied]}
     if intent.trouble == "retry":
-        calls.append(await _called(intent, first, 1, agent, len(seen), "b"))
+        calls.append(await _gold_call(intent, arguments, 1, agent, len(seen), "b"))
     elif intent.trouble == "correct" and intent.varied is not None:
-        second = await _fresh(intent, _without(first, intent.varied), 0.0, plan, seen, rng, engines)
-        calls.append(await _called(intent, second, 1, agent, len(seen)))
-        later = {intent.varied: second[intent.varied]}
+        corrected = await _fresh(intent, _without(arguments, intent.varied), 0.0, plan, seen, rng, engines)
+        calls.append(await _gold_call(intent, corrected, 1, agent, len(seen)))
+        later = {intent.varied: corrected[intent.varied]}
     return Gold(intent, tuple(calls), said, later)
 
 
 async def _fresh(
     intent: Intent,
-    known: dict[str, Any],
+    fixed_values: dict[str, Any],
     optional: float,
     plan: Plan,
     seen: set[str],
@@ -132,15 +132,15 @@ async def _fresh(
 ) -> dict[str, Any]:
     """Arguments that no call of the dialog has."""
     for _ in range(REDRAWS):
-        found = await invented.arguments(intent.api, known, optional, plan, rng, engines)
-        key = folded(ToolCall(name=intent.api.name, arguments=found).key())
+        arguments = await invented.arguments(intent.api, fixed_values, optional, plan, rng, engines)
+        key = folded(ToolCall(name=intent.api.name, arguments=arguments).key())
         if key not in seen:
             seen.add(key)
-            return found
+            return arguments
     raise Unfit("arguments", f"two calls of {intent.api.name} are the same")
 
 
-async def _called(
+async def _gold_call(
     intent: Intent, arguments: dict[str, Any], attempt: int, agent: ToolAgent, number: int, suffix: str = ""
 ) -> GoldCall:
     call = ToolCall(id=f"call_{number}{suffix}", name=intent.api.name, arguments=arguments)

@@ -49,7 +49,7 @@ class Servers:
 
     @contextlib.asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
-        """The connections of one dialog; a server is met at its first call."""
+        """The connections of one dialog; a server is connected to at its first call."""
         session = Session(self._servers, self._answers)
         try:
             yield session
@@ -69,7 +69,7 @@ class _Connection:
         from mcp import Client
 
         try:
-            async with transport(server) as met, Client(met) as client:
+            async with transport(server) as endpoint, Client(endpoint) as client:
                 self._ready.set_result(client)
                 await self._stop.wait()
         except Exception as error:  # whatever a server or its transport does wrong; a call waits for it or is over
@@ -81,7 +81,7 @@ class _Connection:
         return await asyncio.shield(self._ready)
 
     async def close(self) -> None:
-        """Leave the server; one that does not end in time is left to its fate."""
+        """Leave the server; the client of one that does not end within CLOSING seconds is cancelled."""
         self._stop.set()
         await asyncio.wait({self._task}, timeout=CLOSING)
         if not self._task.done():
@@ -113,8 +113,8 @@ class Session:
             Unfit: the server can't be reached, doesn't answer in time, or gives more than MAX_RESULT characters.
         """
         name = api.lineage.server
-        made = ToolCall(name=api.lineage.tool, arguments=call.arguments).key()
-        key = digest(name, self._state.get(name, ""), made, length=32)
+        call_key = ToolCall(name=api.lineage.tool, arguments=call.arguments).key()
+        key = digest(name, self._state.get(name, ""), call_key, length=32)
         if key in self._answers:
             self._answers.move_to_end(key)
             return self._answers[key]
@@ -131,7 +131,7 @@ class Session:
             raise Unfit("execution", f"{name}: {innermost(error)}") from None
         result = _result(api, answer)
         if api.side_effects:
-            self._state[name] = digest(self._state.get(name, ""), made, json.dumps(result, sort_keys=True))
+            self._state[name] = digest(self._state.get(name, ""), call_key, json.dumps(result, sort_keys=True))
         elif not is_error(result):  # what failed may work the next time
             self._answers[key] = result
             if len(self._answers) > MOST_KEPT:

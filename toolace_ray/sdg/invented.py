@@ -29,11 +29,12 @@ class Unfit(Exception):
 
 
 async def arguments(
-    api: Api, known: dict[str, Any], optional: float, plan: Plan, rng: random.Random, engines: TaskEngines
+    api: Api, fixed_values: dict[str, Any], optional: float, plan: Plan, rng: random.Random, engines: TaskEngines
 ) -> dict[str, Any]:
-    """Valid arguments of a call: `known` ones, drawn ones, and a model's words for the rest.
+    """Valid arguments of a call: `fixed_values`, drawn ones, and a model's words for the rest.
 
     Args:
+        fixed_values: parameter -> value that it must have.
         optional: share of the optional parameters that are given.
 
     Raises:
@@ -41,11 +42,11 @@ async def arguments(
         EngineError: the writer could not be asked.
     """
     value, holes = draw(api.parameters, rng, plan.today, optional)
-    value |= known
-    holes = [hole for hole in holes if hole.path[0] not in known]
+    value |= fixed_values
+    holes = [hole for hole in holes if hole.path[0] not in fixed_values]
     if not holes:
-        found: dict[str, Any] = checked(api.parameters, value, "arguments")
-        return found
+        valid: dict[str, Any] = checked(api.parameters, value, "arguments")
+        return valid
     request = GenerateRequest(
         messages=prompt("arguments").render(
             description=api.description,
@@ -62,11 +63,11 @@ async def arguments(
     reason = "no candidate"
     for sample in answer.samples:
         try:
-            words = load_json(sample.text)
-            candidate = fill(json.loads(canonical_json(value)), holes, words)
+            hole_values = load_json(sample.text)
+            candidate = fill(json.loads(canonical_json(value)), holes, hole_values)
             checked(api.parameters, candidate, "arguments")
-            _not_copied(words, holes)
-            plain_words(words, api)
+            _not_copied(hole_values, holes)
+            plain_words(hole_values, api)
             return dict(candidate)
         except (ValueError, KeyError, TypeError, Unfit) as error:
             reason = str(error)
@@ -77,10 +78,10 @@ def _has_hole(name: str, holes: list[Hole]) -> bool:
     return any(hole.path[0] == name for hole in holes)
 
 
-def _not_copied(found: dict[str, Any], holes: list[Hole]) -> None:
+def _not_copied(hole_values: dict[str, Any], holes: list[Hole]) -> None:
     """A value must be more than its parameter's name or description repeated, and words, not code."""
     for hole in holes:
-        text = found[hole.name]
+        text = hole_values[hole.name]
         if isinstance(text, str) and text.strip().lower().replace("_", " ") in (
             hole.name.lower().replace("_", " "),
             hole.description.lower().rstrip("."),
@@ -91,13 +92,16 @@ def _not_copied(found: dict[str, Any], holes: list[Hole]) -> None:
             raise ValueError(f"{hole.name} is written like code: {text!r}")
 
 
-def plain_words(found: dict[str, Any], api: Api) -> None:
-    """Words are words: small models leave scraps of JSON, and multilingual ones fall into another script, which only APIs
-    about languages may do on purpose."""
-    for name, value in found.items():
+def plain_words(hole_values: dict[str, Any], api: Api) -> None:
+    """Raise ValueError for a text that does not begin like a value, or that has letters of another script than Latin.
+
+    Small models leave scraps of JSON, and multilingual ones change scripts. Other scripts are allowed where the API's
+    description has one itself or speaks of languages.
+    """
+    for name, value in hole_values.items():
         if isinstance(value, str) and not re.match(r"""\s*["'(#$]?\w""", value):
             raise ValueError(f"{name} does not begin like a value: {value!r}")
-    text = "".join(value for value in found.values() if isinstance(value, str))
+    text = "".join(value for value in hole_values.values() if isinstance(value, str))
     if (
         not text.isascii()
         and api.description.isascii()
@@ -110,6 +114,6 @@ def plain_words(found: dict[str, Any], api: Api) -> None:
 
 def checked(schema: dict[str, Any], value: Any, step: str) -> Any:
     """The value. Raises Unfit where it is not valid."""
-    if found := errors(schema, value, 1):
-        raise Unfit(step, found[0])
+    if problems := errors(schema, value, 1):
+        raise Unfit(step, problems[0])
     return value

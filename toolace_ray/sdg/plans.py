@@ -32,7 +32,7 @@ STYLES: dict[str, str] = {
     "formal": "You write formally.",
     "hurried": "You are in a hurry.",
 }
-"""How a user speaks -> what the user agent is told of it."""
+"""Style of speech -> the sentence about it in the prompt of the user agent."""
 MOODS = (
     "a long day with {}", "looking forward to {}", "just started with {}", "tired of {}", "a friend who loves {}",
     "a good morning, and {}", "proud of some progress with {}", "a quiet weekend with {}", "wondering about {}",
@@ -190,7 +190,7 @@ def make_plan(task: Task, pool: Pool, config: GenerateConfig, difficulty: Diffic
 
 
 def carries(kind: str, pool: Pool) -> bool:
-    """True when the pool can carry dialogs of this kind, as some attempts at planning one tell."""
+    """True when one of eight attempts at planning a dialog of this kind succeeds."""
     for seed in range(8):
         try:
             make_plan(Task("probe", kind, 0, seed), pool, GenerateConfig())
@@ -217,30 +217,30 @@ def _groups(task: Task, pool: Pool, rng: random.Random, difficulty: Difficulty) 
         case "single":
             need = {"nested": "nested", "error": "errors", "empty": "listing"}.get(variant, "plain")
             trouble = variant if variant in ("error", "empty") else ""
-            return [_calls(Intent(0, _drawn(pool, need, rng), trouble=trouble))]  # type: ignore[arg-type]
+            return [_call_group(Intent(0, _drawn(pool, need, rng), trouble=trouble))]  # type: ignore[arg-type]
         case "parallel":
-            return [_parallel(variant, pool, rng, 0, difficulty.calls)]
+            return [_parallel_group(variant, pool, rng, 0, difficulty.calls)]
         case "dependent":
-            return [_calls(*_chain(pool, int(variant.removeprefix("chain_")), rng, 0))]
+            return [_call_group(*_chain(pool, int(variant.removeprefix("chain_")), rng, 0))]
         case "clarification":
             api = _drawn(pool, "askable", rng)
-            return [_calls(Intent(0, api, missing=rng.choice(askable(api))))]
+            return [_call_group(Intent(0, api, missing=rng.choice(askable(api))))]
         case "recovery":
-            return [_recovery(variant, pool, rng, 0)]
+            return [_recovery_group(variant, pool, rng, 0)]
         case "multi_turn":
             for _ in range(TRIES):
-                if (found := _mixed(int(variant.removeprefix("turns_")), pool, rng, difficulty)) is not None:
-                    return found
+                if (groups := _mixed(int(variant.removeprefix("turns_")), pool, rng, difficulty)) is not None:
+                    return groups
             raise NoPlan(f"no APIs of the pool make a dialog of {variant.removeprefix('turns_')} requests")
     if variant == "missing":
         api = _drawn(pool, "askable", rng)
-        return [dataclasses.replace(_calls(Intent(0, api, missing=rng.choice(askable(api)))), ends="ask")]
+        return [dataclasses.replace(_call_group(Intent(0, api, missing=rng.choice(askable(api)))), ends="ask")]
     if variant == "no_function":
         return [PlannedGroup("no_function", (Intent(0, _drawn(pool, "plain", rng)),))]
-    return [_talk("small_talk" if variant == "small_talk" else "knowledge", pool, rng)]
+    return [_talk_group("small_talk" if variant == "small_talk" else "knowledge", pool, rng)]
 
 
-def _talk(kind: Literal["small_talk", "knowledge"], pool: Pool, rng: random.Random) -> PlannedGroup:
+def _talk_group(kind: Literal["small_talk", "knowledge"], pool: Pool, rng: random.Random) -> PlannedGroup:
     """Talk that calls nothing, about what the pool's APIs are about, so that a large pool makes much to talk about."""
     if not pool.apis:
         raise NoPlan("the pool is empty")
@@ -249,18 +249,18 @@ def _talk(kind: Literal["small_talk", "knowledge"], pool: Pool, rng: random.Rand
     return PlannedGroup(kind, subject=subject)
 
 
-def _calls(*intents: Intent, parallel: bool = False) -> PlannedGroup:
+def _call_group(*intents: Intent, parallel: bool = False) -> PlannedGroup:
     return PlannedGroup("calls", intents, parallel)
 
 
-def _drawn(pool: Pool, need: str, rng: random.Random, of: str | None = None) -> Api:
-    if (api := pool.draw(need, rng, of)) is None:
+def _drawn(pool: Pool, need: str, rng: random.Random, home: str | None = None) -> Api:
+    if (api := pool.draw(need, rng, home)) is None:
         raise NoPlan(f"no API of the pool is fit for it ({need}; one to five required values that a person can say)")
     return api
 
 
-def _parallel(
-    variant: str, pool: Pool, rng: random.Random, first: int, more: int = 0, of: str | None = None
+def _parallel_group(
+    variant: str, pool: Pool, rng: random.Random, first: int, more: int = 0, home: str | None = None
 ) -> PlannedGroup:
     """Calls in one turn: of one API with different values, or of different APIs of one domain."""
     count = max(2, min(rng.choices((2, 3), (4, 1))[0] + more, MOST_CALLS))
@@ -268,12 +268,12 @@ def _parallel(
         api = _drawn(pool, "short variable", rng)
         varied = rng.choice(variable(api))
         again = (Intent(first + i, api, like=first, varied=varied) for i in range(1, count))
-        return _calls(Intent(first, api), *again, parallel=True)
+        return _call_group(Intent(first, api), *again, parallel=True)
     if not pool.pairs:
         raise NoPlan("no domain of the pool has two APIs that need at most three values each")
-    group = {api.name: api for api in pool.shelves["short"][of or rng.choice(pool.pairs)]}
+    group = {api.name: api for api in pool.shelves["short"][home or rng.choice(pool.pairs)]}
     chosen = rng.sample(sorted(group), min(count, len(group)))
-    return _calls(*(Intent(first + i, group[name]) for i, name in enumerate(chosen)), parallel=True)
+    return _call_group(*(Intent(first + i, group[name]) for i, name in enumerate(chosen)), parallel=True)
 
 
 def _chain(pool: Pool, length: int, rng: random.Random, first: int) -> list[Intent]:
@@ -286,11 +286,11 @@ def _chain(pool: Pool, length: int, rng: random.Random, first: int) -> list[Inte
     return intents
 
 
-def _recovery(variant: str, pool: Pool, rng: random.Random, first: int) -> PlannedGroup:
+def _recovery_group(variant: str, pool: Pool, rng: random.Random, first: int) -> PlannedGroup:
     if variant == "retry":
-        return _calls(Intent(first, _drawn(pool, "plain", rng), trouble="retry"))
+        return _call_group(Intent(first, _drawn(pool, "plain", rng), trouble="retry"))
     api = _drawn(pool, "correctable", rng)
-    return _calls(Intent(first, api, varied=rng.choice(corrections(api))[0], trouble="correct"))
+    return _call_group(Intent(first, api, varied=rng.choice(corrections(api))[0], trouble="correct"))
 
 
 def _mixed(turns: int, pool: Pool, rng: random.Random, difficulty: Difficulty) -> list[PlannedGroup] | None:
@@ -300,7 +300,7 @@ def _mixed(turns: int, pool: Pool, rng: random.Random, difficulty: Difficulty) -
     """
     opening = _drawn(pool, "variable", rng)
     home = domain(opening)
-    groups = [_calls(Intent(0, opening))]
+    groups = [_call_group(Intent(0, opening))]
     intents = list(groups[0].intents)
     referred = False
     while (left := turns - sum(group.turns for group in groups)) > 0:
@@ -311,22 +311,22 @@ def _mixed(turns: int, pool: Pool, rng: random.Random, difficulty: Difficulty) -
             kinds = {"follow": 1, "again": 1}
         elif left < (2 if referred else 3):  # these two take two messages of the user
             del kinds["clarify"], kinds["correct"]
-        found = None
-        while found is None and kinds:
+        added = None
+        while added is None and kinds:
             if not any(kinds.values()):
                 break
             kind = rng.choices(list(kinds), list(kinds.values()))[0]
             del kinds[kind]
-            found = _next(kind, intents, groups, home, pool, rng)
-        if found is None:
+            added = _next_group(kind, intents, groups, home, pool, rng)
+        if added is None:
             return None
-        referred = referred or any(w.like is not None or w.link is not None for w in found.intents)
-        groups.append(found)
-        intents += found.intents
+        referred = referred or any(intent.like is not None or intent.link is not None for intent in added.intents)
+        groups.append(added)
+        intents += added.intents
     return groups
 
 
-def _next(
+def _next_group(
     kind: str, intents: list[Intent], before: list[PlannedGroup], home: str, pool: Pool, rng: random.Random
 ) -> PlannedGroup | None:
     """One more group of a mixed dialog, None where the pool or the dialog so far does not allow it."""
@@ -341,7 +341,7 @@ def _next(
             free = [name for name in variable(last[-1].api) if last[-1].link is None or name != last[-1].link.name]
             if len(last) > 1 or not free:
                 return None
-            return _calls(Intent(number, last[0].api, like=last[0].number, varied=rng.choice(free)))
+            return _call_group(Intent(number, last[0].api, like=last[0].number, varied=rng.choice(free)))
         case "follow":
             used = {intent.api.name for intent in done}
             edges: list[tuple[Intent, Edge]] = [
@@ -353,25 +353,25 @@ def _next(
             if not edges:
                 return None
             intent, edge = rng.choice(edges)
-            return _calls(Intent(number, edge.target, link=Link(intent.number, edge.field, edge.name)))
+            return _call_group(Intent(number, edge.target, link=Link(intent.number, edge.field, edge.name)))
         case "fresh" | "clarify" | "correct":
             api = pool.draw({"fresh": "plain", "clarify": "askable", "correct": "correctable"}[kind], rng, home)
             if api is None:
                 return None
             if kind == "clarify":
-                return _calls(Intent(number, api, missing=rng.choice(askable(api))))
+                return _call_group(Intent(number, api, missing=rng.choice(askable(api))))
             if kind == "correct":
-                return _calls(Intent(number, api, varied=rng.choice(corrections(api))[0], trouble="correct"))
-            return _calls(Intent(number, api))
+                return _call_group(Intent(number, api, varied=rng.choice(corrections(api))[0], trouble="correct"))
+            return _call_group(Intent(number, api))
         case "parallel":
-            return _parallel("several_apis", pool, rng, number, of=home) if home in pool.pairs else None
+            return _parallel_group("several_apis", pool, rng, number, home=home) if home in pool.pairs else None
         case "chat":
             return PlannedGroup("small_talk", subject=rng.choice(THANKS)) if before[-1].kind == "calls" else None
         case _:
-            away = pool.draw("plain", rng)
-            if away is None or domain(away) == home:
+            api = pool.draw("plain", rng)
+            if api is None or domain(api) == home:
                 return None
-            return PlannedGroup("no_function", (Intent(number, away),))
+            return PlannedGroup("no_function", (Intent(number, api),))
 
 
 def candidates(plan: Plan, pool: Pool, config: GenerateConfig, rng: random.Random, more: int = 0) -> tuple[Api, ...]:
@@ -394,10 +394,10 @@ def candidates(plan: Plan, pool: Pool, config: GenerateConfig, rng: random.Rando
     tries = 0
     while len(chosen) < count and tries < 16 * count:
         tries += 1
-        found = _distractor(rng.choices(list(weights), list(weights.values()))[0], anchor, near, pool, rng)
-        if found is not None and found.name not in taken and domain(found) not in refused:
-            chosen[found.name] = found
-            taken.add(found.name)
+        distractor = _distractor(rng.choices(list(weights), list(weights.values()))[0], anchor, near, pool, rng)
+        if distractor is not None and distractor.name not in taken and domain(distractor) not in refused:
+            chosen[distractor.name] = distractor
+            taken.add(distractor.name)
     if not chosen:
         raise NoPlan("the pool has no API outside the wanted one's domain")
     tools = list(chosen.values())
@@ -405,14 +405,14 @@ def candidates(plan: Plan, pool: Pool, config: GenerateConfig, rng: random.Rando
     return tuple(tools)
 
 
-def _distractor(how: str, anchor: Api | None, near: list[Api], pool: Pool, rng: random.Random) -> Api | None:
-    if how == "near_duplicate":
+def _distractor(kind: str, anchor: Api | None, near: list[Api], pool: Pool, rng: random.Random) -> Api | None:
+    if kind == "near_duplicate":
         return near.pop(0) if near else None
-    if how == "related" and anchor is not None:
+    if kind == "related" and anchor is not None:
         group = pool.topics.get(topic(anchor), ()) if rng.random() < 0.6 else pool.domains.get(domain(anchor), ())
         return rng.choice(group) if group else None
-    found = rng.choice(pool.apis)
-    return found if anchor is None or domain(found) != domain(anchor) else None
+    api = rng.choice(pool.apis)
+    return api if anchor is None or domain(api) != domain(anchor) else None
 
 
 def feasible(kinds: Iterable[str], pool: Pool) -> set[str]:

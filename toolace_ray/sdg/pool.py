@@ -52,8 +52,10 @@ Shelf = Mapping[str, tuple[Api, ...]]  # domain -> APIs
 @lru_cache(maxsize=1 << 17)
 def words(name: str) -> frozenset[str]:
     """The words of an identifier in lower case, without a plural s: bookingIds and booking_id are the same."""
-    found = (word.lower() for word in _WORD.findall(name))
-    return frozenset(word[:-1] if len(word) > 3 and word.endswith("s") and word[-2] != "s" else word for word in found)
+    lowered = (word.lower() for word in _WORD.findall(name))
+    return frozenset(
+        word[:-1] if len(word) > 3 and word.endswith("s") and word[-2] != "s" else word for word in lowered
+    )
 
 
 def domain(api: Api) -> str:
@@ -67,7 +69,7 @@ def topic(api: Api) -> str:
 
 
 def spoken(api: Api) -> int:
-    """How many values a person who asks for this API must say at least."""
+    """How many values a request for this API states at least: its required parameters, those of type object by their fields."""
     return sum(
         len(schema.get("properties") or ()) or 1
         for name in api.required
@@ -78,8 +80,8 @@ def spoken(api: Api) -> int:
 @lru_cache(maxsize=1 << 16)
 def identifying(name: str) -> bool:
     """True for parameters such as flight_id or order_number, which people do not know by heart."""
-    found = _WORD.findall(name)
-    return bool(found) and found[-1].lower() in _IDENTIFYING
+    name_words = _WORD.findall(name)
+    return bool(name_words) and name_words[-1].lower() in _IDENTIFYING
 
 
 def askable(api: Api) -> list[str]:
@@ -92,7 +94,7 @@ def askable(api: Api) -> list[str]:
 
 
 def variable(api: Api) -> list[str]:
-    """The required parameters of which a second call may have another value."""
+    """The askable parameters (see there) that can have two values: those without an enum, or with one of two or more."""
     return [name for name in askable(api) if len(api.properties[name].get("enum") or (1, 2)) > 1]
 
 
@@ -106,15 +108,17 @@ def corrections(api: Api) -> list[tuple[str, ApiError]]:
 
     The error must be of a kind that a value causes, and its message must name the parameter.
     """
-    found = []
+    pairs = []
     for error in api.errors:
         if not _VALUE_ERROR.search(f"{error.code} {error.message}".lower()):
             continue
-        told = words(error.message)
+        message_words = words(error.message)
         for name in api.required:
-            if api.properties[name].get("type") in ("string", "integer", "number") and told & (words(name) - _BARE):
-                found.append((name, error))
-    return found
+            if api.properties[name].get("type") in ("string", "integer", "number") and message_words & (
+                words(name) - _BARE
+            ):
+                pairs.append((name, error))
+    return pairs
 
 
 def listings(api: Api) -> list[str]:
@@ -140,7 +144,7 @@ NEEDS: dict[str, Callable[[Api], bool]] = {
     "correctable": lambda api: bool(corrections(api)),
     "listing": lambda api: bool(listings(api)),
 }
-"""What an API must be for an intent; of all, a person must be able to say the required values in one breath."""
+"""Need of an intent -> the test that an API must pass; shelves hold APIs with 1 to MAX_SPOKEN required values alone."""
 
 
 @dataclass(frozen=True)
@@ -198,10 +202,13 @@ class Pool:
             {word: tuple(group) for word, group in alike.items()},
         )
 
-    def draw(self, need: str, rng: random.Random, of: str | None = None) -> Api | None:
-        """An API from a shelf, its domain drawn first (or `of`), so that a large imported spec does not drown the rest."""
+    def draw(self, need: str, rng: random.Random, home: str | None = None) -> Api | None:
+        """An API from a shelf, its domain drawn first (or `home`), so that a large imported spec does not drown the rest.
+
+        None where the shelf, or its part in `home`, is empty.
+        """
         shelf = self.shelves[need]
-        group = shelf.get(of, ()) if of is not None else shelf[rng.choice(list(shelf))] if shelf else ()
+        group = shelf.get(home, ()) if home is not None else shelf[rng.choice(list(shelf))] if shelf else ()
         return rng.choice(group) if group else None
 
     def chain(self, length: int, rng: random.Random) -> list[Edge] | None:
@@ -215,39 +222,39 @@ class Pool:
 
     def _walk(self, first: Api, length: int, rng: random.Random) -> list[Edge] | None:
         walk: list[Edge] = []
-        at, seen = first, {first.name}
-        said = spoken(first)
+        last, seen = first, {first.name}
+        value_count = spoken(first)
         while len(walk) < length - 1:
             left = length - 1 - len(walk)
             open_edges = [
                 edge
-                for edge in self.edges.get(at.id, ())
+                for edge in self.edges.get(last.id, ())
                 if edge.target.name not in seen
                 and self.reach.get(edge.target.id, 1) >= left
-                and said + spoken(edge.target) - 1 <= MAX_SPOKEN + length - 2
+                and value_count + spoken(edge.target) - 1 <= MAX_SPOKEN + length - 2
             ]
             if not open_edges:
                 return None
             edge = rng.choice(open_edges)
             walk.append(edge)
-            at = edge.target
-            seen.add(at.name)
-            said += spoken(at) - 1
+            last = edge.target
+            seen.add(last.name)
+            value_count += spoken(last) - 1
         return walk
 
     def neighbours(self, api: Api, rng: random.Random) -> list[Api]:
         """APIs whose names share a rare word with this one's, nearest first by the words of name and description."""
-        shared = sorted((len(self.alike.get(word, ())), word) for word in words(api.name) - VERBS)
-        mine = _described(api)
-        found: dict[str, Api] = {}
-        for size, word in shared:
+        words_by_rarity = sorted((len(self.alike.get(word, ())), word) for word in words(api.name) - VERBS)
+        own_words = _described(api)
+        near: dict[str, Api] = {}
+        for size, word in words_by_rarity:
             group = self.alike.get(word, ())
             for other in group if size <= MOST_EDGES else rng.sample(group, MOST_EDGES):
                 if other.name != api.name:
-                    found.setdefault(other.id, other)
-            if len(found) >= MOST_EDGES:
+                    near.setdefault(other.id, other)
+            if len(near) >= MOST_EDGES:
                 break
-        return sorted(found.values(), key=lambda other: (-_jaccard(mine, _described(other)), other.id))
+        return sorted(near.values(), key=lambda other: (-_jaccard(own_words, _described(other)), other.id))
 
 
 def _grouped(apis: Iterable[Api], key: Callable[[Api], str]) -> dict[str, tuple[Api, ...]]:
@@ -277,10 +284,10 @@ def _returned(api: Api) -> Iterator[tuple[str, frozenset[str], str]]:
         schema = (api.returns.get("properties") or {}).get(name)
         if name in api.properties or not isinstance(schema, dict) or schema.get("enum"):
             continue
-        own = words(name)
-        if len(own) == 1 and identifying(name):
-            own |= words(api.name) - VERBS
-        yield name, own, str(schema.get("type"))
+        field_words = words(name)
+        if len(field_words) == 1 and identifying(name):
+            field_words |= words(api.name) - VERBS
+        yield name, field_words, str(schema.get("type"))
 
 
 _Producer = tuple[Api, str, frozenset[str], str]  # the API, its returned field, the field's words, the API's domain
@@ -292,16 +299,17 @@ def _graph(apis: Sequence[Api]) -> dict[str, tuple[Edge, ...]]:
     Identifiers feed parameters with similar words (booking_id of a booking's `id`); other values, such as an address,
     feed parameters of the same name in the same domain. A bare name such as `code` connects within its domain alone.
     """
-    alike: dict[tuple[str, str], list[_Producer]] = defaultdict(list)  # identifiers by each of their words, and type
-    same: dict[tuple[frozenset[str], str, str], list[_Producer]] = defaultdict(list)  # others by words, type and domain
+    # Identifiers by each of their words and their type; other values by all their words, their type and domain.
+    id_producers: dict[tuple[str, str], list[_Producer]] = defaultdict(list)
+    value_producers: dict[tuple[frozenset[str], str, str], list[_Producer]] = defaultdict(list)
     for api in apis:
         home = domain(api)
-        for name, own, kind in _returned(api):
+        for name, field_words, kind in _returned(api):
             if identifying(name):
-                for word in own:
-                    alike[word, kind].append((api, name, own, home))
-            elif not own <= _COMMON:
-                same[own, kind, home].append((api, name, own, home))
+                for word in field_words:
+                    id_producers[word, kind].append((api, name, field_words, home))
+            elif not field_words <= _COMMON:
+                value_producers[field_words, kind, home].append((api, name, field_words, home))
     edges: dict[str, list[Edge]] = defaultdict(list)
     for target in apis:
         if spoken(target) > MAX_SPOKEN:
@@ -311,21 +319,26 @@ def _graph(apis: Sequence[Api]) -> dict[str, tuple[Edge, ...]]:
             schema = target.properties.get(name)
             if not isinstance(schema, dict) or schema.get("enum") or schema.get("type") not in ("string", "integer"):
                 continue
-            wanted, kind = words(name), str(schema["type"])
+            parameter_words, kind = words(name), str(schema["type"])
             if identifying(name):
-                groups = [(len(alike[word, kind]), word) for word in wanted if (word, kind) in alike]
-                group = alike[min(groups)[1], kind] if groups else []
+                groups = [
+                    (len(id_producers[word, kind]), word) for word in parameter_words if (word, kind) in id_producers
+                ]
+                group = id_producers[min(groups)[1], kind] if groups else []
             else:
-                group = same.get((wanted, kind, home), [])
+                group = value_producers.get((parameter_words, kind, home), [])
             if len(group) > MOST_EDGES:
                 group = random.Random(f"edges/{target.id}/{name}").sample(group, MOST_EDGES)
-            for source, field, own, origin in group:
-                fits = _jaccard(own, wanted) >= SIMILAR and (origin == home or (own == wanted and len(wanted) > 1))
-                if fits and source.name != target.name:
+            for source, field, field_words, origin in group:
+                same = field_words == parameter_words and len(parameter_words) > 1
+                similar = _jaccard(field_words, parameter_words) >= SIMILAR
+                if similar and (origin == home or same) and source.name != target.name:
                     edges[source.id].append(Edge(source, target, field, name))
     return {
-        source: tuple(random.Random(f"out/{source}").sample(found, MOST_EDGES) if len(found) > MOST_EDGES else found)
-        for source, found in edges.items()
+        source: tuple(
+            random.Random(f"out/{source}").sample(leaving, MOST_EDGES) if len(leaving) > MOST_EDGES else leaving
+        )
+        for source, leaving in edges.items()
     }
 
 
@@ -334,7 +347,7 @@ def _reach(edges: Mapping[str, Sequence[Edge]]) -> dict[str, int]:
     for length in range(2, LONGEST_CHAIN + 1):
         reach |= {
             source: length
-            for source, found in edges.items()
-            if length == 2 or any(reach.get(edge.target.id, 1) == length - 1 for edge in found)
+            for source, leaving in edges.items()
+            if length == 2 or any(reach.get(edge.target.id, 1) == length - 1 for edge in leaving)
         }
     return reach

@@ -33,15 +33,19 @@ MOST_STEPS = 4  # actions of the assistant beyond one an intent, in one group
 
 @dataclass
 class Sheet:
-    """What the user knows of one intent: values to say, values to say when asked, and all of them.
+    """What the user knows of one intent.
 
-    `linked` are parameters that an earlier result gives, of which the user knows nothing.
+    Attributes:
+        said: values of the request.
+        later: values that the user says when asked.
+        values: all values but the linked ones.
+        linked: parameters that an earlier result gives, of which the user knows nothing.
     """
 
     intent: Intent
     said: dict[str, Any]
     later: dict[str, Any]
-    whole: dict[str, Any]
+    values: dict[str, Any]
     linked: set[str]
 
 
@@ -63,11 +67,11 @@ async def converse(
         last = index == len(plan.groups) - 1
         for intent in group.intents:
             sheets.append(await _sheet(intent, group, sheets, plan, rng, engines))
-        mine = sheets[len(sheets) - len(group.intents) :]
-        request = await _request(scene, group, mine, requests)
+        group_sheets = sheets[len(sheets) - len(group.intents) :]
+        request = await _request(scene, group, group_sheets, requests)
         requests.update(dict.fromkeys((intent.number for intent in group.intents), request))
         scene.messages.append(Message(role="user", content=request))
-        await _exchange(scene, group, mine, assistant, agent, consensus, last)
+        await _exchange(scene, group, group_sheets, assistant, agent, consensus, last)
     if not any(message.train for message in scene.messages if message.role == "assistant"):
         raise Unfit("consensus", "in no turn two samples agree")
     scene.meta["consensus"] = consensus
@@ -75,40 +79,40 @@ async def converse(
 
 
 async def _sheet(
-    intent: Intent, group: PlannedGroup, before: list[Sheet], plan: Plan, rng: random.Random, engines: TaskEngines
+    intent: Intent, group: PlannedGroup, sheets: list[Sheet], plan: Plan, rng: random.Random, engines: TaskEngines
 ) -> Sheet:
-    known: dict[str, Any] = {}
+    fixed_values: dict[str, Any] = {}
     if intent.like is not None:
-        settled = {**before[intent.like].whole, **before[intent.like].later}  # a corrected value holds from then on
-        known = {name: value for name, value in settled.items() if name != intent.varied}
+        settled = {**sheets[intent.like].values, **sheets[intent.like].later}  # a corrected value holds from then on
+        fixed_values = {name: value for name, value in settled.items() if name != intent.varied}
     optional = OPTIONAL_SHARE if intent.missing is None and intent.like is None else 0.0
-    drawn = await invented.arguments(intent.api, known, optional, plan, rng, engines)
+    drawn = await invented.arguments(intent.api, fixed_values, optional, plan, rng, engines)
     # What an earlier result gives is nothing that the user knows.
-    linked = {intent.link.name} if intent.link else before[intent.like].linked if intent.like is not None else set()
-    whole = {name: value for name, value in drawn.items() if name not in linked}
-    said = {name: value for name, value in whole.items() if name != intent.missing}
-    later = {intent.missing: whole[intent.missing]} if intent.missing and group.ends == "answer" else {}
+    linked = {intent.link.name} if intent.link else sheets[intent.like].linked if intent.like is not None else set()
+    values = {name: value for name, value in drawn.items() if name not in linked}
+    said = {name: value for name, value in values.items() if name != intent.missing}
+    later = {intent.missing: values[intent.missing]} if intent.missing and group.ends == "answer" else {}
     if intent.like is not None and intent.varied is not None and not group.parallel:
-        said = {intent.varied: whole[intent.varied]}
+        said = {intent.varied: values[intent.varied]}
     if intent.trouble == "correct" and intent.varied is not None:
         other = await invented.arguments(
             intent.api, {name: value for name, value in drawn.items() if name != intent.varied}, 0.0, plan, rng, engines
         )
         later = {intent.varied: other[intent.varied]}
-    return Sheet(intent, said, later, whole, linked)
+    return Sheet(intent, said, later, values, linked)
 
 
-async def _request(scene: Scene, group: PlannedGroup, sheets: list[Sheet], before: dict[int, str]) -> str:
+async def _request(scene: Scene, group: PlannedGroup, sheets: list[Sheet], requests: dict[int, str]) -> str:
     if group.kind in ("small_talk", "knowledge"):
-        known = group.kind == "knowledge"
-        return await scene.chatted("question" if known else "chat_user", group.subject, known)
+        is_knowledge = group.kind == "knowledge"
+        return await scene.chatted("question" if is_knowledge else "chat_user", group.subject, is_knowledge)
     parts = []
     for sheet in sheets:
         intent = sheet.intent
-        if intent.like is not None and not group.parallel and intent.like in before:
-            parts.append(await scene.again(before[intent.like], sheet.said))
+        if intent.like is not None and not group.parallel and intent.like in requests:
+            parts.append(await scene.again(requests[intent.like], sheet.said))
             continue
-        hidden = {intent.missing: sheet.whole[intent.missing]} if intent.missing else {}
+        hidden = {intent.missing: sheet.values[intent.missing]} if intent.missing else {}
         parts.append(await scene.requested(intent.api, sheet.said, hidden))
     return wording.together(parts, not group.parallel, scene.rng, scene.english)
 
@@ -126,13 +130,13 @@ async def _exchange(
     open_intents = [sheet.intent for sheet in sheets] if group.kind == "calls" and group.ends == "answer" else []
     attempts: dict[int, int] = {}
     apis = {api.name: api for api in scene.plan.tools}
-    told = {name: value for sheet in sheets for name, value in sheet.later.items()}
+    held_back = {name: value for sheet in sheets for name, value in sheet.later.items()}
     for _ in range(len(sheets) + MOST_STEPS):
         number = sum(len(message.tool_calls) for message in scene.messages)
         decision = await assistant.decide(scene.messages, number)
         action = decision.actions[0]
         consensus.append([action.kind, decision.drawn, decision.agreed])
-        thought = {
+        turn_fields = {
             "thought": (scene.settings.keep_thoughts and action.thought) or None,
             "train": decision.agreed or scene.settings.consensus == 1,
         }
@@ -142,19 +146,19 @@ async def _exchange(
                 intent = next((intent for intent in open_intents if intent.api.name == call.name), None)
                 if intent is None:
                     raise Unfit("superfluous", f"{call.name} is called, and nothing is asked for that it does")
-                _as_said(call, next(sheet for sheet in sheets if sheet.intent is intent), not told)
+                _check_values(call, next(sheet for sheet in sheets if sheet.intent is intent), not held_back)
                 attempt = attempts.get(intent.number, 0)
                 results.append(await agent.call(apis[call.name], call, intent, attempt))
                 attempts[intent.number] = attempt + 1
                 if not is_error(results[-1]) or intent.trouble == "error":
                     open_intents.remove(intent)
-            scene.call(action.calls, results, **thought)
+            scene.call(action.calls, results, **turn_fields)
             continue
         ends = last and (action.kind != "ask" or group.ends == "ask") and not open_intents
-        scene.messages.append(Message(role="assistant", content=_spoken(scene, decision, ends), **thought))
-        if action.kind == "ask" and told:
-            values, told = told, {}
-            scene.messages.append(Message(role="user", content=await scene.replied(action.text, values)))
+        scene.messages.append(Message(role="assistant", content=_passing_text(scene, decision, ends), **turn_fields))
+        if action.kind == "ask" and held_back:
+            revealed, held_back = held_back, {}
+            scene.messages.append(Message(role="user", content=await scene.replied(action.text, revealed)))
             continue
         if open_intents:
             raise Unfit("completion", f"{open_intents[0].api.name} was asked for and not called")
@@ -164,19 +168,21 @@ async def _exchange(
     raise Unfit("completion", f"no end after {len(sheets) + MOST_STEPS} actions")
 
 
-def _as_said(call: ToolCall, sheet: Sheet, asked: bool) -> None:
+def _check_values(call: ToolCall, sheet: Sheet, asked: bool) -> None:
     """Raise Unfit where a call leaves out or changes a value that the user has said."""
-    facts = {**sheet.whole, **(sheet.later if asked else {})}
+    facts = {**sheet.values, **(sheet.later if asked else {})}
     for name, value in facts.items():
-        given = ToolCall(name=call.name, arguments={name: call.arguments[name]}) if name in call.arguments else None
-        if given is None or normal(given) != normal(ToolCall(name=call.name, arguments={name: value})):
-            shown = json.dumps(call.arguments.get(name), ensure_ascii=False)
+        given_call = (
+            ToolCall(name=call.name, arguments={name: call.arguments[name]}) if name in call.arguments else None
+        )
+        if given_call is None or normal(given_call) != normal(ToolCall(name=call.name, arguments={name: value})):
+            called_with = json.dumps(call.arguments.get(name), ensure_ascii=False)
             raise Unfit(
-                "facts", f"{call.name}: {name} is {shown}, the user's is {json.dumps(value, ensure_ascii=False)}"
+                "facts", f"{call.name}: {name} is {called_with}, the user's is {json.dumps(value, ensure_ascii=False)}"
             )
 
 
-def _spoken(scene: Scene, decision: Decision, last: bool) -> str:
+def _passing_text(scene: Scene, decision: Decision, last: bool) -> str:
     """The first of the agreeing texts that the rules let pass. Raises Unfit with the last one's fault."""
     reason = ""
     for action in decision.actions:

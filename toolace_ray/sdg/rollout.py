@@ -108,12 +108,12 @@ class _Replay:
     async def play(self, difficulty: Difficulty, best: Dialog, operator: Operator) -> Dialog:
         """See Replay."""
         plan = self._planned(difficulty)
-        spoken = self._roleplay or any(group.kind == "no_function" for group in plan.groups)
-        if operator.knob == "tools" and not spoken:
-            return _with_tools(best, plan, self.config)  # not a word depends on them
+        tools_matter = self._roleplay or any(group.kind == "no_function" for group in plan.groups)
+        if operator.knob == "tools" and not tools_matter:
+            return _with_tools(best, plan, self.config)  # no text of the dialog depends on them
         rng = random.Random(f"guided/{plan.task.seed}/{difficulty}")
-        known = self.gold if plan.groups == self.plan.groups else None
-        dialog, _ = await play_plan(plan, rng, self.config, self.engines, known, self.servers)
+        gold = self.gold if plan.groups == self.plan.groups else None
+        dialog, _ = await play_plan(plan, rng, self.config, self.engines, gold, self.servers)
         return dialog
 
     def changes(self, operator: Operator, before: Difficulty, after: Difficulty) -> bool:
@@ -131,24 +131,24 @@ async def _measured(dialog: Dialog, target: Target, replay: _Replay) -> Dialog:
     """The dialog with its complexity for the target; guided into the target's band where there is one."""
     engines = replay.engines
     first = complexity = await target.evaluator.measure(dialog, engines)
-    told: dict[str, Any] = {"before": round(first.value, 4)}
+    record: dict[str, Any] = {"before": round(first.value, 4)}
     if (band := target.band) is not None:
         rng = random.Random(f"guided/{replay.plan.task.seed}")
         dialog, complexity, rounds = await guided(dialog, first, band, target, replay, engines, rng)
-        told |= {
+        record |= {
             "band": [band.lower, band.upper],
             "in_band": not band.beyond(complexity.value),
             "rounds": rounds,
         }
-    more = {"complexity": {**complexity.record(), **told}, "models": dict(engines.models)}
-    return dialog.model_copy(update={"meta": {**dialog.meta, **more}})
+    meta = {"complexity": {**complexity.record(), **record}, "models": dict(engines.models)}
+    return dialog.model_copy(update={"meta": {**dialog.meta, **meta}})
 
 
 def _with_tools(dialog: Dialog, plan: Plan, config: Config) -> Dialog:
-    """The dialog with the plan's candidates. Raises Unfit where a rule minds them."""
+    """The dialog with the plan's candidates. Raises Unfit where a rule rejects it with them."""
     changed = dialog.model_copy(update={"tools": plan.tools})
-    if found := rejects(run_rules(changed, config.verify)):
-        raise Unfit("distractors", f"{found[0].rule}: {found[0].evidence}")
+    if rejections := rejects(run_rules(changed, config.verify)):
+        raise Unfit("distractors", f"{rejections[0].rule}: {rejections[0].evidence}")
     return changed
 
 
@@ -191,17 +191,17 @@ async def _by_strategy(
     requests: dict[int, str] = {}
     for index, group in enumerate(plan.groups):
         last = index == len(plan.groups) - 1
-        made = [gold[intent.number] for intent in group.intents]
+        group_gold = [gold[intent.number] for intent in group.intents]
         if group.kind in ("small_talk", "knowledge"):
             await _talk(scene, group, last)
             continue
-        request = await _request(scene, group, made, requests, constraint if index == 0 else None)
+        request = await _request(scene, group, group_gold, requests, constraint if index == 0 else None)
         requests.update(dict.fromkeys((intent.number for intent in group.intents), request))
         scene.messages.append(Message(role="user", content=request))
         if group.kind == "no_function":
             await decline(scene, request, last)
         else:
-            await serve(scene, group, made, request, last)
+            await serve(scene, group, group_gold, request, last)
     return scene.dialog(), gold
 
 
@@ -217,15 +217,15 @@ def _constraint(gold: list[Gold], rng: random.Random) -> Constraint | None:
 
 
 async def _request(
-    scene: Scene, group: PlannedGroup, made: list[Gold], before: dict[int, str], constraint: Constraint | None
+    scene: Scene, group: PlannedGroup, group_gold: list[Gold], requests: dict[int, str], constraint: Constraint | None
 ) -> str:
     """The user's words. Each intent is worded by itself, then they are joined: a small model says one thing well and two
     things badly."""
     parts = []
-    for item in made:
+    for item in group_gold:
         intent = item.intent
         if intent.like is not None and not group.parallel:
-            parts.append(await scene.again(before[intent.like], item.said))
+            parts.append(await scene.again(requests[intent.like], item.said))
             continue
         unsaid = [name for name in (intent.missing, intent.link.name if intent.link else None) if name]
         hidden = {name: item.arguments[name] for name in unsaid}
@@ -239,13 +239,13 @@ async def _request(
 
 
 async def _talk(scene: Scene, group: PlannedGroup, last: bool) -> None:
-    known = group.kind == "knowledge"
-    text = await scene.chatted("question" if known else "chat_user", group.subject, known)
+    is_knowledge = group.kind == "knowledge"
+    text = await scene.chatted("question" if is_knowledge else "chat_user", group.subject, is_knowledge)
     scene.messages.append(Message(role="user", content=text))
-    question = False if known else None
+    question = False if is_knowledge else None
     await scene.said(
-        "explain" if known else "chat",
-        lambda found: wording.talk_fault(found, text, question, scene.plan.today, scene.english),
+        "explain" if is_knowledge else "chat",
+        lambda candidate: wording.talk_fault(candidate, text, question, scene.plan.today, scene.english),
         last,
         said=text,
     )
@@ -257,16 +257,16 @@ async def decline(scene: Scene, request: str, last: bool) -> None:
     today = scene.plan.today
     await scene.said(
         "decline",
-        lambda found: wording.decline_fault(found, request, functions, today, scene.english),
+        lambda candidate: wording.decline_fault(candidate, request, functions, today, scene.english),
         last,
         request=request,
         functions=functions,
     )
 
 
-async def serve(scene: Scene, group: PlannedGroup, made: list[Gold], request: str, last: bool) -> None:
-    """Ask for what is missing, make the calls, tell what they gave."""
-    for item in made:
+async def serve(scene: Scene, group: PlannedGroup, group_gold: list[Gold], request: str, last: bool) -> None:
+    """Ask for the missing values, make the calls, and tell their results; `group_gold` has the group's intents in order."""
+    for item in group_gold:
         if (name := item.intent.missing) is not None:
             if scene.plan.task.type != "multi_turn":  # the rule looks at the first question alone
                 scene.meta["missing"] = {"name": name, "value": item.arguments[name]}
@@ -275,31 +275,31 @@ async def serve(scene: Scene, group: PlannedGroup, made: list[Gold], request: st
                 return
             await _reply(scene, question, item.later)
     if group.parallel:
-        scene.call([item.calls[0].call for item in made], [item.calls[0].result for item in made])
+        scene.call([item.calls[0].call for item in group_gold], [item.calls[0].result for item in group_gold])
     else:
-        for item in made:
-            await _calls(scene, item, request)
-    results = [item.calls[-1].result for item in made]
+        for item in group_gold:
+            await _make_calls(scene, item, request)
+    results = [item.calls[-1].result for item in group_gold]
     today = scene.plan.today
-    shown: dict[str, Any] = {"request": request, "results": results}
+    prompt_values: dict[str, Any] = {"request": request, "results": results}
     step = "answer"
-    if made[-1].intent.trouble == "error":
-        step, shown = "apologise", {"request": request, "error": results[0]["error"]["message"]}
+    if group_gold[-1].intent.trouble == "error":
+        step, prompt_values = "apologise", {"request": request, "error": results[0]["error"]["message"]}
     await scene.said(
         step,
-        lambda found: None,
+        lambda candidate: None,
         last,
-        lambda found: wording.answer_score(found, results, today),
-        **shown,
+        lambda candidate: wording.answer_score(candidate, results, today),
+        **prompt_values,
     )
 
 
-async def _calls(scene: Scene, item: Gold, request: str) -> None:
+async def _make_calls(scene: Scene, item: Gold, request: str) -> None:
     """The calls of one intent, the second one after what the user says to the first one's error."""
-    for index, gold in enumerate(item.calls):
+    for index, gold_call in enumerate(item.calls):
         if index and item.intent.trouble == "correct" and item.intent.varied is not None:
             await _reply(scene, await _retell(scene, item, item.intent.varied, request), item.later)
-        scene.call([gold.call], [gold.result])
+        scene.call([gold_call.call], [gold_call.result])
 
 
 async def _retell(scene: Scene, item: Gold, name: str, request: str) -> str:
@@ -307,10 +307,10 @@ async def _retell(scene: Scene, item: Gold, name: str, request: str) -> str:
     description = str(item.api.properties[name].get("description") or "")
     today = scene.plan.today
     error = item.calls[0].result["error"]["message"]
-    known = " ".join(message.content for message in scene.messages) + f" {error}"
+    earlier_text = " ".join(message.content for message in scene.messages) + f" {error}"
     return await scene.said(
         "retell",
-        lambda found: wording.ask_fault(found, known, name, description, today, scene.english),
+        lambda candidate: wording.ask_fault(candidate, earlier_text, name, description, today, scene.english),
         False,
         request=request,
         error=error,
@@ -323,7 +323,7 @@ async def _ask(scene: Scene, item: Gold, name: str, request: str, last: bool) ->
     today = scene.plan.today
     return await scene.said(
         "ask",
-        lambda found: wording.ask_fault(found, request, name, description, today, scene.english),
+        lambda candidate: wording.ask_fault(candidate, request, name, description, today, scene.english),
         last,
         request=request,
         name=name.replace("_", " "),

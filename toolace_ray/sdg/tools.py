@@ -57,10 +57,10 @@ class ToolAgent:
         if call.key() in self._refused:
             return self._refused[call.key()]
         if intent is not None and (error := self._trouble(intent, api, attempt)):
-            told = {"error": {"code": error.code, "message": error.message}}
+            error_result = {"error": {"code": error.code, "message": error.message}}
             if intent.trouble != "retry":
-                self._refused[call.key()] = told  # the same call fails again
-            return told
+                self._refused[call.key()] = error_result  # the same call fails again
+            return error_result
         if self._servers is not None and self._servers.runs(api):
             result = await self._servers.call(api, call)
             if is_error(result):
@@ -86,37 +86,37 @@ class ToolAgent:
             return None
         if intent.trouble == "retry":
             return self._rng.choice(TRANSIENT)
-        told = [error for name, error in corrections(api) if name == intent.varied]
-        return self._rng.choice(told if intent.trouble == "correct" else list(api.errors))
+        documented = [error for name, error in corrections(api) if name == intent.varied]
+        return self._rng.choice(documented if intent.trouble == "correct" else list(api.errors))
 
     def _remember(self, api: Api, arguments: dict[str, Any], result: Any, changed: bool) -> None:
         """Note what is known now of the thing that the call is about: the one it returns an identifier of, or is given."""
-        told = {**arguments, **(result if isinstance(result, dict) else {})}
-        new = {name for name in told if name not in arguments}
-        named = [name for name, value in told.items() if identifying(name) and _names_one(value)]
+        values = {**arguments, **(result if isinstance(result, dict) else {})}
+        new = {name for name in values if name not in arguments}
+        named = [name for name, value in values.items() if identifying(name) and _names_one(value)]
         about = [name for name in named if name in new] or named
         if len(about) != 1:
             return
-        key = _thing(about[0], api, told[about[0]])
-        facts = {name: value for name, value in told.items() if not isinstance(value, dict | list)}
-        known = self._things.get(key, {})
-        self._things[key] = {**known, **facts} if changed else {**facts, **known}
+        key = _thing_key(about[0], api, values[about[0]])
+        facts = {name: value for name, value in values.items() if not isinstance(value, dict | list)}
+        previous = self._things.get(key, {})
+        self._things[key] = {**previous, **facts} if changed else {**facts, **previous}
 
-    def _known(self, api: Api, arguments: dict[str, Any]) -> dict[str, Any]:
-        known: dict[str, Any] = {}
+    def _remembered(self, api: Api, arguments: dict[str, Any]) -> dict[str, Any]:
+        facts: dict[str, Any] = {}
         for name, value in arguments.items():
             if identifying(name) and _names_one(value):
-                known |= self._things.get(_thing(name, api, value), {})
-        return known | arguments
+                facts |= self._things.get(_thing_key(name, api, value), {})
+        return facts | arguments
 
     async def _result(self, api: Api, arguments: dict[str, Any], empty: bool) -> Any:
         if (api.returns.get("type") or "object") != "object":
             if empty:
                 return checked(api.returns, [], "output")
-            whole = {"type": "object", "properties": {"result": api.returns}, "required": ["result"]}
-            value, holes = draw(whole, self._rng, self._plan.today, 1)
-            found = await self._invent(api, arguments, value, holes)
-            return checked(api.returns, found["result"], "output")
+            wrapped = {"type": "object", "properties": {"result": api.returns}, "required": ["result"]}
+            value, holes = draw(wrapped, self._rng, self._plan.today, 1)
+            filled = await self._invent(api, arguments, value, holes)
+            return checked(api.returns, filled["result"], "output")
         value, holes = draw(api.returns, self._rng, self._plan.today, 0.8, usual=0.75)
         if empty:
             for name in listings(api):
@@ -124,9 +124,9 @@ class ToolAgent:
             for name, item in value.items():
                 if words(name) & COUNTS and isinstance(item, int) and not isinstance(item, bool):
                     value[name] = 0
-            gone = {*listings(api), *(name for name in value if words(name) & COUNTS)}
-            holes = [hole for hole in holes if hole.path[0] not in gone]
-        for name, item in self._known(api, arguments).items():
+            emptied = {*listings(api), *(name for name in value if words(name) & COUNTS)}
+            holes = [hole for hole in holes if hole.path[0] not in emptied]
+        for name, item in self._remembered(api, arguments).items():
             if name in value and not errors(schema_at(api.returns, (name,)), item, 1):
                 value[name] = item
                 holes = [hole for hole in holes if hole.path[0] != name]
@@ -147,11 +147,11 @@ class ToolAgent:
         reason = "no candidate"
         for sample in answer.samples:
             try:
-                found = load_json(sample.text)
-                if not isinstance(found, dict):
+                hole_values = load_json(sample.text)
+                if not isinstance(hole_values, dict):
                     raise ValueError("the answer is no object")
-                plain_words(found, api)
-                filled = fill(json.loads(canonical_json(value)), holes, found)
+                plain_words(hole_values, api)
+                filled = fill(json.loads(canonical_json(value)), holes, hole_values)
                 if (api.returns.get("type") or "object") == "object":
                     checked(api.returns, filled, "output")
                 return filled
@@ -160,10 +160,10 @@ class ToolAgent:
         raise Unfit("output", reason)
 
 
-def _thing(name: str, api: Api, value: str) -> tuple[frozenset[str], str]:
+def _thing_key(name: str, api: Api, value: str) -> tuple[frozenset[str], str]:
     """What an identifier names: a field that is just `id` names what its API is about."""
-    own = words(name)
-    return (own | (words(api.name) - VERBS) if len(own) == 1 else own), value
+    name_words = words(name)
+    return (name_words | (words(api.name) - VERBS) if len(name_words) == 1 else name_words), value
 
 
 def _names_one(value: Any) -> bool:

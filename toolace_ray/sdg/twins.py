@@ -47,37 +47,39 @@ def possible(dialog: Dialog) -> list[Twin]:
     """The twins that a dialog can have: one a kind at most."""
     if dialog.type not in _SERVED or dialog.kind == "single.error":
         return []
-    found = []
-    if _others(dialog):
-        found.append(Twin(TWINS[0], dialog))
-    calls = _calls(dialog)
+    twins = []
+    if _unrelated_tools(dialog):
+        twins.append(Twin(TWINS[0], dialog))
+    calls = _tool_calls(dialog)
     system = next((message.content for message in dialog.messages if message.role == "system"), "")
     if len(calls) == 1 and SET_BY_PROMPT not in system:  # what the system prompt sets is not missing
         api = next(api for api in dialog.tools if api.name == calls[0].name)
         names = [name for name in askable(api) if name in calls[0].arguments]
         if names and len(calls[0].arguments) > 1:
-            found.append(Twin(TWINS[1], dialog, random.Random(f"twin/{dialog.id}").choice(names)))
-    return found
+            twins.append(Twin(TWINS[1], dialog, random.Random(f"twin/{dialog.id}").choice(names)))
+    return twins
 
 
 def order(twin: Twin) -> float:
-    """Twins are played in the order of this hash, so that those of the first dialogs do not come first."""
+    """Where a twin stands in the order of playing: a hash in [0, 1), so that twins of the first dialogs do not come first."""
     return random.Random(f"order/{twin.kind}/{twin.base.id}").random()
 
 
-def _calls(dialog: Dialog) -> list[ToolCall]:
+def _tool_calls(dialog: Dialog) -> list[ToolCall]:
     return [call for message in dialog.messages for call in message.tool_calls]
 
 
-def _others(dialog: Dialog) -> tuple[Api, ...]:
-    """The candidates that have nothing to do with what was called."""
-    called = {call.name for call in _calls(dialog)}
-    spoken = frozenset().union(*(words(name) for name in called)) - VERBS
-    kinds = {tuple(api.domain[:2]) for api in dialog.tools if api.name in called}
+def _unrelated_tools(dialog: Dialog) -> tuple[Api, ...]:
+    """The candidates of other subtrees than the called APIs', with no word of their names, verbs aside."""
+    called = {call.name for call in _tool_calls(dialog)}
+    called_words = frozenset().union(*(words(name) for name in called)) - VERBS
+    called_subtrees = {tuple(api.domain[:2]) for api in dialog.tools if api.name in called}
     return tuple(
         api
         for api in dialog.tools
-        if api.name not in called and not words(api.name) & spoken and tuple(api.domain[:2]) not in kinds
+        if api.name not in called
+        and not words(api.name) & called_words
+        and tuple(api.domain[:2]) not in called_subtrees
     )
 
 
@@ -85,8 +87,8 @@ async def play_twin(twin: Twin, task: Task, config: Config, engines: TaskEngines
     """Play a twin. Raises Unfit, BadRequest, EngineError."""
     base = twin.base
     rng = random.Random(f"twin/{task.seed}")
-    call = _calls(base)[0]
-    api = next(found for found in base.tools if found.name == call.name)
+    call = _tool_calls(base)[0]
+    api = next(tool for tool in base.tools if tool.name == call.name)
     today = datetime.date.fromisoformat(base.today)
     plan = Plan(
         task, today, (), base.tools,
@@ -97,7 +99,7 @@ async def play_twin(twin: Twin, task: Task, config: Config, engines: TaskEngines
     system = [message for message in base.messages if message.role == "system"][:1]
     if twin.kind == TWINS[0]:
         group = PlannedGroup("no_function", (Intent(0, api),))
-        plan = dataclasses.replace(plan, groups=(group,), tools=_others(base))
+        plan = dataclasses.replace(plan, groups=(group,), tools=_unrelated_tools(base))
         scene = Scene(plan, rng, config, engines)
         request = next(message.content for message in base.messages if message.role == "user")
         scene.messages = [*system, Message(role="user", content=request)]

@@ -15,11 +15,11 @@ from typing import Any
 
 from toolace_ray.errors import UserError
 
-FEWEST = 8  # samples on either side from which a quartile is taken
+FEWEST = 8  # dialogs on either side from which a quartile is taken
 
 
 @dataclass(frozen=True)
-class Sample:
+class ScoredDialog:
     """One dialog of the prior set: its complexity for the target, and whether it was solved, before and after tuning."""
 
     id: str
@@ -30,11 +30,11 @@ class Sample:
     tuned_solved: bool
 
 
-def auc(samples: Sequence[Sample]) -> float | None:
-    """The probability that a failed sample has a higher loss than a solved one (ties count half); None without both."""
-    ranked = sorted(samples, key=lambda sample: sample.loss)
-    failed = sum(not sample.solved for sample in samples)
-    solved = len(samples) - failed
+def auc(dialogs: Sequence[ScoredDialog]) -> float | None:
+    """The probability that a failed dialog has a higher loss than a solved one (ties count half); None without both."""
+    ranked = sorted(dialogs, key=lambda dialog: dialog.loss)
+    failed = sum(not dialog.solved for dialog in dialogs)
+    solved = len(dialogs) - failed
     if not failed or not solved:
         return None
     # The sum of the failed ones' ranks, equal losses sharing theirs (Mann-Whitney).
@@ -43,49 +43,49 @@ def auc(samples: Sequence[Sample]) -> float | None:
         end = at
         while end < len(ranked) and ranked[end].loss == ranked[at].loss:
             end += 1
-        total += sum(not sample.solved for sample in ranked[at:end]) * (at + 1 + end) / 2
+        total += sum(not dialog.solved for dialog in ranked[at:end]) * (at + 1 + end) / 2
         at = end
     return (total - failed * (failed + 1) / 2) / (failed * solved)
 
 
-def band(samples: Sequence[Sample]) -> dict[str, Any]:
+def band(dialogs: Sequence[ScoredDialog]) -> dict[str, Any]:
     """The band with the figures it comes from, as it is written to the file.
 
     Raises:
         UserError: the prior set is too small.
     """
-    if len(samples) < FEWEST:
+    if len(dialogs) < FEWEST:
         raise UserError(
-            f"the prior set has {len(samples)} dialogs, a band needs {FEWEST} at least; raise generate.quotas"
+            f"the prior set has {len(dialogs)} dialogs, a band needs {FEWEST} at least; raise generate.quotas"
         )
-    solved = [sample.loss for sample in samples if sample.solved]
-    stuck = [sample.loss for sample in samples if not sample.tuned_solved]
-    every = [sample.loss for sample in samples]
+    solved = [dialog.loss for dialog in dialogs if dialog.solved]
+    unsolved = [dialog.loss for dialog in dialogs if not dialog.tuned_solved]
+    losses = [dialog.loss for dialog in dialogs]
     lower = _quantile(solved, 75) if len(solved) >= FEWEST else None
-    upper = _quantile(stuck, 25) if len(stuck) >= FEWEST else None
+    upper = _quantile(unsolved, 25) if len(unsolved) >= FEWEST else None
     crossed = lower is None or upper is None or lower >= upper
     if crossed:
-        lower = _quantile(solved, 50) if len(solved) >= FEWEST else min(every)
-        upper = _quantile(every, 90)
+        lower = _quantile(solved, 50) if len(solved) >= FEWEST else min(losses)
+        upper = _quantile(losses, 90)
         if lower >= upper:
-            lower, upper = min(every), max(every)
+            lower, upper = min(losses), max(losses)
     if lower >= upper:  # type: ignore[operator]
         raise UserError(f"every dialog of the prior set has a loss of {lower:.3f}: no band can be told from that")
-    found = auc(samples)
+    area = auc(dialogs)
     return {
         "measure": "loss",
         "lower": round(float(lower), 4),  # type: ignore[arg-type]
         "upper": round(float(upper), 4),  # type: ignore[arg-type]
         "crossed": crossed,
-        "samples": len(samples),
+        "samples": len(dialogs),
         "solved": len(solved),
-        "failed_after_tuning": len(stuck),
-        "auc": None if found is None else round(found, 4),
-        "in_band": sum(lower <= loss <= upper for loss in every),  # type: ignore[operator]
+        "failed_after_tuning": len(unsolved),
+        "auc": None if area is None else round(area, 4),
+        "in_band": sum(lower <= loss <= upper for loss in losses),  # type: ignore[operator]
         "median_loss": {
-            "all": round(statistics.median(every), 4),
+            "all": round(statistics.median(losses), 4),
             "solved": round(statistics.median(solved), 4) if solved else None,
-            "after_tuning": round(statistics.median(sample.tuned_loss for sample in samples), 4),
+            "after_tuning": round(statistics.median(dialog.tuned_loss for dialog in dialogs), 4),
         },
     }
 

@@ -40,8 +40,8 @@ class Band:
         """Read the file that `toolace calibrate` writes. Raises UserError."""
         try:
             with open(path, encoding="utf-8") as file:
-                found = yaml.safe_load(file)
-            band = Band(found["measure"], float(found["lower"]), float(found["upper"]))
+                fields = yaml.safe_load(file)
+            band = Band(fields["measure"], float(fields["lower"]), float(fields["upper"]))
         except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
             raise UserError(
                 f"complexity.band: {path}: no band there ({type(error).__name__}: {error}); "
@@ -160,17 +160,17 @@ async def guided(
     Raises:
         EngineError: an engine could not be asked.
     """
-    best, value, difficulty = first, measured, Difficulty()
-    told: list[dict[str, Any]] = []
+    best, best_complexity, difficulty = first, measured, Difficulty()
+    rounds: list[dict[str, Any]] = []
     tried: set[str] = set()
     for number in range(1, target.rounds + 1):
-        away = band.beyond(value.value)
-        if not away:
+        distance = band.beyond(best_complexity.value)
+        if not distance:
             break
         options = [
             operator
             for operator in OPERATORS
-            if operator.up == (away < 0) and best.type in operator.types and operator.name not in tried
+            if operator.up == (distance < 0) and best.type in operator.types and operator.name not in tried
             if (after := operator.turn(difficulty)) is not None and replay.changes(operator, difficulty, after)
         ]
         if not options:
@@ -178,7 +178,7 @@ async def guided(
         operator = rng.choice(options)
         turned = operator.turn(difficulty)
         assert turned is not None
-        spent = (engines.usage.requests, engines.usage.tokens)
+        usage_before = (engines.usage.requests, engines.usage.tokens)
         record: dict[str, Any] = {"round": number, "operator": operator.name}
         try:
             dialog = await replay.play(turned, best, operator)
@@ -187,12 +187,15 @@ async def guided(
             record["failed"] = str(error)[:200]
             tried.add(operator.name)
         else:
-            kept = abs(band.beyond(complexity.value)) < abs(away)
-            record |= {"value": round(complexity.value, 4), "kept": kept}
-            if kept:
-                best, value, difficulty, tried = dialog, complexity, turned, set()
+            nearer = abs(band.beyond(complexity.value)) < abs(distance)
+            record |= {"value": round(complexity.value, 4), "kept": nearer}
+            if nearer:
+                best, best_complexity, difficulty, tried = dialog, complexity, turned, set()
             else:
                 tried.add(operator.name)
-        record |= {"requests": engines.usage.requests - spent[0], "tokens": engines.usage.tokens - spent[1]}
-        told.append(record)
-    return best, value, told
+        record |= {
+            "requests": engines.usage.requests - usage_before[0],
+            "tokens": engines.usage.tokens - usage_before[1],
+        }
+        rounds.append(record)
+    return best, best_complexity, rounds

@@ -82,31 +82,31 @@ class LossEvaluator:
         passes = self.template.passes(dialog)
         scores = await asyncio.gather(
             *(
-                engines.score("target", ScoreRequest(found.ids, [(turn.start, turn.end) for turn in found.turns]))
-                for found in passes
+                engines.score("target", ScoreRequest(pass_.ids, [(turn.start, turn.end) for turn in pass_.turns]))
+                for pass_ in passes
             )
         )
         turns = [
             (turn.message, list(span))
-            for found, score in zip(passes, scores, strict=True)
-            for turn, span in zip(found.turns, score.spans, strict=True)
+            for pass_, score in zip(passes, scores, strict=True)
+            for turn, span in zip(pass_.turns, score.spans, strict=True)
         ]
         return summed(dialog, turns)
 
 
 def summed(dialog: Dialog, turns: Sequence[tuple[int, Sequence[float]]]) -> Complexity:
     """A dialog's complexity from the log-probabilities of its turns. Raises ValueError where no turn is trainable."""
-    kept = [(index, logprobs) for index, logprobs in turns if dialog.messages[index].train and logprobs]
-    if not kept:
+    trainable = [(index, logprobs) for index, logprobs in turns if dialog.messages[index].train and logprobs]
+    if not trainable:
         raise ValueError(f"{dialog.id}: no trainable turn")
-    every = [value for _, logprobs in kept for value in logprobs]
-    calls = [value for index, logprobs in kept if dialog.messages[index].tool_calls for value in logprobs]
-    loss = -sum(every) / len(every)
+    token_logprobs = [value for _, logprobs in trainable for value in logprobs]
+    call_logprobs = [value for index, logprobs in trainable if dialog.messages[index].tool_calls for value in logprobs]
+    loss = -sum(token_logprobs) / len(token_logprobs)
     return Complexity(
         value=loss,
         loss=loss,
-        call_loss=-sum(calls) / len(calls) if calls else None,
-        turns=tuple((index, -sum(logprobs) / len(logprobs), len(logprobs)) for index, logprobs in kept),
+        call_loss=-sum(call_logprobs) / len(call_logprobs) if call_logprobs else None,
+        turns=tuple((index, -sum(logprobs) / len(logprobs), len(logprobs)) for index, logprobs in trainable),
     )
 
 
@@ -163,14 +163,14 @@ def read_calls(text: str) -> tuple[ToolCall, ...] | None:
     """
     bare = re.sub(r"```\w*|</?tool_calls?>", " ", text)
     for syntax in SYNTAXES.values():
-        for written in (text, bare):
-            parsed = syntax.parse(written)
+        for candidate in (text, bare):
+            parsed = syntax.parse(candidate)
             if isinstance(parsed, Parsed) and parsed.calls:
                 return parsed.calls
-    found = _bare_calls(bare)
-    if found is None and "<tool_call>" not in text:
+    calls = _bare_calls(bare)
+    if calls is None and "<tool_call>" not in text:
         return ()
-    return found
+    return calls
 
 
 def _bare_calls(text: str) -> tuple[ToolCall, ...] | None:
@@ -192,14 +192,14 @@ def _bare_calls(text: str) -> tuple[ToolCall, ...] | None:
 
 def normal(call: ToolCall) -> str:
     """A call for comparison: case, spaces and the way a number is written make no difference."""
-    return f"{call.name} {_normal(call.arguments)}"
+    return f"{call.name} {_normal_value(call.arguments)}"
 
 
-def _normal(value: Any) -> str:
+def _normal_value(value: Any) -> str:
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key!r}: {_normal(value[key])}" for key in sorted(value)) + "}"
+        return "{" + ", ".join(f"{key!r}: {_normal_value(value[key])}" for key in sorted(value)) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(map(_normal, value)) + "]"
+        return "[" + ", ".join(map(_normal_value, value)) + "]"
     if isinstance(value, str):
         return repr(" ".join(value.casefold().split()))
     if isinstance(value, float) and value.is_integer():
@@ -229,21 +229,21 @@ def features(dialog: Dialog) -> dict[str, Any]:
     longest chain in which one uses the result of another; `turns` the messages of the user.
     """
     called = {call.name for message in dialog.messages for call in message.tool_calls}
-    said = " ".join(message.content for message in dialog.messages if message.role == "user")
-    told = " ".join(api.description for api in dialog.tools if api.name in called or not called)
+    user_text = " ".join(message.content for message in dialog.messages if message.role == "user")
+    api_text = " ".join(api.description for api in dialog.tools if api.name in called or not called)
     return {
         "candidates": len(dialog.tools),
         "used": len(called),
         "calls": sum(len(message.tool_calls) for message in dialog.messages),
-        "dissimilarity": round(1 - _cosine(_grams(said), _grams(told)), 4),
+        "dissimilarity": round(1 - _cosine(_grams(user_text), _grams(api_text)), 4),
         "depth": _depth(dialog),
         "turns": sum(message.role == "user" for message in dialog.messages),
     }
 
 
 def _grams(text: str) -> Counter[str]:
-    plain = f" {' '.join(text.lower().replace('_', ' ').split())} "
-    return Counter(plain[i : i + GRAM] for i in range(len(plain) - GRAM + 1))
+    padded = f" {' '.join(text.lower().replace('_', ' ').split())} "
+    return Counter(padded[i : i + GRAM] for i in range(len(padded) - GRAM + 1))
 
 
 def _cosine(left: Counter[str], right: Counter[str]) -> float:

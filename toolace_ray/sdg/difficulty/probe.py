@@ -41,8 +41,8 @@ def tune(folder: str, passes: Sequence[Pass], settings: Tuning, output: str) -> 
     model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).to(device)
     lora = LoraConfig(r=settings.rank, lora_alpha=2 * settings.rank, target_modules="all-linear", task_type="CAUSAL_LM")
     model = get_peft_model(model, lora)
-    kept = [found for found in passes if len(found.ids) <= settings.max_tokens]
-    steps = max(1, settings.epochs * -(-len(kept) // settings.batch))
+    fitting = [pass_ for pass_ in passes if len(pass_.ids) <= settings.max_tokens]
+    steps = max(1, settings.epochs * -(-len(fitting) // settings.batch))
     weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=settings.learning_rate)
     schedule = get_cosine_schedule_with_warmup(optimizer, max(1, steps // 10), steps)
@@ -51,14 +51,14 @@ def tune(folder: str, passes: Sequence[Pass], settings: Tuning, output: str) -> 
     model.train()
     for _ in range(settings.epochs):
         total, count = 0.0, 0
-        shuffled = order.sample(kept, len(kept))
+        shuffled = order.sample(fitting, len(fitting))
         for start in range(0, len(shuffled), settings.batch):
             group = shuffled[start : start + settings.batch]
-            tokens = sum(turn.end - turn.start for found in group for turn in found.turns)
-            for found in group:  # one at a time: no padding, and memory for the longest one alone
-                ids = torch.tensor([found.ids], device=device)
+            tokens = sum(turn.end - turn.start for pass_ in group for turn in pass_.turns)
+            for pass_ in group:  # one at a time: no padding, and memory for the longest one alone
+                ids = torch.tensor([pass_.ids], device=device)
                 labels = torch.full_like(ids, IGNORED)
-                for turn in found.turns:
+                for turn in pass_.turns:
                     labels[0, turn.start : turn.end] = ids[0, turn.start : turn.end]
                 logits = model(ids).logits[0, :-1].float()
                 loss = torch.nn.functional.cross_entropy(logits, labels[0, 1:], ignore_index=IGNORED, reduction="sum")
