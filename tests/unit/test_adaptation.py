@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.samples import BOOK, SEARCH, WEATHER
 from toolace_ray.schemas.walk import shape
 from toolace_ray.text.dedup import Exact, NearDuplicates, api_key, nearest
-from toolace_ray.tss.adaptation import Adaptation, Record, claim
+from toolace_ray.tss.adaptation import Adaptation, History, claim
 from toolace_ray.tss.buffer import Buffer
 from toolace_ray.tss.features import MAX_BIN, complexity_bin, quality
 from toolace_ray.tss.indicators import INDICATORS
@@ -31,8 +31,8 @@ def tree(sizes):
     return nodes
 
 
-def draw(nodes, count, seed="7/g0000", record=None, level=3, steps=3, examples=0):
-    adaptation = Adaptation(nodes, seed, record or Record(), level, NAMES, steps, examples)
+def draw(nodes, count, seed="7/g0000", history=None, level=3, steps=3, examples=0):
+    adaptation = Adaptation(nodes, seed, history or History(), level, NAMES, steps, examples)
     return [design for design, _ in zip(adaptation, range(count), strict=False)]
 
 
@@ -65,7 +65,7 @@ def test_a_small_tree_is_used_up_and_then_ends():
         claim(nodes)
         for nodes in (["d0f0"], ["d0f1"], ["d0f2"], ["d0f0", "d0f1"], ["d0f0", "d0f2"], ["d0f1", "d0f2"], ["d0f0", "d0f1", "d0f2"])
     }  # fmt: skip
-    assert draw(tree([3]), 10, record=Record(claimed={claim(design.subtree.nodes) for design in designs})) == []
+    assert draw(tree([3]), 10, history=History(claimed={claim(design.subtree.nodes) for design in designs})) == []
 
 
 def test_domains_share_by_the_logarithm_of_their_size_and_what_they_had():
@@ -73,8 +73,8 @@ def test_domains_share_by_the_logarithm_of_their_size_and_what_they_had():
     share = Counter(design.subtree.domain[0] for design in draw(nodes, 200))
     # log(61) / (log(61) + 3 log(9)) = 0.384
     assert 74 <= share["Domain 0"] <= 80
-    had = Record(domains=Counter({"Domain 0": 100}))
-    share = Counter(design.subtree.domain[0] for design in draw(nodes, 60, record=had))
+    had = History(domains=Counter({"Domain 0": 100}))
+    share = Counter(design.subtree.domain[0] for design in draw(nodes, 60, history=had))
     assert share["Domain 0"] == 0
 
 
@@ -87,11 +87,11 @@ def test_every_functionality_is_met_before_any_is_met_often():
 
 def test_rare_indicators_come_first_and_those_that_never_work_last():
     nodes = tree([60] * 8)
-    common = Record(worked=Counter({name: 1000 for name in NAMES if name != "enum_added"}))
-    first = Counter(design.indicators[0] for design in draw(nodes, 40, record=common))
+    common = History(worked=Counter({name: 1000 for name in NAMES if name != "enum_added"}))
+    first = Counter(design.indicators[0] for design in draw(nodes, 40, history=common))
     assert first.most_common(1)[0][0] == "enum_added"
-    hopeless = Record(dropped=Counter({"pattern_added": 500}))
-    first = Counter(design.indicators[0] for design in draw(nodes, 200, record=hopeless))
+    hopeless = History(dropped=Counter({"pattern_added": 500}))
+    first = Counter(design.indicators[0] for design in draw(nodes, 200, history=hopeless))
     assert first["pattern_added"] <= 3
     steered = Counter(name for design in draw(nodes, 300) for name in design.indicators[: design.steps])
     named = [steered[name] for name in NAMES if name != "functionality_added"]
@@ -101,8 +101,8 @@ def test_rare_indicators_come_first_and_those_that_never_work_last():
 def test_examples_are_drawn_and_taken_names_are_told():
     designs = draw(tree([40, 40]), 100, examples=3)
     assert {design.example for design in designs} == {0, 1, 2}
-    record = Record(names={"d0f1": ["do_one", "do_more"]})
-    taken = {design.taken for design in draw(tree([3]), 6, record=record) if "d0f1" in design.subtree.nodes}
+    history = History(names={"d0f1": ["do_one", "do_more"]})
+    taken = {design.taken for design in draw(tree([3]), 6, history=history) if "d0f1" in design.subtree.nodes}
     assert taken == {("do_one", "do_more")}
     assert all(design.example is None and design.taken == () for design in draw(tree([4]), 5))
 

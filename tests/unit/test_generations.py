@@ -68,11 +68,11 @@ def evolution(pool=POOL):
 def test_what_the_pool_holds_is_taken_over():
     found = evolution()
     assert found.count == 3
-    assert found.record.claimed == {claim(["d0f0"]), claim(["d0f1", "d0f2"]), claim(["d0f3"])}
-    assert found.record.domains == {"Domain 0": 3}
-    assert found.record.worked == {"enum_added": 1}
-    assert found.record.dropped == {"range_added": 1}
-    assert found.record.names["d0f2"] == ["search_trains"]
+    assert found.history.claimed == {claim(["d0f0"]), claim(["d0f1", "d0f2"]), claim(["d0f3"])}
+    assert found.history.domains == {"Domain 0": 3}
+    assert found.history.worked == {"enum_added": 1}
+    assert found.history.dropped == {"range_added": 1}
+    assert found.history.names["d0f2"] == ["search_trains"]
     assert found.novelty.repeats(row(WEATHER, 9)["key"], "x") is not None
 
 
@@ -86,7 +86,7 @@ def test_designs_and_snapshot_are_frozen(store):
     examples = {Generation(store, "g0001").example(design).name for design in first}
     assert examples <= {"get_forecast", "search_trains", "book_seats"}
     assert len(examples) > 1
-    assert not {claim(design.subtree.nodes) for design in first} & evolution().record.claimed
+    assert not {claim(design.subtree.nodes) for design in first} & evolution().history.claimed
 
 
 def test_the_order_in_which_the_pool_is_taken_over_does_not_matter(tmp_path):

@@ -62,7 +62,7 @@ def claim(nodes: Iterable[str]) -> str:
 
 
 @dataclass
-class Record:
+class History:
     """What earlier generations used: sets claimed, APIs by domain and by node, indicators that worked and that did not."""
 
     claimed: set[str] = field(default_factory=set)
@@ -93,7 +93,7 @@ class Adaptation:
 
     Args:
         nodes: the tree.
-        record: what was used before; it is not changed.
+        history: what was used before; it is not changed.
         max_level: functionalities of one API at most.
         indicators: ids of the indicators to steer; `functionality_added` needs a node of its own.
         max_steps: indicators applied to one API at most.
@@ -104,7 +104,7 @@ class Adaptation:
         self,
         nodes: Sequence[Node],
         seed: str,
-        record: Record,
+        history: History,
         max_level: int,
         indicators: Sequence[str],
         max_steps: int,
@@ -112,25 +112,28 @@ class Adaptation:
     ) -> None:
         self._rng = random.Random(seed)
         self._names = paths(nodes)
-        self._claimed = set(record.claimed)
+        self._claimed = set(history.claimed)
         self._max_level = max_level
         self._max_steps = max_steps
         self._indicators = list(indicators)
-        self._given = Counter({name: record.worked[name] for name in indicators})
+        self._applications = Counter({name: history.worked[name] for name in indicators})
         self._rate = {
-            name: (record.worked[name] + 2) / (record.worked[name] + record.dropped[name] + 2) for name in indicators
+            name: (history.worked[name] + 2) / (history.worked[name] + history.dropped[name] + 2) for name in indicators
         }
-        self._count = examples
-        self._used_names = record.names
+        self._example_count = examples
+        self._used_names = history.names
         by_domain: dict[str, list[Node]] = {}
         for node in sorted(nodes, key=lambda node: node.id):
             if node.kind == "functionality" and not node.apis:
                 by_domain.setdefault(self._names[node.id][0], []).append(node)
-        self._domains = {name: _Domain(name, found, record.nodes, self._rng) for name, found in by_domain.items()}
+        self._domains = {
+            name: _Domain(name, functionalities, history.nodes, self._rng)
+            for name, functionalities in by_domain.items()
+        }
         self._shares = {name: math.log(1 + len(domain.nodes)) for name, domain in self._domains.items()}
         # D'Hondt's rule: the next API goes where the weight, divided by one more than what is there, is the largest.
         self._heap = [
-            (-self._shares[name] / (1 + record.domains[name]), self._rng.random(), name, record.domains[name])
+            (-self._shares[name] / (1 + history.domains[name]), self._rng.random(), name, history.domains[name])
             for name in self._domains
         ]
         heapq.heapify(self._heap)
@@ -140,27 +143,28 @@ class Adaptation:
         while self._heap:
             _, tie, name, count = heapq.heappop(self._heap)
             domain = self._domains[name]
-            order, steps = self._rank()
-            found = self._subtree(domain, "functionality_added" in order[:steps])
-            if found is None:
+            order, steps = self._indicator_order()
+            subtree = self._subtree(domain, "functionality_added" in order[:steps])
+            if subtree is None:
                 domain.misses += 1
                 if domain.misses < MISSES:
                     heapq.heappush(self._heap, (-self._shares[name] / (2 + count), tie, name, count))
                 continue
             domain.misses = 0
-            if found.added is None:
-                order = [item for item in order if item != "functionality_added"]
-            design = Design(found, tuple(order), steps, self._example(), self._taken(found))
+            if subtree.added is None:
+                order = [indicator for indicator in order if indicator != "functionality_added"]
+            design = Design(subtree, tuple(order), steps, self._example(), self._taken(subtree))
             self._claimed.update(design.claims())
-            self._given.update(order[:steps])
+            self._applications.update(order[:steps])
             heapq.heappush(self._heap, (-self._shares[name] / (2 + count), tie, name, count + 1))
             yield design
 
-    def _rank(self) -> tuple[list[str], int]:
+    def _indicator_order(self) -> tuple[list[str], int]:
         """Indicators in a random order in which the rare ones, and those that mostly work, tend to come first."""
         # Exponential variates divided by the weights sort as drawing without replacement would (Efraimidis, Spirakis).
         weighed = sorted(
-            (self._rng.expovariate(1.0) * (1 + self._given[name]) / self._rate[name], name) for name in self._indicators
+            (self._rng.expovariate(1.0) * (1 + self._applications[name]) / self._rate[name], name)
+            for name in self._indicators
         )
         return [name for _, name in weighed], min(self._rng.randint(0, self._max_steps), len(weighed))
 
@@ -173,19 +177,19 @@ class Adaptation:
             if add and len(levels) > 1:
                 level = max(level, 2)
             nodes = (anchor, *self._neighbours(domain, anchor, level - 1))
-            made = self._unclaimed(nodes, add and len(nodes) > 1)
+            subtree = self._unclaimed(nodes, add and len(nodes) > 1)
             # The anchor goes to the back whether it worked or not: the next try begins elsewhere.
             heapq.heapreplace(domain.queue, (uses + 1, self._rng.random(), index))
-            if made is not None:
-                return made
+            if subtree is not None:
+                return subtree
         return self._remaining(domain) if len(domain.nodes) <= SMALL else None
 
     def _unclaimed(self, nodes: tuple[Node, ...], add: bool) -> Subtree | None:
         ids = tuple(node.id for node in nodes)
         path = self._names[ids[0]][:-1]
-        for made in (Subtree(path, ids, ids[-1]), Subtree(path, ids)) if add else (Subtree(path, ids),):
-            if not self._claimed.intersection(Design(made, (), 0).claims()):
-                return made
+        for subtree in (Subtree(path, ids, ids[-1]), Subtree(path, ids)) if add else (Subtree(path, ids),):
+            if not self._claimed.intersection(Design(subtree, (), 0).claims()):
+                return subtree
         return None
 
     def _neighbours(self, domain: _Domain, anchor: Node, count: int) -> list[Node]:
@@ -205,13 +209,13 @@ class Adaptation:
 
         for level in range(1, min(self._max_level, len(LEVEL_WEIGHTS), len(domain.nodes)) + 1):
             for nodes in combinations(domain.nodes, level):
-                if (made := self._unclaimed(nodes, False)) is not None:
-                    return made
+                if (subtree := self._unclaimed(nodes, False)) is not None:
+                    return subtree
         return None
 
     def _example(self) -> int | None:
-        return self._rng.randrange(self._count) if self._count else None
+        return self._rng.randrange(self._example_count) if self._example_count else None
 
     def _taken(self, subtree: Subtree) -> tuple[str, ...]:
-        found = [name for node in subtree.nodes for name in self._used_names.get(node, ())]
-        return tuple(dict.fromkeys(found))[-MAX_TAKEN:]
+        names = [name for node in subtree.nodes for name in self._used_names.get(node, ())]
+        return tuple(dict.fromkeys(names))[-MAX_TAKEN:]

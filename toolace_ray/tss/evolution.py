@@ -90,13 +90,13 @@ def excerpt(text: str, nodes: Sequence[Node]) -> str:
     wanted = {word[:5] for node in nodes for word in re.findall(r"[a-z]{4,}", f"{node.name} {node.gloss}".lower())}
     parts = [part.strip() for part in re.split(r"\n\s*\n", text) if part.strip()]
     scores = [len(wanted & {word[:5] for word in re.findall(r"[a-z]{4,}", part.lower())}) for part in parts]
-    kept: list[int] = []
+    chosen: list[int] = []
     room = MAX_EXCERPT
     for index in sorted(range(len(parts)), key=lambda i: (-scores[i], i)):
-        if len(parts[index]) <= room and (scores[index] or not kept):
-            kept.append(index)
+        if len(parts[index]) <= room and (scores[index] or not chosen):
+            chosen.append(index)
             room -= len(parts[index])
-    return "\n".join(parts[index] for index in sorted(kept)) or text[:MAX_EXCERPT]
+    return "\n".join(parts[index] for index in sorted(chosen)) or text[:MAX_EXCERPT]
 
 
 async def evolve(
@@ -120,10 +120,10 @@ async def evolve(
         EngineError: the writer could not be asked.
     """
     base = [node for node in nodes if node.id != design.subtree.added]
-    written = await define(design, base, texts, example, seed, writing, engines)
-    if written.api is None:
-        return written
-    api = written.api
+    defined = await define(design, base, texts, example, seed, writing, engines)
+    if defined.api is None:
+        return defined
+    api = defined.api
     applied: list[str] = []
     dropped: list[str] = []
     rng = random.Random(f"indicators/{seed}")
@@ -133,13 +133,13 @@ async def evolve(
             break
         if name == "functionality_added" and added is None:
             continue
-        touched = {key for key, schema in api.properties.items() if written.api.properties.get(key) != schema}
+        touched = {key for key, schema in api.properties.items() if defined.api.properties.get(key) != schema}
         touched.update(*(api.parameters.get("dependentRequired") or {}).values())  # their names stand in descriptions
         target = target_of(INDICATORS[name], api, rng, touched)
         if target is None:
-            continue  # it does not apply to this API: no failure of anybody's
-        step = seed + 1 + MUTATION_TRIES * index
-        changed = await _mutate(name, api, target, added, topic(design, nodes), step, writing, engines)
+            continue  # it does not apply to this API, which is no failure
+        step_seed = seed + 1 + MUTATION_TRIES * index
+        changed = await _mutate(name, api, target, added, topic(design, nodes), step_seed, writing, engines)
         if isinstance(changed, Api):
             api = changed
             applied.append(name)
@@ -172,9 +172,9 @@ async def define(
         text=excerpt("\n\n".join(filter(None, map(texts, sources[:MAX_SOURCES]))), nodes),
         taken=design.taken,
     )
-    if example is not None and (shown := flat(example)) is not None:
+    if example is not None and (form := flat(example)) is not None:
         # One more turn of the kind that the prompt begins with: shown so it is a form, told of it would be copied.
-        messages[-1:-1] = prompt("define_example").render(domain=" > ".join(example.domain), example=shown)
+        messages[-1:-1] = prompt("define_example").render(domain=" > ".join(example.domain), example=form)
     request = GenerateRequest(
         messages=messages,
         n=writing.samples,
@@ -191,14 +191,14 @@ async def define(
         except (ValueError, KeyError, TypeError) as error:
             verdict = Verdict(stage="gate", rule="definition", evidence=f"{error}"[:300])
             continue
-        found = next(iter(gate.check(api)), None) or off_topic(
+        fault = next(iter(gate.check(api)), None) or off_topic(
             api, topic(design, nodes), [node.name for node in nodes], ("define",)
         )
-        if found is None and api.name in design.taken:
-            found = Verdict(stage="gate", rule="duplicate", evidence=f"{api.name} is there already, and was said to be")
-        if found is None:
+        if fault is None and api.name in design.taken:
+            fault = Verdict(stage="gate", rule="duplicate", evidence=f"{api.name} is there already, and was said to be")
+        if fault is None:
             return Evolved(api)
-        verdict, failed = found, api
+        verdict, failed = fault, api
     return Evolved(None, verdict, failed)
 
 
@@ -217,8 +217,8 @@ async def _mutate(
     messages = prompt(indicator.prompt).render(
         api=api,
         outline=outline(api),
-        parameter=_line(target, api) if target else "",
-        returns=_results(api),
+        parameter=_parameter_line(target, api) if target else "",
+        returns=_results_line(api),
         rule=RULES.get(name, ""),
         added=added,
     )
@@ -239,23 +239,23 @@ async def _mutate(
                 reason = f"{error}"[:150]
                 continue
             if name == "functionality_added" and added is not None:
-                new = [text for text in _told(changed) if text not in _told(api)]
-                if not related(" ".join(new), f"{added.name} {added.gloss}"):
+                new_texts = [text for text in _own_texts(changed) if text not in _own_texts(api)]
+                if not related(" ".join(new_texts), f"{added.name} {added.gloss}"):
                     reason = f"nothing of what is new tells of {added.name}"
                     continue
-                changed = _joined(changed, added)
+                changed = _with_functionality(changed, added)
             if problem := post_condition(name, api, changed):
                 reason = problem
-            elif found := next(iter(gate.check(changed)), None) or off_topic(
+            elif fault := next(iter(gate.check(changed)), None) or off_topic(
                 changed, subject, [api.description], (indicator.prompt,)
             ):
-                reason = f"{found.rule}: {found.evidence}"[:150]
+                reason = f"{fault.rule}: {fault.evidence}"[:150]
             else:
                 return changed
     return reason
 
 
-def _told(api: Api) -> list[str]:
+def _own_texts(api: Api) -> list[str]:
     """What an API says of itself: its description, its fields and theirs."""
     fields = [
         name.replace("_", " ") for schema in (api.parameters, api.returns) for name in schema.get("properties") or ()
@@ -268,7 +268,7 @@ def topic(design: Design, nodes: Sequence[Node]) -> list[str]:
     return [*design.subtree.domain, *(f"{node.name} {node.gloss}" for node in nodes)]
 
 
-def _joined(api: Api, node: Node) -> Api:
+def _with_functionality(api: Api, node: Node) -> Api:
     documents = tuple(sorted({*api.lineage.documents, *node.documents}))
     return api.model_copy(
         update={
@@ -280,19 +280,19 @@ def _joined(api: Api, node: Node) -> Api:
 
 def outline(api: Api) -> str:
     """An API as a few lines: name, description, a line for each of its first parameters."""
-    lines = [f"- {_line(name, api)}" for name in list(api.properties)[:MAX_LINES]]
+    lines = [f"- {_parameter_line(name, api)}" for name in list(api.properties)[:MAX_LINES]]
     return "\n".join([f"{api.name}: {api.description[:200]}", *lines])
 
 
-def _line(name: str, api: Api) -> str:
+def _parameter_line(name: str, api: Api) -> str:
     schema = api.properties[name]
     kind = kind_of(schema) + (", required" if name in api.required else "")
     example = (schema.get("examples") or schema.get("enum") or [None])[0]
-    shown = f" Example: {json.dumps(example, ensure_ascii=False)}" if example is not None else ""
-    return f"{name} ({kind}): {schema.get('description', '')}.{shown}".replace("..", ".")[:300]
+    example_text = f" Example: {json.dumps(example, ensure_ascii=False)}" if example is not None else ""
+    return f"{name} ({kind}): {schema.get('description', '')}.{example_text}".replace("..", ".")[:300]
 
 
-def _results(api: Api) -> str:
+def _results_line(api: Api) -> str:
     fields = (api.returns.get("properties") or {}).items()
     return ", ".join(f"{name} ({kind_of(schema)})" for name, schema in fields if isinstance(schema, dict)) or "a value"
 
@@ -304,7 +304,7 @@ def build(definition: dict[str, Any], design: Design, nodes: Sequence[Node], doc
         parameters[item["name"]] = property_of(item)
     returns = {item["name"]: property_of(item) for item in definition["returns"]}
     required = [item["name"] for item in definition["parameters"] if item["required"]] or list(parameters)[:1]
-    named = next(
+    looked_up = next(
         (name for name in required if "enum" not in parameters[name] and parameters[name]["type"] == "string"), ""
     )
     return Api(
@@ -313,7 +313,9 @@ def build(definition: dict[str, Any], design: Design, nodes: Sequence[Node], doc
         parameters=object_schema(parameters, list(dict.fromkeys(required))),
         returns=object_schema(returns, list(returns)),
         # What every service answers to a value that it does not know; dialogs of error recovery need it.
-        errors=(ApiError(code="not_found", message=f"The {named.replace('_', ' ')} is not known."),) if named else (),
+        errors=(ApiError(code="not_found", message=f"The {looked_up.replace('_', ' ')} is not known."),)
+        if looked_up
+        else (),
         side_effects=definition["changes_state"],
         domain=design.subtree.domain,
         functionalities=tuple(node.id for node in nodes),

@@ -84,7 +84,7 @@ def flat(api: Api) -> dict[str, Any] | None:
 
 
 def _flat(schema: dict[str, Any], parameter: bool) -> list[dict[str, Any]]:
-    found = []
+    fields = []
     for name, below in (schema.get("properties") or {}).items():
         examples = (below.get("examples") or below.get("enum") or []) if isinstance(below, dict) else []
         if not isinstance(below, dict) or below.get("type") not in ("string", "integer", "number", "boolean"):
@@ -97,10 +97,10 @@ def _flat(schema: dict[str, Any], parameter: bool) -> list[dict[str, Any]]:
             continue
         if len(str(below.get("enum", ""))) > MAX_DESCRIPTION:
             continue
-        item = {"name": name, "description": below.get("description", ""), "type": below["type"]}
+        field = {"name": name, "description": below.get("description", ""), "type": below["type"]}
         if parameter:
-            item["required"] = name in schema.get("required", ())
-            item |= {key: below[key] for key in ("minimum", "maximum") if key in below}
-            item |= {"options": below.get("enum", [])} if below["type"] == "string" else {}
-        found.append({**item, "example": examples[0]})
-    return found
+            field["required"] = name in schema.get("required", ())
+            field |= {key: below[key] for key in ("minimum", "maximum") if key in below}
+            field |= {"options": below.get("enum", [])} if below["type"] == "string" else {}
+        fields.append({**field, "example": examples[0]})
+    return fields

@@ -18,7 +18,7 @@ from toolace_ray.records.api import Api
 from toolace_ray.store.rows import DESIGN, ELITE
 from toolace_ray.store.storage import RunStore
 from toolace_ray.text.dedup import NearDuplicates
-from toolace_ray.tss.adaptation import Adaptation, Design, Record, Subtree, claim
+from toolace_ray.tss.adaptation import Adaptation, Design, History, Subtree, claim
 from toolace_ray.tss.buffer import Buffer
 from toolace_ray.tss.fields import flat
 from toolace_ray.tss.indicators import INDICATORS
@@ -34,34 +34,34 @@ def name_of(number: int) -> str:
 
 @dataclass
 class Evolution:
-    """What the pool holds so far, as far as the next generation needs it."""
+    """What the next generation needs of the pool so far; `count` is the number of synthesised APIs."""
 
     novelty: NearDuplicates
-    record: Record = field(default_factory=Record)
+    history: History = field(default_factory=History)
     buffer: Buffer = field(default_factory=Buffer)
     count: int = 0
 
     def take(self, rows: Iterable[dict[str, Any]], known: bool = False) -> None:
         """Take rows of the pool; `known` when their keys are in the index already."""
-        found = Buffer()
+        offered = Buffer()
         for row in rows:
             api = Api.model_validate_json(row["record"])
-            found.offer(api)
+            offered.offer(api)
             if not known:
                 self.novelty.repeats(row["key"], f"{row['kind']}-{row['attempt']:06d}")
             self._count(api)
-        self.buffer = self.buffer.merge(found)
+        self.buffer = self.buffer.merge(offered)
 
     def _count(self, api: Api) -> None:
         if api.lineage.source == "synthesised":
             self.count += 1
-            self.record.claimed.add(claim(api.functionalities))
-            self.record.domains[api.domain[0]] += 1
-            self.record.nodes.update(api.functionalities)
+            self.history.claimed.add(claim(api.functionalities))
+            self.history.domains[api.domain[0]] += 1
+            self.history.nodes.update(api.functionalities)
             for node in api.functionalities:
-                self.record.names.setdefault(node, []).append(api.name)
-            self.record.worked.update(api.lineage.indicators)
-            self.record.dropped.update(reason.partition(":")[0] for reason in api.lineage.dropped)
+                self.history.names.setdefault(node, []).append(api.name)
+            self.history.worked.update(api.lineage.indicators)
+            self.history.dropped.update(reason.partition(":")[0] for reason in api.lineage.dropped)
 
 
 def prepare(
@@ -80,7 +80,7 @@ def prepare(
         adaptation = Adaptation(
             nodes,
             f"{seed}/{kind}",
-            evolution.record,
+            evolution.history,
             config.max_level,
             list(INDICATORS),
             config.max_indicators,
@@ -113,8 +113,8 @@ def outgrown(store: RunStore, number: int, nodes: list[Node]) -> bool:
     kind = name_of(number)
     if not store.exists(FOLDER, f"{kind}-designs.parquet"):
         return False
-    known = json.loads(store.read_bytes(FOLDER, f"{kind}-opened.json"))
-    return bool(known["functionalities"] < _functionalities(nodes))
+    opened = json.loads(store.read_bytes(FOLDER, f"{kind}-opened.json"))
+    return bool(opened["functionalities"] < _functionalities(nodes))
 
 
 def _functionalities(nodes: list[Node]) -> int:
@@ -122,13 +122,13 @@ def _functionalities(nodes: list[Node]) -> int:
 
 
 def finish(store: RunStore, number: int, accepted: int, attempts: int) -> None:
-    """Close a generation."""
+    """Write that a generation is finished: APIs accepted, and attempts made."""
     text = json.dumps({"accepted": accepted, "attempts": attempts})
     store.write_bytes(FOLDER, f"{name_of(number)}-finished.json", text.encode())
 
 
 def finished(store: RunStore, number: int) -> dict[str, int] | None:
-    """What a closed generation gave (`accepted`, `attempts`); None for an open one."""
+    """The counts `accepted` and `attempts` of a finished generation; None for one that is not finished."""
     name = f"{name_of(number)}-finished.json"
     return dict(json.loads(store.read_bytes(FOLDER, name))) if store.exists(FOLDER, name) else None
 

@@ -53,12 +53,12 @@ def innermost(error: BaseException) -> str:
 
 @contextlib.asynccontextmanager
 async def transport(server: McpServerConfig) -> AsyncIterator[Any]:
-    """What the official client needs to meet a server."""
+    """What the official client connects to: the parameters of a stdio server, a URL, or a transport of its own."""
     if server.command:
         from mcp.client.stdio import StdioServerParameters
 
-        given = {variable: os.environ[variable] for variable in server.env}
-        yield StdioServerParameters(command=server.command[0], args=list(server.command[1:]), env=given)
+        environment = {variable: os.environ[variable] for variable in server.env}
+        yield StdioServerParameters(command=server.command[0], args=list(server.command[1:]), env=environment)
         return
     if not server.token_env:
         yield server.url
@@ -75,7 +75,7 @@ async def _list(server: McpServerConfig) -> list[dict[str, Any]]:
     from mcp import Client
 
     tools: list[dict[str, Any]] = []
-    async with transport(server) as met, Client(met) as client:
+    async with transport(server) as endpoint, Client(endpoint) as client:
         cursor: str | None = None
         for _ in range(MAX_PAGES):
             page = await client.list_tools(cursor=cursor)

@@ -61,11 +61,11 @@ def read(path: str, limits: Limits) -> Iterator[Document | str]:
                 if reasons <= MAX_REASONS:
                     yield str(text)
                 continue
-            if limits.private != "keep" and (found := scan(text)):
+            if limits.private != "keep" and (findings := scan(text)):
                 if limits.private == "reject":
                     reasons += 1
                     if reasons <= MAX_REASONS:
-                        yield f"it holds {len(found)} secrets or personal data, first {found[0].kind} (sources.private)"
+                        yield f"it holds {len(findings)} secrets or personal data, first {findings[0].kind} (sources.private)"
                     continue
                 text, _ = masked(text)
             for piece in chunks(readable(text), limits.chunk_chars):

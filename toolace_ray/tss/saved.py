@@ -66,5 +66,5 @@ def load_frontier(store: RunStore) -> dict[int, Division]:
 
 
 def _in_order(store: RunStore, folder: str) -> list[str]:
-    found = {row["attempt"]: row["record"] for row in store.rows(folder, ["attempt", "record"])}
-    return [found[attempt] for attempt in sorted(found)]
+    records = {row["attempt"]: row["record"] for row in store.rows(folder, ["attempt", "record"])}
+    return [records[attempt] for attempt in sorted(records)]

@@ -79,8 +79,8 @@ def off_topic(api: Api, topic: Iterable[str], names: Iterable[str], prompts: Ite
     written = [api.description, *texts(api.parameters), *texts(api.returns)]
     for text in written:
         for name in prompts:
-            if shown := prompt(name).shares(text):
-                return Verdict(stage="gate", rule="leaked", evidence=f"{api.name} repeats its prompt: {shown}"[:300])
+            if leaked := prompt(name).shares(text):
+                return Verdict(stage="gate", rule="leaked", evidence=f"{api.name} repeats its prompt: {leaked}"[:300])
     for value in (*choices(api.parameters), *choices(api.returns)):
         if _SCRAP.search(value):
             return Verdict(stage="gate", rule="scraps", evidence=f"{api.name} has the value {value!r}"[:300])
@@ -92,5 +92,5 @@ def off_topic(api: Api, topic: Iterable[str], names: Iterable[str], prompts: Ite
 
 
 def _scripts(text: str) -> set[str]:
-    found = {unicodedata.name(letter, "?").split()[0] for letter in set(text) if letter.isalpha()}
-    return {"CJK" if script in ("HIRAGANA", "KATAKANA") else script for script in found if script in _SCRIPTS}
+    scripts = {unicodedata.name(letter, "?").split()[0] for letter in set(text) if letter.isalpha()}
+    return {"CJK" if script in ("HIRAGANA", "KATAKANA") else script for script in scripts if script in _SCRIPTS}

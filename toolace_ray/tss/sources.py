@@ -17,7 +17,7 @@ SPEC_SUFFIXES = {"openapi": (".json", ".yaml", ".yml"), "mcp": (".json",)}
 
 def expand(patterns: tuple[str, ...], suffixes: tuple[str, ...], key: str) -> list[str]:
     """The files that folders, globs and paths name, sorted. Raises UserError for one that names nothing."""
-    found: set[str] = set()
+    paths: set[str] = set()
     for pattern in patterns:
         if Path(pattern).is_dir():
             hits = [str(path) for path in Path(pattern).rglob("*") if path.is_file()]
@@ -27,8 +27,8 @@ def expand(patterns: tuple[str, ...], suffixes: tuple[str, ...], key: str) -> li
         if not hits:
             what = "folder holds no" if Path(pattern).is_dir() else "path or glob matches no"
             raise UserError(f"{key}: {pattern}: this {what} file ending in {', '.join(suffixes)}")
-        found.update(hits)
-    return sorted(found)
+        paths.update(hits)
+    return sorted(paths)
 
 
 def files(config: SourcesConfig) -> dict[str, list[str]]:

@@ -127,16 +127,16 @@ async def speciate(document: Document, seed: int, engines: TaskEngines) -> Extra
         json_schema=EXTRACTION_SCHEMA,
     )
     answer = await engines.generate("writer", request)
-    found = load_json(answer.samples[0].text)
+    extracted = load_json(answer.samples[0].text)
     unique: dict[str, Functionality] = {}
-    for item in found["functionalities"]:
+    for item in extracted["functionalities"]:
         name, gloss = _tidy(item["name"]).replace("_", " "), _tidy(item["gloss"])
         if len(item["gloss"]) >= MAX_GLOSS:  # cut by the decoder: drop the word it was cut in
             gloss = gloss.rpartition(" ")[0]
         if gloss and name.lower() not in _FIELDS:
             unique.setdefault(name.lower(), Functionality(name=name, gloss=gloss))
-    topic = _tidy(found["topic"]).replace("_", " ").capitalize()
-    domain = _tidy(found["domain"]).replace("_", " ").capitalize()
+    topic = _tidy(extracted["topic"]).replace("_", " ").capitalize()
+    domain = _tidy(extracted["domain"]).replace("_", " ").capitalize()
     topic = next((name for name in (topic, domain) if name.lower() not in _NOTHING), "Other")
     return Extraction(
         document=document.id,
@@ -159,15 +159,15 @@ async def divide(work: Division, seed: int, engines: TaskEngines) -> Parts:
         json_schema=DIVISION_SCHEMA,
     )
     answer = await engines.generate("writer", request)
-    found = load_json(answer.samples[0].text)
-    known = [canonical(name) for name in (*work.path, *work.siblings)]
+    divided = load_json(answer.samples[0].text)
+    taken = [canonical(name) for name in (*work.path, *work.siblings)]
     parts: list[Functionality] = []
-    for item in found["parts"]:
+    for item in divided["parts"]:
         name, gloss = _tidy(item["name"]).replace("_", " "), _tidy(item["gloss"])
         word = canonical(name)
-        if not gloss or len(name.split()) < 2 or prompt("divide").shares(gloss) or _nearest(word, known) is not None:
+        if not gloss or len(name.split()) < 2 or prompt("divide").shares(gloss) or _nearest(word, taken) is not None:
             continue  # what repeats its parent, a sibling or another part is no part
-        known.append(word)
+        taken.append(word)
         parts.append(Functionality(name=name, gloss=gloss))
     return Parts(node=work.node, parts=tuple(parts) if len(parts) > 1 else ())  # one part is the whole
 
@@ -180,40 +180,40 @@ def _tidy(text: str) -> str:
 def canonical(name: str) -> str:
     """A name as it is compared: lower case, singular, without words that say nothing about what it is."""
     words = re.findall(r"[^\W_]+", name.lower())
-    kept = [word for word in words if word not in _EMPTY_WORDS] or words
+    meaningful = [word for word in words if word not in _EMPTY_WORDS] or words
     return " ".join(
         word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")) else word
-        for word in kept
+        for word in meaningful
     )
 
 
-def _nearest(word: str, known: Sequence[str]) -> int | None:
+def _nearest(word: str, names: Sequence[str]) -> int | None:
     """Index of the known name that is (nearly) the same; None when there is none."""
-    found = process.extractOne(word, known, scorer=fuzz.ratio, score_cutoff=SAME_NAME)
-    return None if found is None else int(found[2])
+    match = process.extractOne(word, names, scorer=fuzz.ratio, score_cutoff=SAME_NAME)
+    return None if match is None else int(match[2])
 
 
 class _Names:
     """The canonical names below each parent: a name that is nearly one of them is that one."""
 
     def __init__(self) -> None:
-        self._known: dict[str | None, dict[str, str]] = {}
+        self._ids: dict[str | None, dict[str, str]] = {}
 
     def find(self, parent: str | None, name: str, fuzzy: bool) -> str | None:
         """The node that a name stands for."""
-        known = self._known.get(parent, {})
+        ids = self._ids.get(parent, {})
         word = canonical(name)
-        if word in known or not fuzzy:
-            return known.get(word)
-        index = _nearest(word, list(known))
-        found = None if index is None else list(known.values())[index]
-        if found is not None:
-            known[word] = found  # the next one of this spelling is found at once
-        return found
+        if word in ids or not fuzzy:
+            return ids.get(word)
+        index = _nearest(word, list(ids))
+        node = None if index is None else list(ids.values())[index]
+        if node is not None:
+            ids[word] = node  # the next one of this spelling is found at once
+        return node
 
     def add(self, parent: str | None, name: str, node: str) -> None:
         """Make a name known."""
-        self._known.setdefault(parent, {})[canonical(name)] = node
+        self._ids.setdefault(parent, {})[canonical(name)] = node
 
 
 def grow(
@@ -259,9 +259,9 @@ def grow(
         put("functionality", api.name.replace("_", " "), parent, gloss, api.lineage.documents[:1], api.id)
     grown = []
     for node in nodes.values():
-        found = {"documents": tuple(sorted(documents_of[node.id])), "apis": tuple(sorted(apis_of[node.id]))}
-        same = found == {"documents": node.documents, "apis": node.apis}
-        grown.append(node if same else node.model_copy(update=found))
+        references = {"documents": tuple(sorted(documents_of[node.id])), "apis": tuple(sorted(apis_of[node.id]))}
+        same = references == {"documents": node.documents, "apis": node.apis}
+        grown.append(node if same else node.model_copy(update=references))
     return grown
 
 
@@ -277,9 +277,9 @@ def to_divide(nodes: Sequence[Node], divided: Collection[str], depth: int, leave
     children: dict[str | None, list[Node]] = {}
     for node in nodes:
         children.setdefault(node.parent, []).append(node)
-    bare = [node for node in nodes if node.kind == "functionality" and node.id not in children]
-    room = leaves - len(bare)
-    chosen = [node for node in bare if not node.apis and node.id not in divided and len(names[node.id]) < depth]
+    undivided = [node for node in nodes if node.kind == "functionality" and node.id not in children]
+    room = leaves - len(undivided)
+    chosen = [node for node in undivided if not node.apis and node.id not in divided and len(names[node.id]) < depth]
     return [
         Division(
             node=node.id,

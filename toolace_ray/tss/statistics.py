@@ -41,16 +41,16 @@ class PoolStatistics:
 
     def take(self, api: Api) -> None:
         """Count one API of the pool."""
-        found = shape(api.parameters)
+        schema_shape = shape(api.parameters)
         self.apis += 1
         self.sources[api.lineage.source] += 1
         self.domains[api.domain[0] if api.domain else ""] += 1
         self.parameters[len(api.properties)] += 1
-        self.types.update(found.types)
-        self.constraints.update(dict.fromkeys(found.constraints, 1))
+        self.types.update(schema_shape.types)
+        self.constraints.update(dict.fromkeys(schema_shape.constraints, 1))
         self.bins[complexity_bin(api)] += 1
-        self.nested += found.depth > 1
-        self.constrained += any(kind in found.constraints for kind in CONSTRAINTS)
+        self.nested += schema_shape.depth > 1
+        self.constrained += any(kind in schema_shape.constraints for kind in CONSTRAINTS)
         if api.lineage.source == "synthesised":
             self.generations[api.lineage.generation] += 1
             self.levels[len(api.functionalities)] += 1
@@ -65,8 +65,8 @@ class PoolStatistics:
     @property
     def duplicate_rate(self) -> float:
         """Share of the APIs that passed all other checks and repeat one that is there."""
-        found = self.rejected["gate/duplicate"]
-        return found / (self.apis + found) if self.apis + found else 0.0
+        duplicates = self.rejected["gate/duplicate"]
+        return duplicates / (self.apis + duplicates) if self.apis + duplicates else 0.0
 
     @property
     def pass_rate(self) -> float:
@@ -76,23 +76,23 @@ class PoolStatistics:
 
     def as_json(self) -> dict[str, Any]:
         """The figures as plain JSON."""
-        plain = {
+        figures = {
             name: {str(key): number for key, number in sorted(value.items(), key=lambda item: (-item[1], str(item[0])))}
             if isinstance(value, Counter)
             else value
             for name, value in vars(self).items()
         }
-        return {**plain, "duplicate_rate": round(self.duplicate_rate, 4), "pass_rate": round(self.pass_rate, 4)}
+        return {**figures, "duplicate_rate": round(self.duplicate_rate, 4), "pass_rate": round(self.pass_rate, 4)}
 
 
 def tree_counts(nodes: Iterable[Node]) -> dict[str, int]:
     """Nodes by kind, and `leaves`: the functionalities without parts."""
-    found = list(nodes)
-    inner = {node.parent for node in found}
-    counts = Counter(node.kind for node in found)
-    leaves = sum(node.kind == "functionality" and node.id not in inner for node in found)
+    tree = list(nodes)
+    parents = {node.parent for node in tree}
+    counts = Counter(node.kind for node in tree)
+    leaves = sum(node.kind == "functionality" and node.id not in parents for node in tree)
     return {
-        "nodes": len(found),
+        "nodes": len(tree),
         **{kind: counts[kind] for kind in ("domain", "topic", "functionality")},
         "leaves": leaves,
     }
