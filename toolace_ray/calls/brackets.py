@@ -16,7 +16,7 @@ from toolace_ray.calls.result import CallSyntaxError, make_call, skip_space
 from toolace_ray.records.dialog import ToolCall
 
 _OPEN, _CLOSE = "([{", ")]}"
-Value = Callable[[str], Any]
+ReadValue = Callable[[str], Any]
 
 
 def literal(value: Any) -> str:
@@ -52,7 +52,7 @@ def _json_types(value: Any) -> Any:
     raise ValueError(f"{type(value).__name__} is not a JSON type")
 
 
-def read_calls(text: str, name_pattern: re.Pattern[str], value: Value) -> Iterator[ToolCall]:
+def read_calls(text: str, name_pattern: re.Pattern[str], read_value: ReadValue) -> Iterator[ToolCall]:
     """The calls of a bracketed list that spans the whole text."""
     offset = skip_space(text, skip_space(text, 0) + 1)
     if text[offset : offset + 1] == "]":
@@ -65,7 +65,7 @@ def read_calls(text: str, name_pattern: re.Pattern[str], value: Value) -> Iterat
         start = offset
         offset = match.end()
         while (offset := skip_space(text, offset)) < len(text) and text[offset] != ")":
-            for key, item in _argument(text, offset, end := _end_of_value(text, offset), value):
+            for key, item in _argument(text, offset, end := _end_of_value(text, offset), read_value):
                 if key in arguments:
                     raise CallSyntaxError(f"argument {key!r} is given twice", offset)
                 arguments[key] = item
@@ -106,11 +106,11 @@ def _end_of_value(text: str, offset: int) -> int:
     raise CallSyntaxError("the argument does not end", start)
 
 
-def _argument(text: str, start: int, end: int, value: Value) -> Iterator[tuple[str, Any]]:
+def _argument(text: str, start: int, end: int, read_value: ReadValue) -> Iterator[tuple[str, Any]]:
     source = text[start:end]
     try:
         if source.startswith("**"):
-            unpacked = value(source[2:])
+            unpacked = read_value(source[2:])
             if not isinstance(unpacked, dict):
                 raise ValueError("** needs an object")
             yield from unpacked.items()
@@ -119,6 +119,6 @@ def _argument(text: str, start: int, end: int, value: Value) -> Iterator[tuple[s
         key = key.strip()
         if not equals or not key or any(character in "\"'()[]{}" or character.isspace() for character in key):
             raise ValueError("an argument needs a name: name=value")
-        yield key, value(rest)
+        yield key, read_value(rest)
     except ValueError as error:
         raise CallSyntaxError(str(error), start) from error

@@ -24,7 +24,7 @@ def parse(text: str) -> Parsed | ParseFailure:
     prose: list[str] = []
     calls: list[ToolCall] = []
 
-    def read() -> Iterator[ToolCall]:
+    def tagged_calls() -> Iterator[ToolCall]:
         offset = 0
         while (start := text.find(OPEN, offset)) >= 0:
             prose.append(text[offset:start])
@@ -40,7 +40,7 @@ def parse(text: str) -> Parsed | ParseFailure:
         if CLOSE in "".join(prose):
             raise CallSyntaxError(f"{CLOSE} without {OPEN}", text.rfind(CLOSE))
 
-    result = guarded(text, read())
+    result = guarded(text, tagged_calls())
     if isinstance(result, ParseFailure):
         return result
     calls.extend(result.calls)

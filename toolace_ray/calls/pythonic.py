@@ -20,11 +20,11 @@ def render(calls: Sequence[ToolCall]) -> str:
 
 
 def _render_call(call: ToolCall) -> str:
-    plain = [
+    keywords = [
         f"{k}={brackets.literal(v)}" for k, v in call.arguments.items() if k.isidentifier() and not keyword.iskeyword(k)
     ]
-    other = {k: v for k, v in call.arguments.items() if not k.isidentifier() or keyword.iskeyword(k)}
-    return f"{call.name}({', '.join([*plain, f'**{brackets.literal(other)}'] if other else plain)})"
+    unpacked = {k: v for k, v in call.arguments.items() if not k.isidentifier() or keyword.iskeyword(k)}
+    return f"{call.name}({', '.join([*keywords, f'**{brackets.literal(unpacked)}'] if unpacked else keywords)})"
 
 
 def parse(text: str) -> Parsed | ParseFailure:

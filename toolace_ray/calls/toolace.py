@@ -17,7 +17,7 @@ from toolace_ray.records.json import load_json
 
 _NAME = re.compile(r"([^\s\[\](){}\"'=,][^\[\](){}\"'=,\n]{0,128}?)\s{0,8}\(")
 _STARTS = re.compile(r"\s*\[\s*(?:[^\s\[\](){}\"'=,][^\[\](){}\"'=,\n]{0,136}\(|\])")
-_PLAIN_KEY = re.compile(r"[^\s\[\](){}\"'=,*][^\s\[\](){}\"'=,]*")
+_KEYWORD = re.compile(r"[^\s\[\](){}\"'=,*][^\s\[\](){}\"'=,]*")
 
 
 def render(calls: Sequence[ToolCall]) -> str:
@@ -26,19 +26,19 @@ def render(calls: Sequence[ToolCall]) -> str:
 
 
 def _render_call(call: ToolCall) -> str:
-    plain = [f"{k}={brackets.literal(v)}" for k, v in call.arguments.items() if _PLAIN_KEY.fullmatch(k)]
-    other = {k: v for k, v in call.arguments.items() if not _PLAIN_KEY.fullmatch(k)}
-    return f"{call.name}({', '.join([*plain, f'**{brackets.literal(other)}'] if other else plain)})"
+    keywords = [f"{k}={brackets.literal(v)}" for k, v in call.arguments.items() if _KEYWORD.fullmatch(k)]
+    unpacked = {k: v for k, v in call.arguments.items() if not _KEYWORD.fullmatch(k)}
+    return f"{call.name}({', '.join([*keywords, f'**{brackets.literal(unpacked)}'] if unpacked else keywords)})"
 
 
 def parse(text: str) -> Parsed | ParseFailure:
     """Read the list; a text that does not begin like a list of calls is prose."""
     if not _STARTS.match(text):
         return Parsed((), text.strip())
-    return guarded(text, brackets.read_calls(text, _NAME, _value))
+    return guarded(text, brackets.read_calls(text, _NAME, _read_value))
 
 
-def _value(source: str) -> Any:
+def _read_value(source: str) -> Any:
     try:
         return brackets.python_value(source)
     except ValueError:

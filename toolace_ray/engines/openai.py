@@ -88,7 +88,7 @@ class OpenAIEngine:
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         try:
             async with asyncio.timeout(request.timeout):
-                return self._read(await self._post({**body, **self._body}), request)
+                return self._generation(await self._post({**body, **self._body}), request)
         except TimeoutError as error:
             raise EngineTimeout(f"{self._url}: no answer within {request.timeout:.0f} s") from error
 
@@ -109,8 +109,8 @@ class OpenAIEngine:
                         raise EngineRefused(f"{self._url} answered {response.status}: {text}")
                     if response.status not in RETRIED:
                         raise BadRequest(f"{self._url} answered {response.status}: {text}")
-                    after = response.headers.get("Retry-After", "")
-                    wait = float(after) if after.isdigit() else pause * (0.5 + random.random())
+                    retry_after = response.headers.get("Retry-After", "")
+                    wait = float(retry_after) if retry_after.isdigit() else pause * (0.5 + random.random())
             except aiohttp.ClientConnectorError as error:
                 raise EngineDead(f"{self._url}: no connection ({error.strerror})") from error
             except aiohttp.ClientError:  # the connection broke midway: the same request may be sent again
@@ -120,16 +120,16 @@ class OpenAIEngine:
             await asyncio.sleep(wait)
             pause = min(pause * 2, 8.0)
 
-    def _read(self, answer: Any, request: GenerateRequest) -> Generation:
-        wanted = request.n
+    def _generation(self, answer: Any, request: GenerateRequest) -> Generation:
+        count = request.n
         try:
             usage = answer.get("usage") or {}
             choices = sorted(answer["choices"], key=lambda choice: choice.get("index", 0))
-            if len(choices) != wanted:
-                raise EngineError(f"{self._url}: {len(choices)} choices for n={wanted}; the server may not support n")
+            if len(choices) != count:
+                raise EngineError(f"{self._url}: {len(choices)} choices for n={count}; the server may not support n")
             total = int(usage.get("completion_tokens") or 0)
             samples = tuple(
-                self._sample(choice, total // wanted + (index < total % wanted), request)
+                self._sample(choice, total // count + (index < total % count), request)
                 for index, choice in enumerate(choices)
             )
             cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0

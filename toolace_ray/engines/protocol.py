@@ -65,8 +65,8 @@ def answered(text: str, thought: str, finish: str, tokens: int, stop: Sequence[s
     if closed:  # a server that does not take thoughts out of the text
         thought, text = f"{thought} {before.replace('<think>', '')}", rest
     ends = [at for word in stop if (at := text.lstrip().find(word)) >= 0]
-    whole = text.lstrip()[: min(ends)] if ends else text.strip()
-    return Sample(whole, "stop" if ends else finish if whole else "length", tokens, thought.strip())
+    answer = text.lstrip()[: min(ends)] if ends else text.strip()
+    return Sample(answer, "stop" if ends else finish if answer else "length", tokens, thought.strip())
 
 
 @dataclass(frozen=True)

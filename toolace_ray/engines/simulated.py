@@ -96,7 +96,7 @@ class SimulatedEngine:
             raise EngineTimeout(f"no answer within {timeout} s") from error
 
     async def close(self) -> None:
-        """Nothing to release."""
+        """Does nothing: there is no connection or process to end."""
 
 
 def sentence(prompt: str, rng: random.Random, slip: float) -> str:
@@ -104,9 +104,9 @@ def sentence(prompt: str, rng: random.Random, slip: float) -> str:
 
     A prompt without JSON is answered by a question about its last line or by a refusal.
     """
-    told = _last_json(prompt)
-    values = _leaves(told)
-    if told and not values:
+    stated = _last_json(prompt)
+    values = _leaves(stated)
+    if stated and not values:
         return "Nothing was found, there is none."
     if not values:
         about = prompt.strip().splitlines()[-1].partition(":")[2].strip() or "it"
@@ -132,6 +132,6 @@ def _leaves(value: Any, name: str = "it") -> list[str]:
     if isinstance(value, list):
         return [leaf for item in value for leaf in _leaves(item, name)]
     if isinstance(value, bool):
-        said = name.replace("_", " ")
-        return [said if value else f"no {said}"]
+        phrase = name.replace("_", " ")
+        return [phrase if value else f"no {phrase}"]
     return [] if value is None else [str(value)]

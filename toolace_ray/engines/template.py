@@ -66,7 +66,7 @@ class ChatTemplate:
         self._tokenizer = tokenizer
         probe = [{"role": "user", "content": "x"}]
         tool = {"type": "function", "function": {"name": "probe", "description": "", "parameters": {"type": "object"}}}
-        self._native = self._text(probe, [tool], False) != self._text(probe, None, False)
+        self._takes_tools = self._text(probe, [tool], False) != self._text(probe, None, False)
         self._eos = str(tokenizer.eos_token or "")
 
     @staticmethod
@@ -78,7 +78,7 @@ class ChatTemplate:
 
     def passes(self, dialog: Dialog) -> list[Pass]:
         """See Template.passes. Raises BadRequest where the template takes no such dialog."""
-        return self._tried(lambda *shown: self._passes(dialog, *shown), dialog)
+        return self._in_first_form(lambda *rendered: self._passes(dialog, *rendered), dialog)
 
     def prompt(self, dialog: Dialog, message: int) -> tuple[int, ...]:
         """See Template.prompt. Raises BadRequest where the template takes no such dialog."""
@@ -87,16 +87,16 @@ class ChatTemplate:
             self._text(messages, tools, False)  # the whole decides the form, as it does in `passes`
             return self._ids(self._text(messages[: places[message]], tools, True))
 
-        return self._tried(ids, dialog)
+        return self._in_first_form(ids, dialog)
 
-    def _tried(self, work: Callable[[_Messages, _Tools, list[int]], _T], dialog: Dialog) -> _T:
+    def _in_first_form(self, work: Callable[[_Messages, _Tools, list[int]], _T], dialog: Dialog) -> _T:
         """What `work` makes of the dialog in the first form that the template takes."""
         from jinja2 import TemplateError
 
         problem = ""
-        for form in FORMS if self._native else FORMS[1:]:
+        for form in FORMS if self._takes_tools else FORMS[1:]:
             try:
-                return work(*_shown(dialog, form))
+                return work(*_in_form(dialog, form))
             except TemplateError as error:  # templates raise for what their model was not made for
                 problem = str(error)
         raise BadRequest(f"{dialog.id}: the target's chat template takes no such dialog: {problem}")
@@ -129,10 +129,10 @@ class ChatTemplate:
 
     def _pass(self, text: str, cuts: list[tuple[int, int, int]]) -> Pass:
         """Tokens of the whole text, cut by their offsets: pieces by themselves get other tokens in some tokenizers."""
-        found = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        starts = [start for start, _ in found["offset_mapping"]]
+        encoding = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        starts = [start for start, _ in encoding["offset_mapping"]]
         turns = [Turn(index, bisect_left(starts, start), bisect_left(starts, end)) for index, start, end in cuts]
-        return Pass(tuple(found["input_ids"]), tuple(turns))
+        return Pass(tuple(encoding["input_ids"]), tuple(turns))
 
     def _text(self, messages: Sequence[dict[str, Any]], tools: list[dict[str, Any]] | None, open_turn: bool) -> str:
         return str(
@@ -150,7 +150,7 @@ FORMS = ("native", "words", "merged")
 with one message after another of the same role joined."""
 
 
-def _shown(dialog: Dialog, form: str) -> tuple[_Messages, _Tools, list[int]]:
+def _in_form(dialog: Dialog, form: str) -> tuple[_Messages, _Tools, list[int]]:
     """Messages in a form, the tools where they stand beside them, and the place of each of the dialog's messages."""
     if form == "native":
         tools = [{"type": "function", "function": api.tool()} for api in dialog.tools]
@@ -161,27 +161,27 @@ def _shown(dialog: Dialog, form: str) -> tuple[_Messages, _Tools, list[int]]:
     if form == "words":
         return [dict(message) for message in written], None, places
     merged: _Messages = []
-    moved: list[int] = []
+    merged_places: list[int] = []
     for message in written:
         role = "user" if message["role"] == "system" else message["role"]
         if merged and merged[-1]["role"] == role == "user":
             merged[-1] = {"role": role, "content": f"{merged[-1]['content']}\n\n{message['content']}"}
         else:
             merged.append({"role": role, "content": message["content"]})
-        moved.append(len(merged) - 1)
-    return merged, None, [moved[place] for place in places]
+        merged_places.append(len(merged) - 1)
+    return merged, None, [merged_places[place] for place in places]
 
 
 def _native(message: Message) -> dict[str, Any]:
-    shown: dict[str, Any] = {"role": message.role, "content": message.content}
+    fields: dict[str, Any] = {"role": message.role, "content": message.content}
     if message.tool_calls:
-        shown["tool_calls"] = [
+        fields["tool_calls"] = [
             {"type": "function", "id": call.id, "function": {"name": call.name, "arguments": call.arguments}}
             for call in message.tool_calls
         ]
     if message.role == "tool":
-        shown |= {"name": message.name, "tool_call_id": message.tool_call_id}
-    return shown
+        fields |= {"name": message.name, "tool_call_id": message.tool_call_id}
+    return fields
 
 
 def in_words(messages: Sequence[Message], tools: Sequence[Api]) -> list[dict[str, str]]:
@@ -189,15 +189,17 @@ def in_words(messages: Sequence[Message], tools: Sequence[Api]) -> list[dict[str
 
     The system prompt must come first; results stand in a user message each.
     """
-    shown = "\n".join(json.dumps({"type": "function", "function": api.tool()}, ensure_ascii=False) for api in tools)
-    written = [_plain(message) for message in messages]
+    signatures = "\n".join(
+        json.dumps({"type": "function", "function": api.tool()}, ensure_ascii=False) for api in tools
+    )
+    written = [_worded(message) for message in messages]
     if not written or written[0]["role"] != "system":
         written.insert(0, {"role": "system", "content": ""})
-    written[0] = {**written[0], "content": (written[0]["content"] + TOOLS.format(tools=shown)).strip()}
+    written[0] = {**written[0], "content": (written[0]["content"] + TOOLS.format(tools=signatures)).strip()}
     return written
 
 
-def _plain(message: Message) -> dict[str, str]:
+def _worded(message: Message) -> dict[str, str]:
     """A message for a template of system, user and assistant alone."""
     if message.role == "tool":
         return {"role": "user", "content": f"<tool_response>\n{message.content}\n</tool_response>"}
@@ -221,8 +223,8 @@ class WordTemplate:
 
     def prompt(self, dialog: Dialog, message: int) -> tuple[int, ...]:
         """See Template.prompt."""
-        found = self.passes(dialog.model_copy(update={"messages": dialog.messages[:message]}))
-        return found[0].ids
+        passes = self.passes(dialog.model_copy(update={"messages": dialog.messages[:message]}))
+        return passes[0].ids
 
 
 def _word_ids(text: str) -> list[int]:

@@ -33,11 +33,11 @@ class Prompt:
     name: str
     version: str
     messages: tuple[tuple[str, jinja2.Template], ...]
-    said: frozenset[str] = frozenset()
+    example_runs: frozenset[str] = frozenset()
 
     def shares(self, text: str) -> str | None:
         """The first LEAK words in a row that a text shares with the answers this prompt shows as examples; else None."""
-        return next((found for found in _runs(text) if found in self.said), None)
+        return next((run for run in _runs(text) if run in self.example_runs), None)
 
     def render(self, **values: Any) -> list[dict[str, str]]:
         """The chat messages; raises jinja2.UndefinedError for a value that is not given."""
@@ -56,8 +56,8 @@ def prompt(name: str) -> Prompt:
     parts = _HEADER.split(source)[1:]
     messages = tuple((role, _ENVIRONMENT.from_string(text)) for role, text in zip(parts[::2], parts[1::2], strict=True))
     answers = [text for role, text in zip(parts[::2], parts[1::2], strict=True) if role == "assistant"]
-    said = frozenset(found for text in answers for found in _runs(text))
-    return Prompt(name, digest(source, length=12), messages, said)
+    example_runs = frozenset(run for text in answers for run in _runs(text))
+    return Prompt(name, digest(source, length=12), messages, example_runs)
 
 
 @cache
