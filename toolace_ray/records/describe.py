@@ -11,5 +11,5 @@ def purpose(api: Api) -> str:
     """An API's first sentence in plain words, without what is of use to programs alone."""
     first = re.split(r"(?<=[.!?])\s", api.description.strip())[0]
     first = re.sub(r",?\s+(?:and|then) (?:returns?|gives?) .*|\s+(?:that|which) \w+_\w+ \w+", "", first)
-    plain = re.sub(r"\s+", " ", first.replace("_", " ")).strip()[:200]
-    return plain if plain.endswith((".", "!", "?")) else f"{plain}."
+    sentence = re.sub(r"\s+", " ", first.replace("_", " ")).strip()[:200]
+    return sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."

@@ -42,8 +42,8 @@ def type_of(kind: str) -> str:
 
 def load_pool(store: RunStore) -> list[Api]:
     """The APIs of the pool, none twice."""
-    found = {row["key"]: row["record"] for row in store.rows("apis", ["key", "record"])}
-    return [Api.model_validate_json(record) for record in found.values()]
+    records = {row["key"]: row["record"] for row in store.rows("apis", ["key", "record"])}
+    return [Api.model_validate_json(record) for record in records.values()]
 
 
 def imported(store: RunStore) -> list[Api]:
@@ -58,18 +58,18 @@ def begin(store: RunStore, config: Config, stage: str) -> None:
     Raises:
         UserError: the run was made with other content keys; they are named.
     """
-    now = {key: value for key, value in config.content().items() if key.startswith(STAGES[stage])}
-    now = json.loads(json.dumps(now))
-    known: dict[str, Any] = {}
+    keys = {key: value for key, value in config.content().items() if key.startswith(STAGES[stage])}
+    keys = json.loads(json.dumps(keys))
+    saved: dict[str, Any] = {}
     if store.exists("run.yaml"):
-        known = yaml.safe_load(store.read_bytes("run.yaml")) or {}
-        before = (known.get("stages") or {}).get(stage)
-        if before is not None:
-            changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
+        saved = yaml.safe_load(store.read_bytes("run.yaml")) or {}
+        earlier = (saved.get("stages") or {}).get(stage)
+        if earlier is not None:
+            changed = sorted(key for key in {*earlier, *keys} if earlier.get(key) != keys.get(key))
             if changed:
-                shown = "; ".join(f"{key}: {before.get(key)!r} -> {now.get(key)!r}" for key in changed[:5])
+                changes = "; ".join(f"{key}: {earlier.get(key)!r} -> {keys.get(key)!r}" for key in changed[:5])
                 raise UserError(
-                    f"{store.uri}: this run was made with other content keys ({shown}); "
+                    f"{store.uri}: this run was made with other content keys ({changes}); "
                     "put them back, or set run.path to a new folder"
                 )
     store.make(*FOLDERS)
@@ -78,7 +78,7 @@ def begin(store: RunStore, config: Config, stage: str) -> None:
         "config": json.loads(config.model_dump_json()),
         "packages": dict(_packages()),
         "prompts": versions(),
-        "stages": {**(known.get("stages") or {}), stage: now},
+        "stages": {**(saved.get("stages") or {}), stage: keys},
     }
     store.write_bytes("", "run.yaml", yaml.safe_dump(record, sort_keys=False, allow_unicode=True).encode())
 

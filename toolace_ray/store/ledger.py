@@ -30,8 +30,8 @@ def select(
         if counts.get(kind, 0) >= quotas.get(kind, 0):
             continue
         judge = by_kind.get(kind) or by_kind.setdefault(kind, novelty())
-        if twin := judge.repeats(key, f"{kind}-{attempt:06d}"):
-            duplicates[kind, attempt] = twin
+        if repeated := judge.repeats(key, f"{kind}-{attempt:06d}"):
+            duplicates[kind, attempt] = repeated
             continue
         counts[kind] = counts.get(kind, 0) + 1
         accepted.add((kind, attempt))
@@ -61,8 +61,8 @@ def drafted(
 ) -> dict[str, list[tuple[str, int, str]]]:
     """Shard name -> (type, attempt, id) of its drafts."""
     wanted = set(kinds)
-    found = {}
+    shards = {}
     for name in store.files(folder, flow):
         rows = store.table(folder, name, ["id", "kind", "attempt"]).to_pylist()
-        found[name] = [(row["kind"], row["attempt"], row["id"]) for row in rows if row["kind"] in wanted]
-    return found
+        shards[name] = [(row["kind"], row["attempt"], row["id"]) for row in rows if row["kind"] in wanted]
+    return shards

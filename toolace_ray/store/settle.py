@@ -41,7 +41,10 @@ class Flow:
     max_cost: float = 0.0
 
     def telling(self, *, copied: bool) -> Callable[[], Novelty]:
-        """What makes the judges of duplicates. `copied`: the planner's must not know yet what settling will tell the flow's."""
+        """A function that makes the judge of duplicates of one kind (see ledger.select).
+
+        `copied`: judges with a copy of `novelty`, so that what the planner accepts is not in the one that settling asks.
+        """
         if self.novelty is not None:
             shared = self.novelty.copy() if copied else self.novelty
             return lambda: shared
@@ -76,11 +79,11 @@ def settle(flow: Flow, store: RunStore, schema: pa.Schema, epoch: str) -> bool:
     prefix = f"{epoch}{flow.part}"
     returning, leaving = accepted & set(shelved), set(passing) - accepted
     if returning:
-        _return(flow, store, schema, prefix, returning, already=set(passing))
+        _restore(flow, store, schema, prefix, returning, already=set(passing))
     if leaving:
         _shelve(flow, store, prefix, leaving, duplicates)
-    gone = partial(_leaves, flow=flow, leaving=leaving, seen=set())
-    moved = rewrite(store, flow.accepted, schema, prefix, gone, flow.part)
+    leaves = partial(_leaves, flow=flow, leaving=leaving, seen=set())
+    moved = rewrite(store, flow.accepted, schema, prefix, leaves, flow.part)
     return bool(returning or leaving or moved)
 
 
@@ -93,7 +96,7 @@ def _attempt(row: dict[str, Any]) -> Attempt:
     return row["kind"], row["attempt"]
 
 
-def _return(
+def _restore(
     flow: Flow, store: RunStore, schema: pa.Schema, prefix: str, returning: set[Attempt], already: set[Attempt]
 ) -> None:
     """Bring surplus back from the ledger; what is among the accepted already only leaves the ledger."""
@@ -116,12 +119,12 @@ def _shelve(flow: Flow, store: RunStore, prefix: str, leaving: set[Attempt], dup
     for row in store.rows(flow.accepted, part=flow.part):
         if _attempt(row) not in leaving:
             continue
-        other = duplicates.get(_attempt(row))
-        if other is None:
+        repeated = duplicates.get(_attempt(row))
+        if repeated is None:
             verdict = Verdict(stage="surplus", rule="surplus", evidence="passed beyond the quota")
         else:
             stage: Literal["gate", "rules"] = "gate" if flow.player == "apis" else "rules"
-            verdict = Verdict(stage=stage, rule="duplicate", evidence=other)
+            verdict = Verdict(stage=stage, rule="duplicate", evidence=repeated)
         rows.append(ledger_row(row, [verdict], _record(flow, row), {name: row[name] for name in USAGE_COLUMNS}))
     store.write("rejected", f"{prefix}{folder.SETTLED}.parquet", rows, LEDGER)
 
@@ -145,23 +148,23 @@ def rewrite(
     part: str = "",
     but: str = "\0",
 ) -> int:
-    """Write a folder's files (with `part` in their names) without the rows that go, and count these.
+    """Write a folder's files (with `part` in their names) without the rows for which `goes` is true, and count these.
 
     Files that keep all rows, and those whose names begin with `but`, stay as they are; the names of the new ones begin with
     `prefix`.
     """
-    gone = 0
+    removed = 0
     for name in store.files(folder, part):
         if name.startswith(but):
             continue
         rows = store.table(folder, name).to_pylist()
-        kept = [row for row in rows if not goes(row)]
-        if len(kept) < len(rows):
-            gone += len(rows) - len(kept)
-            if kept:
-                store.write(folder, f"{prefix}kept-{digest(prefix, name)}.parquet", kept, schema)
+        staying = [row for row in rows if not goes(row)]
+        if len(staying) < len(rows):
+            removed += len(rows) - len(staying)
+            if staying:
+                store.write(folder, f"{prefix}kept-{digest(prefix, name)}.parquet", staying, schema)
             store.delete(folder, name)
-    return gone
+    return removed
 
 
 def _record(flow: Flow, row: dict[str, Any]) -> str:
