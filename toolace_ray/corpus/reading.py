@@ -20,6 +20,7 @@ from toolace_ray.records.api import Api
 from toolace_ray.records.dialog import Dialog, Message, ToolCall
 from toolace_ray.records.json import load_json
 from toolace_ray.records.kinds import DialogType
+from toolace_ray.schemas.walk import rebuild
 from toolace_ray.text.dates import dates_in
 from toolace_ray.text.language import language
 
@@ -221,7 +222,7 @@ def _api(item: Any, dialect: bool) -> Read:
             schema = {"type": "object", "properties": {}}
         if dialect:
             changed: set[str] = set()
-            schema = _standard(_described(schema, changed) if key[0] == "parameters" else schema, changed, 0)
+            schema = _standard(_described(schema, changed) if key[0] == "parameters" else schema, changed)
             notes += [("schema_dialect", f"{name}: {what}") for what in sorted(changed)]
         schemas.append(schema)
     description = function.get("description")
@@ -268,9 +269,13 @@ def _typed(kind: str) -> dict[str, Any]:
     return {"type": match[1]}
 
 
-def _standard(schema: Any, changed: set[str], depth: int) -> Any:
-    """A schema with JSON Schema's names of types; what was changed is added to `changed`."""
-    if not isinstance(schema, dict) or depth > 64:
+def _standard(schema: dict[str, Any], changed: set[str]) -> Any:
+    """A schema with JSON Schema's names of types, at any depth; what was changed is added to `changed`."""
+    return rebuild(schema, lambda item, _: _renamed(item, changed))
+
+
+def _renamed(schema: Any, changed: set[str]) -> Any:
+    if not isinstance(schema, dict):
         return schema
     found = dict(schema)
     kind = found.get("type")
@@ -288,12 +293,8 @@ def _standard(schema: Any, changed: set[str], depth: int) -> Any:
     properties = found.get("properties")
     if isinstance(properties, dict):
         marked = [name for name, item in properties.items() if isinstance(item, dict) and item.get("required") is True]
-        found["properties"] = {name: _standard(item, changed, depth + 1) for name, item in properties.items()}
         if marked:
             found["required"] = list(dict.fromkeys([*found.get("required", ()), *marked]))
-    for key in ("items", "additionalProperties"):
-        if isinstance(found.get(key), dict):
-            found[key] = _standard(found[key], changed, depth + 1)
     return found
 
 

@@ -14,10 +14,12 @@ from toolace_ray.records.api import Api
 from toolace_ray.records.verdict import Verdict
 from toolace_ray.schemas.draw import instance
 from toolace_ray.schemas.validate import SchemaError, check_schema, errors
+from toolace_ray.schemas.walk import FIELDS, fields, keywords, walk
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 MAX_PARAMETERS = 32
 MAX_ITEMS, MAX_LENGTH, MAX_NUMBER, MAX_DRAWN = 32, 1000, 1e15, 256
+_PARTS = keywords("anyOf", "oneOf", "allOf")
 
 
 _KEPT = 1 << 15  # verdict lists kept; nearly all are empty
@@ -82,10 +84,12 @@ def _examples(api: Api) -> Iterator[tuple[str, str]]:
 
 def unwieldy(schema: Any) -> str | None:
     """Why a schema can't be drawn from: a property or item that is no schema object, or a size beyond any use."""
-    stack: list[tuple[Any, int]] = [(schema, 1)]
-    while stack:
-        node, size = stack.pop()
+    sizes: list[int] = []  # of the schemas on the way to this one: how many values their lists have at least
+    for sub in walk(schema, FIELDS | _PARTS):
+        node = sub.schema
         if not isinstance(node, dict):
+            if isinstance(node, bool) and sub.step is not None and sub.step[0] in _PARTS:
+                continue
             return f"a property or item is {node!r}, not a schema"
         for key, most in (("minItems", MAX_ITEMS), ("minLength", MAX_LENGTH)):
             if isinstance(node.get(key), int | float) and node[key] > most:
@@ -93,22 +97,15 @@ def unwieldy(schema: Any) -> str | None:
         for key in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"):
             if isinstance(node.get(key), int | float) and abs(node[key]) > MAX_NUMBER:
                 return f"{key} is beyond {MAX_NUMBER:g}"
-        size *= max(int(node.get("minItems") or 1), 1)
-        if size > MAX_DRAWN:
-            return f"its lists have {size} values at least, the limit is {MAX_DRAWN}"
-        below = [*(node.get("properties") or {}).values(), *([node["items"]] if "items" in node else [])]
-        for key in ("anyOf", "oneOf", "allOf"):
-            below += [item for item in node.get(key) or () if not isinstance(item, bool)]
-        stack.extend((item, size) for item in below)
+        del sizes[sub.depth :]
+        sizes.append((sizes[-1] if sizes else 1) * max(int(node.get("minItems") or 1), 1))
+        if sizes[-1] > MAX_DRAWN:
+            return f"its lists have {sizes[-1]} values at least, the limit is {MAX_DRAWN}"
     return None
 
 
-def undescribed(schema: Any, path: str = "") -> Iterator[str]:
-    """Names of the properties, at any depth, without a description."""
-    for name, below in ((schema or {}).get("properties") or {}).items():
-        if isinstance(below, dict):
-            if not str(below.get("description") or "").strip():
-                yield f"{path}{name}"
-            yield from undescribed(below, f"{path}{name}.")
-            if isinstance(below.get("items"), dict):
-                yield from undescribed(below["items"], f"{path}{name}[].")
+def undescribed(schema: Any) -> Iterator[str]:
+    """Places of the properties, at any depth, without a description."""
+    for sub in fields(schema):
+        if sub.named and not str(sub.schema.get("description") or "").strip():
+            yield sub.place

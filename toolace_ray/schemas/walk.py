@@ -1,13 +1,40 @@
-"""Walking JSON values and JSON Schemas: leaves, pointers, shapes."""
+"""Walking JSON values and JSON Schemas: leaves, sub-schemas, rewriting, shapes.
+
+Invariants of `walk` and `rebuild`: each sub-schema that the chosen keywords lead to is met once, a schema before what is
+below it; what stands in enums, constants and examples is data and no schema; neither depth nor size can hurt, since there is
+no recursion, and more than MAX_NODES sub-schemas are an error.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 Path = tuple[str | int, ...]
+Step = tuple[str, str | int | None]
+"""One step down a schema: a keyword, and the name or index below it where the keyword holds several sub-schemas."""
+
+MAX_NODES = 1 << 17  # more than a text of records.json.MAX_CHARS can hold
+KEYWORDS: dict[str, type] = {
+    **dict.fromkeys(("properties", "patternProperties", "dependentSchemas", "$defs"), dict),
+    **dict.fromkeys(("prefixItems", "anyOf", "oneOf", "allOf"), list),
+    **dict.fromkeys(
+        ("items", "contains", "additionalProperties", "propertyNames", "not", "if", "then", "else"), object
+    ),
+    **dict.fromkeys(("unevaluatedItems", "unevaluatedProperties", "contentSchema"), object),
+}
+"""Keyword of JSON Schema (draft 2020-12) with sub-schemas -> how it holds them: by name, in a list, or one (object)."""
+
+
+def keywords(*words: str) -> dict[str, type]:
+    """Some of KEYWORDS."""
+    return {word: KEYWORDS[word] for word in words}
+
+
+FIELDS = keywords("properties", "items")
+"""The keywords that lead to the fields of a value."""
 
 
 def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
@@ -32,8 +59,138 @@ def schema_at(schema: Any, path: Path) -> dict[str, Any]:
     for part in path:
         if not isinstance(schema, dict):
             return {}
-        schema = schema.get("items") if isinstance(part, int) else (schema.get("properties") or {}).get(part)
+        schema = _said(schema, part)
     return schema if isinstance(schema, dict) else {}
+
+
+def _said(schema: dict[str, Any], part: str | int) -> Any:
+    """What a schema says of one part of a value, None where it says nothing."""
+    if isinstance(part, int):
+        return schema.get("items")
+    properties = schema.get("properties")
+    return properties.get(part) if isinstance(properties, dict) else None
+
+
+def alongside(schema: Any, value: Any, path: Path = ()) -> Iterator[tuple[Path, dict[str, Any], Any]]:
+    """Every part of a JSON value with its path and the sub-schema that speaks of it, {} where none does."""
+    known = schema if isinstance(schema, dict) else {}
+    yield path, known, value
+    if isinstance(value, dict | list):
+        for part, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from alongside(_said(known, part), item, (*path, part))
+
+
+class Sub(NamedTuple):
+    """A sub-schema, which may be no object (true, false, or a mistake).
+
+    `depth` counts the steps from the top, whose depth is 0; `step` leads here from `above`.
+    """
+
+    schema: Any
+    depth: int = 0
+    step: Step | None = None
+    above: Sub | None = None
+
+    @property
+    def path(self) -> tuple[Step, ...]:
+        """The steps from the top."""
+        steps, sub = [], self
+        while sub.above is not None and sub.step is not None:
+            steps.append(sub.step)
+            sub = sub.above
+        return tuple(reversed(steps))
+
+    @property
+    def named(self) -> bool:
+        """True for a property."""
+        return self.step is not None and self.step[0] == "properties"
+
+    @property
+    def place(self) -> str:
+        """The path as people write it: `rooms[].guest.name`; "" at the top."""
+        parts = ("[]" if word == "items" else f".{word if at is None else at}" for word, at in self.path)
+        return "".join(parts).removeprefix(".")
+
+
+def walk(schema: Any, within: Mapping[str, type] = KEYWORDS) -> Iterator[Sub]:
+    """A schema and all its sub-schemas, in document order.
+
+    Args:
+        within: the keywords to go into.
+
+    Raises:
+        ValueError: there are more than MAX_NODES.
+    """
+    stack = [Sub(schema)]
+    for _ in range(MAX_NODES):
+        if not stack:
+            return
+        sub = stack.pop()
+        yield sub
+        node = sub.schema
+        if isinstance(node, dict) and not within.keys().isdisjoint(node):
+            depth = sub.depth + 1
+            stack += [Sub(below, depth, step, sub) for step, below in _below(node, within)][::-1]
+    if stack:
+        raise ValueError(f"the schema has more than {MAX_NODES} sub-schemas")
+
+
+def rebuild(schema: Any, change: Callable[[Any, int], Any], within: Mapping[str, type] = KEYWORDS) -> Any:
+    """A schema made anew from the top down; the one given is left as it is.
+
+    Args:
+        change: what a sub-schema (see Sub.schema) of some depth becomes. What comes out is gone into next: it may hold
+            sub-schemas that are yet to be changed.
+        within: the keywords to go into.
+
+    Raises:
+        ValueError: there are more than MAX_NODES sub-schemas.
+    """
+    top = [schema]
+    stack: list[tuple[Any, Any, int]] = [(top, 0, 0)]
+    for _ in range(MAX_NODES):
+        if not stack:
+            break
+        holder, key, depth = stack.pop()
+        made = holder[key] = change(holder[key], depth)
+        if not isinstance(made, dict):
+            continue
+        made = holder[key] = dict(made)
+        if within.keys().isdisjoint(made):
+            continue
+        for word in within.keys() & made.keys():
+            if within[word] is not object and isinstance(made[word], within[word]):
+                made[word] = made[word].copy()
+        steps = [step for step, _ in _below(made, within)]
+        below = [(made, word, depth + 1) if at is None else (made[word], at, depth + 1) for word, at in steps]
+        stack += reversed(below)
+    if stack:
+        raise ValueError(f"the schema has more than {MAX_NODES} sub-schemas")
+    return top[0]
+
+
+def _below(schema: dict[str, Any], within: Mapping[str, type]) -> Iterator[tuple[Step, Any]]:
+    for word, found in schema.items():
+        form = within.get(word)
+        if form is object:
+            yield (word, None), found
+        elif form is dict and isinstance(found, dict):
+            for name, item in found.items():
+                yield (word, name), item
+        elif form is list and isinstance(found, list):
+            for index, item in enumerate(found):
+                yield (word, index), item
+
+
+def fields(schema: Any) -> Iterator[Sub]:
+    """A schema and those of its properties and items, at any depth, that are objects."""
+    return (sub for sub in walk(schema, FIELDS) if isinstance(sub.schema, dict))
+
+
+def type_of(schema: dict[str, Any], default: str) -> Any:
+    """A schema's type, the first that is not null of several; `default` where it names none and has no properties."""
+    kind = schema.get("type", "object" if "properties" in schema else default)
+    return next((item for item in kind if item != "null"), "null") if isinstance(kind, list) else kind
 
 
 CONSTRAINTS: dict[str, tuple[str, ...]] = {
@@ -46,6 +203,7 @@ CONSTRAINTS: dict[str, tuple[str, ...]] = {
     "dependent": ("dependentRequired",),
 }
 """Kind of constraint -> the keywords of JSON Schema (draft 2020-12, validation) that state it."""
+_CONSTRAINT = {word: name for name, words in CONSTRAINTS.items() for word in words}
 
 
 @dataclass(frozen=True)
@@ -60,12 +218,10 @@ class Shape:
 
 def kind_of(schema: dict[str, Any]) -> str:
     """A schema's type as one word: `array of object` and `array of array` are told from plain arrays."""
-    kind = schema.get("type", "object" if "properties" in schema else "any")
-    if isinstance(kind, list):
-        kind = next((item for item in kind if item != "null"), "null")
+    kind = type_of(schema, "any")
     if kind == "array":
         items = schema.get("items")
-        below = kind_of(items).split(" ")[0] if isinstance(items, dict) and items else ""
+        below = type_of(items, "any") if isinstance(items, dict) and items else ""
         return f"array of {below}" if below in ("object", "array") else "array"
     return str(kind)
 
@@ -76,34 +232,28 @@ def shape(schema: dict[str, Any]) -> Shape:
     constraints: Counter[str] = Counter()
     types: Counter[str] = Counter()
     depth = 0
-    for path, node, level in walk(schema, "", 0):
-        constraints.update(name for name, words in CONSTRAINTS.items() if any(word in node for word in words))
-        if path and not path.endswith("[]"):
-            types[kind_of(node)] += 1
+    for sub in fields(schema):
+        node = sub.schema
+        for name in dict.fromkeys(_CONSTRAINT[word] for word in node if word in _CONSTRAINT):
+            constraints[name] += 1
+        kind = kind_of(node)
+        if sub.named:
+            types[kind] += 1
         if not node.get("properties") and not isinstance(node.get("items"), dict):
-            leaves[path] = kind_of(node)
-            depth = max(depth, level)
+            leaves[sub.place] = kind
+            depth = max(depth, sub.depth)
     return Shape(leaves, max(depth, 1), constraints, types)
 
 
-def walk(schema: dict[str, Any], path: str, level: int) -> Iterator[tuple[str, dict[str, Any], int]]:
-    yield path, schema, level
-    for name, below in (schema.get("properties") or {}).items():
-        if isinstance(below, dict):
-            yield from walk(below, f"{path}.{name}" if path else name, level + 1)
-    if isinstance(schema.get("items"), dict):
-        yield from walk(schema["items"], f"{path}[]", level + 1)
-
-
 def texts(schema: dict[str, Any]) -> Iterator[str]:
-    """The descriptions of all properties, at any depth."""
-    for path, node, _ in walk(schema, "", 0):
-        if path and isinstance(node.get("description"), str):
-            yield node["description"]
+    """The descriptions of all properties and items, at any depth."""
+    for sub in fields(schema):
+        if sub.depth and isinstance(sub.schema.get("description"), str):
+            yield sub.schema["description"]
 
 
 def choices(schema: dict[str, Any]) -> Iterator[str]:
     """The texts among the enums and examples of all properties, at any depth."""
-    for _, node, _ in walk(schema, "", 0):
-        for found in (node.get("enum"), node.get("examples")):
+    for sub in fields(schema):
+        for found in (sub.schema.get("enum"), sub.schema.get("examples")):
             yield from (value for value in found or () if isinstance(value, str))

@@ -21,6 +21,7 @@ from toolace_ray.records.api import Api
 from toolace_ray.records.dialog import Message, ToolCall
 from toolace_ray.records.json import load_json
 from toolace_ray.schemas.validate import errors
+from toolace_ray.schemas.walk import keywords, rebuild
 from toolace_ray.sdg.blueprint import day
 from toolace_ray.sdg.difficulty.measure import normal
 from toolace_ray.sdg.invented import Unfit
@@ -224,8 +225,13 @@ def _closed(properties: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def decodable(schema: Any, depth: int = 0) -> dict[str, Any]:
+def decodable(schema: Any) -> dict[str, Any]:
     """A schema with what grammar backends know of it, bounded; answers are validated against the whole one afterwards."""
+    made: dict[str, Any] = rebuild(schema, _decodable, keywords("properties", "items", "anyOf"))
+    return made
+
+
+def _decodable(schema: Any, depth: int) -> dict[str, Any]:
     if not isinstance(schema, dict) or depth > MAX_NESTING:
         return {"type": "string", "maxLength": MAX_STRING}
     if "const" in schema:
@@ -234,12 +240,12 @@ def decodable(schema: Any, depth: int = 0) -> dict[str, Any]:
         return {"enum": schema["enum"]}
     for key in ("anyOf", "oneOf"):
         if schema.get(key):
-            return {"anyOf": [decodable(part, depth + 1) for part in schema[key]]}
+            return {"anyOf": schema[key]}
     kind = schema.get("type", "object" if "properties" in schema else "string")
     if isinstance(kind, list):
-        return {"anyOf": [decodable({**schema, "type": item}, depth + 1) for item in kind]}
+        return {"anyOf": [{**schema, "type": item} for item in kind]}
     if kind == "object":
-        properties = {name: decodable(below, depth + 1) for name, below in (schema.get("properties") or {}).items()}
+        properties = schema.get("properties") or {}
         return {
             "type": "object",
             "properties": properties,
@@ -249,12 +255,7 @@ def decodable(schema: Any, depth: int = 0) -> dict[str, Any]:
     if kind == "array":
         least = int(schema.get("minItems", 0))
         most = max(least, min(int(schema.get("maxItems", MOST_ITEMS)), MOST_ITEMS))
-        return {
-            "type": "array",
-            "items": decodable(schema.get("items"), depth + 1),
-            "minItems": least,
-            "maxItems": most,
-        }
+        return {"type": "array", "items": schema.get("items"), "minItems": least, "maxItems": most}
     if kind == "integer":
         low, high = schema.get("minimum", -MAX_INTEGER), schema.get("maximum", MAX_INTEGER)
         return {"type": "integer", "minimum": int(low), "maximum": int(high)}

@@ -19,7 +19,7 @@ import numpy as np
 
 from toolace_ray.records.api import Api
 from toolace_ray.records.json import canonical_json, digest
-from toolace_ray.schemas.walk import shape
+from toolace_ray.schemas.walk import rebuild, shape
 
 PERMUTATIONS = 64
 BANDS = 16  # of 4 rows: pairs with a Jaccard similarity of 0.5 meet with a probability of 0.64, of 0.8 with 0.9998
@@ -58,7 +58,8 @@ def api_key(api: Api) -> str:
     Two APIs of one domain under one name are one: a model that sees both can't tell them apart by name.
     """
     name = digest(api.domain[0].lower() if api.domain else "", _letters(api.name))
-    bare = digest(canonical_json(_bare(api.parameters)), canonical_json(_bare(api.returns)), _letters(api.name))
+    schemas = (canonical_json(rebuild(schema, _bare)) for schema in (api.parameters, api.returns))
+    bare = digest(*schemas, _letters(api.name))
     hashed = sorted({zlib.crc32(text.encode()) for text in shingles(api)})[:MAX_SHINGLES]
     return name + bare + "".join(f"{value:08x}" for value in hashed)
 
@@ -67,20 +68,14 @@ def _letters(text: str) -> str:
     return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
-def _bare(schema: Any) -> Any:
-    """A schema without what only people read."""
-    if isinstance(schema, dict):
-        kept = {
-            key: {name: _bare(below) for name, below in value.items()}
-            if key == "properties" and isinstance(value, dict)
-            else _bare(value)
-            for key, value in schema.items()
-            if key not in ("description", "title", "examples", "default")
-        }
-        return kept | (
-            {"required": sorted(map(str, kept["required"]))} if isinstance(kept.get("required"), list) else {}
-        )
-    return [_bare(item) for item in schema] if isinstance(schema, list) else schema
+def _bare(schema: Any, _: int = 0) -> Any:
+    """A schema, but not those below it, without what only people read."""
+    if not isinstance(schema, dict):
+        return schema
+    kept = {key: value for key, value in schema.items() if key not in ("description", "title", "examples", "default")}
+    if isinstance(kept.get("required"), list):
+        kept["required"] = sorted(map(str, kept["required"]))
+    return kept
 
 
 def shingles(api: Api) -> Iterator[str]:

@@ -6,7 +6,7 @@ Invariant: everything here is a function of the schemas alone, so that a post-co
 from __future__ import annotations
 
 from toolace_ray.records.api import Api
-from toolace_ray.schemas.walk import shape, walk
+from toolace_ray.schemas.walk import fields, shape
 
 BINS = (4, 7, 11, 16)  # complexities at which the next bin of the example buffer begins
 MAX_BIN = len(BINS)
@@ -36,10 +36,10 @@ def quality(api: Api) -> float:
         bool(api.errors),
     ]
     described = [
-        len(str(node.get("description") or "").split()) >= 3
+        len(str(sub.schema.get("description") or "").split()) >= 3
         for schema in (api.parameters, api.returns)
-        for path, node, _ in walk(schema, "", 0)
-        if path and not path.endswith("[]")
+        for sub in fields(schema)
+        if sub.named
     ]
     share = sum(described) / len(described) if described else 0.0
     return round((sum(points) / len(points) + share) / 2, 4)

@@ -19,6 +19,7 @@ from toolace_ray.records.api import Api, ApiError, Lineage
 from toolace_ray.records.json import DECODER, LimitExceeded, check_text, digest
 from toolace_ray.schemas.draw import example_object
 from toolace_ray.schemas.validate import schema_depth
+from toolace_ray.schemas.walk import KEYWORDS, keywords, rebuild
 
 MAX_SPEC_CHARS = 32 << 20
 MAX_SPEC_DEPTH = 200
@@ -243,10 +244,15 @@ _KEPT = {
     "maxItems", "uniqueItems", "additionalProperties", "anyOf", "oneOf", "allOf", "minProperties", "maxProperties",
     "dependentRequired",
 }  # fmt: skip
+_KEPT_SCHEMAS = keywords(*(KEYWORDS.keys() & _KEPT))
 
 
 def _dialect(schema: Any) -> Any:
     """An OpenAPI 3.0 schema in draft 2020-12: nullable, example and boolean exclusive bounds are translated."""
+    return rebuild(schema, _translated, _KEPT_SCHEMAS)
+
+
+def _translated(schema: Any, _: int = 0) -> Any:
     if isinstance(schema, bool):
         return schema
     if not isinstance(schema, dict):
@@ -265,17 +271,11 @@ def _dialect(schema: Any) -> Any:
     for flag, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
         if isinstance(result.get(flag), bool) and result.pop(flag) and bound in result:
             result[flag] = result.pop(bound)
-    if isinstance(result.get("properties"), dict):
-        result["properties"] = {key: _dialect(below) for key, below in result["properties"].items()}
-    for key in ("items", "additionalProperties"):
-        if key in result:
-            result[key] = _dialect(result[key])
-    for key in ("anyOf", "oneOf", "allOf"):
-        if isinstance(result.get(key), list):
-            result[key] = [_dialect(below) for below in result[key]]
     for key in ("anyOf", "oneOf"):
-        real = [below for below in result.get(key) or () if below != {"type": "null"}]
-        if key in result and len(real) == 1 and isinstance(real[0], dict):
+        if not isinstance(result.get(key), list):
+            continue
+        real = [below for below in map(_translated, result[key]) if below != {"type": "null"}]
+        if len(real) == 1 and isinstance(real[0], dict):
             # "This or null" is how generators write an optional value: that it may be left out says the same.
             del result[key]
             result = {**real[0], **result}

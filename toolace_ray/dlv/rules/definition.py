@@ -13,7 +13,7 @@ from toolace_ray.records.api import Api
 from toolace_ray.records.verdict import Verdict
 from toolace_ray.schemas import gate
 from toolace_ray.schemas.validate import SchemaError, errors
-from toolace_ray.schemas.walk import leaves, pointer, schema_at
+from toolace_ray.schemas.walk import alongside, leaves, pointer, schema_at
 
 _PLACEHOLDER = re.compile(
     r"^(string|text|value|example|placeholder|none|null|n/?a|unknown|undefined|todo|tbd|xxx+|foo|bar|lorem ipsum.*|your[ _-].*|[?_.*-]{1,5}"
@@ -101,19 +101,14 @@ def unknown_arguments(view: View) -> Iterator[Finding]:
             )
 
 
-def _unknown(schema: object, value: object, path: str = "") -> Iterator[str]:
-    if not isinstance(schema, dict):
-        return
-    if isinstance(value, dict) and isinstance(schema.get("properties"), dict):
-        open_ended = schema.get("additionalProperties") not in (None, False) or "patternProperties" in schema
-        for name, item in value.items():
-            if name in schema["properties"]:
-                yield from _unknown(schema["properties"][name], item, f"{path}{name}.")
-            elif not open_ended:
-                yield f"{path}{name}"
-    elif isinstance(value, list):
-        for item in value:
-            yield from _unknown(schema.get("items"), item, path)
+def _unknown(schema: object, arguments: object) -> Iterator[str]:
+    for path, known, value in alongside(schema, arguments):
+        properties = known.get("properties")
+        if not isinstance(value, dict) or not isinstance(properties, dict):
+            continue
+        if known.get("additionalProperties") in (None, False) and "patternProperties" not in known:
+            names = [part for part in path if isinstance(part, str)]
+            yield from (".".join((*names, name)) for name in value if name not in properties)
 
 
 @rule("executability")
