@@ -19,7 +19,7 @@ from tests.defects import KINDS, ROWS, base, spoilt, spoilt_rows
 from tests.samples import IDEAL_APIS, IdealEngine
 from toolace_ray.config.load import parse
 from toolace_ray.config.tree import VerifyConfig
-from toolace_ray.corpus.formats import FORMATS
+from toolace_ray.corpus.formats import WRITERS
 from toolace_ray.corpus.verification import judge
 from toolace_ray.dlv.layer import rejects, run_rules
 from toolace_ray.engines.roles import Engines
@@ -64,7 +64,7 @@ def main() -> None:
     for kind in KINDS:
         made = [item for dialog in good.values() for item in spoilt(kind, dialog)]
         told = [rejects(run_rules(item, CONFIG)) for item in made]
-        strangers = [not judge(json.dumps(FORMATS["openai"](item)), "openai", CONFIG).accepted for item in made]
+        strangers = [not judge(json.dumps(WRITERS["openai"](item)), "openai", CONFIG).accepted for item in made]
         rules = Counter(verdicts[0].rule for verdicts in told if verdicts)
         table[kind] = (sum(map(bool, told)), sum(strangers), len(made), rules.most_common(1)[0][0])
     for kind in ROWS:
@@ -79,7 +79,7 @@ def main() -> None:
             print(f"| {kind} | {ours} | {theirs} | {number} | {rule} |")
     dialogs = played(options.dialogs)
     wrong = sum(bool(rejects(run_rules(dialog, CONFIG))) for dialog in dialogs)
-    rows = [(form, json.dumps(convert(dialog))) for dialog in dialogs for form, convert in FORMATS.items()]
+    rows = [(form, json.dumps(convert(dialog))) for dialog in dialogs for form, convert in WRITERS.items()]
     wrong_rows = sum(not judge(row, form, CONFIG).accepted for form, row in rows)
     records = [dialog.model_dump_json() for dialog in dialogs]
     seconds, plain = [], []

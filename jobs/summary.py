@@ -10,7 +10,7 @@ import yaml
 
 from jobs.progress import clock
 from toolace_ray.calls import pythonic
-from toolace_ray.corpus.formats import FORMATS
+from toolace_ray.corpus.formats import WRITERS
 from toolace_ray.errors import UserError
 from toolace_ray.records.dialog import Dialog
 from toolace_ray.records.kinds import DIALOG_TYPES, KINDS
@@ -94,7 +94,7 @@ def describe_dialogs(store: RunStore, status: dict[str, Any], seconds: float) ->
         f"  {store.path('dialogs')}: {counts.total()} accepted dialogs ({shown})",
         f"  {store.path('rejected')}: {failed} of {tried} attempts not accepted"
         + (f", {100 * counts.total() / tried:.0f} % accepted" if tried else ""),
-        store.path("corpus").join(("  ", ": ")) + ", ".join(f"{name}.jsonl" for name in FORMATS),
+        store.path("corpus").join(("  ", ": ")) + ", ".join(f"{name}.jsonl" for name in WRITERS),
         f"  spent in this run: {spent['tokens']:,} generated tokens, {spent['prompt_tokens']:,} prompt tokens "
         f"({spent['cached_tokens']:,} from the prefix cache), {spent['requests']:,} requests"
         + (f", cost {spent['cost']:.4f}" if spent["cost"] else ""),

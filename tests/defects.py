@@ -9,7 +9,7 @@ import re
 
 from tests.samples import BOOK, SEARCH, WEATHER, _dialog, calls, good_dialogs, result, say, schema, user
 from toolace_ray.calls import SYNTAXES, openai, toolace
-from toolace_ray.corpus.formats import FORMATS
+from toolace_ray.corpus.formats import WRITERS
 from toolace_ray.dlv.trace import trace
 from toolace_ray.records.api import Api
 from toolace_ray.records.dialog import ToolCall
@@ -572,7 +572,7 @@ def _reworded(name, change):
     """Every row of a format in which the value of a turn of calls is changed."""
 
     def rows(dialog):
-        row = FORMATS[name](dialog)
+        row = WRITERS[name](dialog)
         turns = row["messages"] if name == "openai" else row["conversations"]
         for index, item in enumerate(turns):
             calls = (

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.defects import base, spoilt
-from toolace_ray.corpus.formats import to_openai
+from toolace_ray.corpus.formats.openai import write as to_openai
 
 ROOT = Path(__file__).parents[2]
 ROWS = [json.dumps(to_openai(dialog)) for dialog in base().values()]

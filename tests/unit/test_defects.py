@@ -10,7 +10,7 @@ from tests.defects import KINDS, ROWS, base, spoilt, spoilt_rows
 from tests.samples import IDEAL_APIS, IdealEngine
 from toolace_ray.config.load import parse
 from toolace_ray.config.tree import VerifyConfig
-from toolace_ray.corpus.formats import FORMATS
+from toolace_ray.corpus.formats import WRITERS
 from toolace_ray.corpus.verification import judge
 from toolace_ray.dlv.layer import rejects, run_rules
 from toolace_ray.engines.roles import Engines
@@ -29,7 +29,7 @@ EXPERTS = {  # what no rule can tell of a stranger's dialog, whose plan nobody k
 
 
 def as_row(dialog, form):
-    row = FORMATS[form](dialog)
+    row = WRITERS[form](dialog)
     if form == "openai":  # which has room for what a tool returns
         for tool, api in zip(row["tools"], dialog.tools, strict=True):
             tool["function"]["returns"] = api.returns
@@ -39,7 +39,7 @@ def as_row(dialog, form):
 @pytest.mark.parametrize("name", BASE)
 def test_what_is_spoilt_was_good(name):
     assert run_rules(BASE[name], CONFIG) == []
-    for form in FORMATS:
+    for form in WRITERS:
         told = judge(as_row(BASE[name], form), form, CONFIG)
         assert told.accepted
         assert not told.verdicts
@@ -53,7 +53,7 @@ def test_every_seeded_defect_is_caught_by_a_rule(kind):
     assert not missed, missed[0]
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", WRITERS)
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - EXPERTS))
 def test_every_seeded_defect_is_caught_in_a_strangers_dialog(kind, form):
     rows = [as_row(item, form) for dialog in BASE.values() for item in spoilt(kind, dialog)]
@@ -91,7 +91,7 @@ def test_of_a_thousand_clean_dialogs_less_than_five_are_rejected():
         found = [rejects(run_rules(dialog, CONFIG))]
         found += [
             [v for v in judge(as_row(dialog, form), form, CONFIG).verdicts if v.severity == "reject"]
-            for form in FORMATS
+            for form in WRITERS
         ]
         wrong.update(verdict.rule for verdicts in found for verdict in verdicts[:1])
     assert sum(wrong.values()) < 0.005 * 3 * len(dialogs), wrong

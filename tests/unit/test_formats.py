@@ -4,7 +4,8 @@ import pytest
 
 from tests.samples import good_dialogs
 from toolace_ray.calls import toolace
-from toolace_ray.corpus.formats import to_openai, to_toolace
+from toolace_ray.corpus.formats.openai import write as to_openai
+from toolace_ray.corpus.formats.toolace import write as to_toolace
 
 GOOD = good_dialogs()
 

@@ -13,8 +13,9 @@ from tests.samples import good_dialogs
 from toolace_ray.calls import hermes
 from toolace_ray.config.tree import VerifyConfig
 from toolace_ray.corpus import samples
-from toolace_ray.corpus.formats import to_openai
-from toolace_ray.corpus.reading import FORMATS, Unreadable, read
+from toolace_ray.corpus.formats import READERS, read
+from toolace_ray.corpus.formats.openai import write as to_openai
+from toolace_ray.corpus.formats.reading import Unreadable
 from toolace_ray.corpus.samples import Portion, Refused
 from toolace_ray.corpus.verification import judge
 from toolace_ray.errors import UserError
@@ -91,7 +92,7 @@ ROWS = {"sharegpt": sharegpt(), "hermes": hermes_row(), "xlam": xlam(), "toolace
 
 @pytest.mark.parametrize("form", ROWS)
 def test_every_format_is_read(form):
-    dialog = read(ROWS[form], form)
+    dialog = read(ROWS[form], form).dialog
     (call,) = [call for message in dialog.messages for call in message.tool_calls]
     assert (call.name, call.arguments) == ("Get Weather" if form == "toolace" else "get_weather", {"city": "Lima"})
     assert [api.name for api in dialog.tools] == [call.name]
@@ -104,13 +105,13 @@ def test_every_format_is_read(form):
 
 
 def test_xlams_parameters_become_a_schema():
-    schema = read(xlam(), "xlam").tools[0].parameters
+    schema = read(xlam(), "xlam").dialog.tools[0].parameters
     assert schema["required"] == ["city"]
     assert {name: item["type"] for name, item in schema["properties"].items()} == {"city": "string", "days": "integer"}
 
 
 def test_dialects_of_types_are_read_where_sets_are_published_so_and_refused_elsewhere():
-    assert read(PUBLISHED, "toolace").tools[0].parameters["type"] == "object"
+    assert read(PUBLISHED, "toolace").dialog.tools[0].parameters["type"] == "object"
     foreign = {**TOOL, "parameters": {**TOOL["parameters"], "type": "dict"}}
     told = judge(json.dumps(sharegpt(tools=json.dumps([foreign]))), "sharegpt", CONFIG)
     assert "api_definition" in {verdict.rule for verdict in told.verdicts}
@@ -158,7 +159,7 @@ JSON = st.recursive(
 )  # fmt: skip
 
 
-@given(JSON, st.sampled_from(sorted(FORMATS)))
+@given(JSON, st.sampled_from(sorted(READERS)))
 def test_no_row_breaks_the_reader_or_a_rule(row, form):
     told = judge(json.dumps(row), form, CONFIG)
     assert told.accepted in (True, False)
@@ -310,7 +311,7 @@ def test_a_tool_is_never_read_as_one_that_only_equals_it(values):
     for value in values:
         city = {"type": ["number", "boolean", "string", "null"], "description": "City", "default": value}
         tool = {**TOOL, "name": "get_exact", "parameters": {**TOOL["parameters"], "properties": {"city": city}}}
-        dialog = read(sharegpt(tools=json.dumps([tool])), "sharegpt")
+        dialog = read(sharegpt(tools=json.dumps([tool])), "sharegpt").dialog
         again = Dialog.of(dialog.model_dump_json())
         for (api,) in (dialog.tools, again.tools):
             assert repr(api.properties["city"]["default"]) == repr(value)

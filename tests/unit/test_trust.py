@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.samples import WEATHER, calls, good_dialogs, result, say, user
 from toolace_ray.config.tree import VerifyConfig
-from toolace_ray.corpus.formats import to_openai
+from toolace_ray.corpus.formats.openai import write as to_openai
 from toolace_ray.corpus.verification import judge
 from toolace_ray.dlv.duplicates import dialog_key
 from toolace_ray.dlv.layer import run_rules

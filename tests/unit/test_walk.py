@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.samples import WEATHER
-from toolace_ray.corpus import reading
+from toolace_ray.corpus.formats import tools
 from toolace_ray.dlv.rules.definition import _unknown
 from toolace_ray.schemas import gate
 from toolace_ray.schemas.walk import (
@@ -183,7 +183,7 @@ def test_dialects_are_read_wherever_a_schema_stands():
         },
     }
     before = copy.deepcopy(given)
-    made = reading._standard(given, changed)
+    made = tools._standard(given, changed)
     assert made == {
         "type": "object",
         "properties": {"a": {"anyOf": [{"type": "string"}, {"type": "number"}], "enum": [{"type": "str"}]}},

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from toolace_ray.corpus.formats import FORMATS
+from toolace_ray.corpus.formats import WRITERS
 from toolace_ray.records.dialog import Dialog
 from toolace_ray.store.rows import row_dialog
 from toolace_ray.store.storage import RunStore
@@ -21,10 +21,10 @@ def export(store: RunStore) -> list[str]:
     """
     mark = "\n".join(store.files("dialogs")).encode()
     if not (store.exists("corpus", MARK) and store.read_bytes("corpus", MARK) == mark):
-        for name, convert in FORMATS.items():
+        for name, convert in WRITERS.items():
             store.write_lines("corpus", f"{name}.jsonl", _lines(store, convert))
         store.write_bytes("corpus", MARK, mark)
-    return [store.path("corpus", f"{name}.jsonl") for name in FORMATS]
+    return [store.path("corpus", f"{name}.jsonl") for name in WRITERS]
 
 
 def _lines(store: RunStore, convert: Callable[[Dialog], dict[str, Any]]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolace_ray.corpus.reading import MAX_CHARS
+from toolace_ray.corpus.formats.reading import MAX_CHARS
 from toolace_ray.errors import UserError
 from toolace_ray.records.json import LimitExceeded, check_text
 

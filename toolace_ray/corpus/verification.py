@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolace_ray.config.tree import VerifyConfig
-from toolace_ray.corpus.reading import MAX_CHARS, TURNS, Unreadable, listed, read
+from toolace_ray.corpus.formats import read
+from toolace_ray.corpus.formats.openai import TURNS
+from toolace_ray.corpus.formats.reading import MAX_CHARS, Unreadable, listed
 from toolace_ray.corpus.samples import Refused
 from toolace_ray.dlv.duplicates import dialog_key
 from toolace_ray.dlv.layer import masked, rejects, run_rules
@@ -52,18 +54,19 @@ def _judge(text: str, format: str, config: VerifyConfig) -> Judged:
         if config.private == "mask":
             row, places = masked_values(row)
             text = json.dumps(row, ensure_ascii=False) if places else text
-        dialog = read(row, format)
+        reading = read(row, format)
     except Unreadable as error:
         return _unreadable(str(error), text)
     except (ValueError, RecursionError) as error:
         return _unreadable(f"no JSON: {str(error)[:200]}", text)
-    verdicts = tuple(run_rules(dialog, config))
+    dialog = reading.dialog
+    verdicts = tuple(run_rules(dialog, config, reading.notes))
     accepted = not rejects(verdicts)
     key = dialog_key(dialog) if accepted and config.duplicates else ""
     if accepted:
         changed = masked(dialog, verdicts)
         if changed is not dialog:
-            text = json.dumps(_masked_row(row, changed, format), ensure_ascii=False)
+            text = json.dumps(_masked_row(row, changed, reading.places, format), ensure_ascii=False)
     return Judged(dialog.id, dialog.type, accepted, verdicts, text, key)
 
 
@@ -72,9 +75,9 @@ def _unreadable(reason: str, text: str, rule: str = "record") -> Judged:
     return Judged("", "", False, (verdict,), text)
 
 
-def _masked_row(row: dict[str, Any], dialog: Dialog, format: str) -> dict[str, Any]:
+def _masked_row(row: dict[str, Any], dialog: Dialog, places: tuple[int, ...], format: str) -> dict[str, Any]:
     """The row with its masked turns marked as our own exports mark them: `weight` 0, or a list `masked` beside the turns."""
-    turns = [dialog.meta["places"][index] for index, message in enumerate(dialog.messages) if not message.train]
+    turns = [places[index] for index, message in enumerate(dialog.messages) if not message.train]
     if format != "openai":
         return {**row, "masked": sorted(set(turns))}
     key, messages = listed(row, *TURNS)

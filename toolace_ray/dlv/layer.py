@@ -12,7 +12,7 @@ from toolace_ray.config.tree import RuleSetting, Severity, VerifyConfig
 from toolace_ray.dlv.contamination import benchmarks
 from toolace_ray.dlv.registry import Rule, load_modules, registered
 from toolace_ray.dlv.rules import answers, corrections, definition, origins, structure, swaps, texts, trust  # noqa: F401  (they register themselves)
-from toolace_ray.dlv.view import View
+from toolace_ray.dlv.view import Note, View
 from toolace_ray.errors import UserError
 from toolace_ray.records.dialog import Dialog
 from toolace_ray.records.verdict import Verdict
@@ -38,11 +38,11 @@ class Layer:
             if severity is not None:
                 self.rules.append((found, severity, settings))
 
-    def run(self, dialog: Dialog) -> list[Verdict]:
-        """All findings on one dialog; empty means that it passes."""
+    def run(self, dialog: Dialog, notes: tuple[Note, ...] = ()) -> list[Verdict]:
+        """All findings on one dialog; empty means that it passes. `notes` are its reader's."""
         if reason := too_large(dialog):
             return [Verdict(stage="rules", rule="size", evidence=reason)]
-        view = View(dialog, self._config)
+        view = View(dialog, self._config, notes)
         verdicts = []
         for found, severity, settings in self.rules:
             try:
@@ -104,9 +104,9 @@ def too_large(dialog: Dialog) -> str | None:
     return f"{size} characters of messages, the limit is {MAX_DIALOG_CHARS}" if size > MAX_DIALOG_CHARS else None
 
 
-def run_rules(dialog: Dialog, config: VerifyConfig) -> list[Verdict]:
-    """All findings of the rule layer on one dialog; empty means that it passes."""
-    return layer(config).run(dialog)
+def run_rules(dialog: Dialog, config: VerifyConfig, notes: tuple[Note, ...] = ()) -> list[Verdict]:
+    """All findings of the rule layer on one dialog; empty means that it passes. `notes` are its reader's."""
+    return layer(config).run(dialog, notes)
 
 
 def rejects(verdicts: Iterable[Verdict]) -> list[Verdict]:

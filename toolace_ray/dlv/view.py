@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from toolace_ray.config.tree import VerifyConfig
 from toolace_ray.dlv.trace import trace
@@ -20,12 +20,21 @@ from toolace_ray.text.dates import Day, day
 Finding = tuple[int | None, str]
 
 
+class Note(NamedTuple):
+    """What the reader of a stranger's row saw and leaves to the named rule to tell; `turn` is a message index."""
+
+    rule: str
+    turn: int | None
+    evidence: str
+
+
 @dataclass(frozen=True)
 class View:
     """A dialog with what several rules need, worked out once."""
 
     dialog: Dialog
     config: VerifyConfig = field(default_factory=VerifyConfig)
+    notes: tuple[Note, ...] = ()
     _of: dict[tuple[str, ...], list[tuple[int, Message]]] = field(default_factory=dict, repr=False)
     _once: dict[str, Any] = field(default_factory=dict, repr=False)
 
@@ -76,11 +85,9 @@ class View:
             self._of[roles] = [(i, message) for i, message in enumerate(self.dialog.messages) if message.role in roles]
         return self._of[roles]
 
-    def read(self, rule: str) -> Iterator[Finding]:
-        """What the reader of a stranger's row saw and left to a rule to tell."""
-        for name, turn, evidence in self.dialog.meta.get("found") or ():
-            if name == rule:
-                yield turn, evidence
+    def noted(self, rule: str) -> Iterator[Finding]:
+        """What the reader of a stranger's row left to a rule to tell."""
+        return ((note.turn, note.evidence) for note in self.notes if note.rule == rule)
 
     @cached_property
     def system(self) -> str:

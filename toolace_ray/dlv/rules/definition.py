@@ -32,7 +32,7 @@ _ONLY_OURS = {"returns", "example_call", "example_return", "unwieldy", "paramete
 @rule("definition")
 def api_definition(view: View) -> Iterator[Finding]:
     """Every tool passes the API gate: JSON Schema 2020-12, described parameters, `required` within `properties`."""
-    yield from view.read("api_definition")
+    yield from view.noted("api_definition")
     for api in view.dialog.tools:
         for verdict in gate.check(api):
             if view.planned or not _excused(view, api, verdict):
@@ -54,7 +54,7 @@ def _excused(view: View, api: Api, verdict: Verdict) -> bool:
 @rule("definition", "warn")
 def schema_dialect(view: View) -> Iterator[Finding]:
     """Schemas speak JSON Schema and names are safe; the dialects that ToolACE's and xLAM's sets are published in are read, and told."""
-    yield from view.read("schema_dialect")
+    yield from view.noted("schema_dialect")
     if view.dialog.meta.get("format") in DIALECTS:
         for api in view.dialog.tools:
             if not gate.NAME.fullmatch(api.name):

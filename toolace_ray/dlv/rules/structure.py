@@ -35,7 +35,7 @@ _FORBIDS = re.compile(
 @rule("consistency")
 def role_order(view: View) -> Iterator[Finding]:
     """System first if at all; then user, assistant, and after calls their results and the assistant again."""
-    yield from view.read("role_order")
+    yield from view.noted("role_order")
     previous = "start"
     allowed = {
         "start": {"system", "user"},
@@ -126,7 +126,7 @@ def call_syntax(view: View) -> Iterator[Finding]:
                 yield turn, found
         elif text and (message.role == "assistant" or view.planned) and (found := _call_in(text, view)):
             yield turn, found
-    yield from view.read("call_syntax")
+    yield from view.noted("call_syntax")
 
 
 def _call_in(text: str, view: View) -> str | None:

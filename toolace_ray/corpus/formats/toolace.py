@@ -1,12 +1,33 @@
-"""Dialogs in trainers' formats. Every format keeps the row's id and type; schemas stay JSON Schema, untouched."""
+"""ToolACE's published format: the tools in the system prompt, calls as [name(argument=value), ...]."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from toolace_ray.calls import openai, toolace
+from toolace_ray.calls import ParseFailure, toolace
+from toolace_ray.corpus.formats.conversations import conversation
+from toolace_ray.corpus.formats.reading import Reading, RowReader
 from toolace_ray.records.dialog import Dialog
+
+
+def read(row: Mapping[str, Any]) -> Reading:
+    """A row with `conversations`, whose calls are [name(argument=value), ...]. Raises Unreadable."""
+    return conversation(RowReader("toolace"), row, _bracketed)
+
+
+def _bracketed(reader: RowReader, text: str, more: dict[str, Any]) -> None:
+    """Prose, or calls as [name(argument=value), ...]."""
+    parsed = toolace.parse(text)
+    if isinstance(parsed, ParseFailure):
+        reader.note("call_syntax", f"{parsed.reason} (character {parsed.offset})", len(reader.messages))
+        reader.say("assistant", text, **more)
+    elif parsed.calls:
+        reader.call(list(parsed.calls), parsed.content, **more)
+    else:
+        reader.say("assistant", text, **more)
+
 
 TOOLACE_SYSTEM = (
     "{system} You may call these functions when they fit the request; write calls as "
@@ -14,26 +35,7 @@ TOOLACE_SYSTEM = (
 )
 
 
-def to_openai(dialog: Dialog) -> dict[str, Any]:
-    """OpenAI chat format: `messages` with tool_calls (arguments as a JSON string) and `tools`.
-
-    A turn that is masked from the loss has `weight` 0, as in OpenAI's fine-tuning format.
-    """
-    messages: list[dict[str, Any]] = []
-    for message in dialog.messages:
-        item: dict[str, Any] = {"role": message.role, "content": message.content}
-        if message.tool_calls:
-            item |= {"content": None, "tool_calls": openai.tool_calls(message.tool_calls)}
-        if not message.train:
-            item["weight"] = 0
-        if message.role == "tool":
-            item |= {"tool_call_id": message.tool_call_id, "name": message.name}
-        messages.append(item)
-    tools = [{"type": "function", "function": api.tool()} for api in dialog.tools]
-    return {"id": dialog.id, "type": dialog.type, "messages": messages, "tools": tools}
-
-
-def to_toolace(dialog: Dialog) -> dict[str, Any]:
+def write(dialog: Dialog) -> dict[str, Any]:
     """The published ToolACE format: `system` with the tools inside, `conversations` of from and value.
 
     The format knows no masks; `masked` beside it lists the conversations' indices that are to be kept from the loss.
@@ -62,6 +64,3 @@ def to_toolace(dialog: Dialog) -> dict[str, Any]:
         "conversations": conversations,
         **({"masked": masked} if masked else {}),
     }
-
-
-FORMATS = {"openai": to_openai, "toolace": to_toolace}

@@ -1,0 +1,14 @@
+"""Hermes' format: calls and results between tags."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from toolace_ray.corpus.formats.conversations import conversation, tagged
+from toolace_ray.corpus.formats.reading import Reading, RowReader
+
+
+def read(row: Mapping[str, Any]) -> Reading:
+    """A row with `conversations`, whose calls and results stand between tags. Raises Unreadable."""
+    return conversation(RowReader("hermes"), row, tagged)

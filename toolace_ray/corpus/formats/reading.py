@@ -1,0 +1,235 @@
+"""Rows of trainers' formats on their way to dialogs: what the readers of all formats share.
+
+Invariants: a row gives a Reading or an Unreadable with its reason, never another exception; what a row says in a form of its own
+(a call that can't be parsed, arguments encoded twice, another schema dialect) is a note for the rules to tell.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from toolace_ray.corpus.formats.tools import tool_of
+from toolace_ray.dlv.rules.definition import DIALECTS
+from toolace_ray.dlv.view import Note
+from toolace_ray.records.api import Api
+from toolace_ray.records.dialog import Dialog, Message, ToolCall
+from toolace_ray.records.json import load_json
+from toolace_ray.records.kinds import DialogType
+from toolace_ray.text.dates import dates_in
+from toolace_ray.text.language import language
+
+MAX_TOOLS, MAX_MESSAGES, MAX_CALLS = 256, 1024, 64
+MAX_CHARS = 1 << 20  # of a row
+ROLES = {
+    "system": "system", "developer": "system", "user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant",
+    "model": "assistant", "tool": "tool", "function": "tool", "observation": "tool", "function_response": "tool",
+    "tool_response": "tool", "ipython": "tool", "function_call": "assistant", "tool_call": "assistant",
+}  # fmt: skip
+_TODAY = re.compile(r"\b(?:today|current (?:date|day|time)|date|now)\b", re.IGNORECASE)
+
+
+class Unreadable(ValueError):
+    """Why a row is no dialog of its format."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a reader makes of a row: the dialog (its id is the row's, or empty), notes for the rules, and where each message
+    stands in the row's list of turns."""
+
+    dialog: Dialog
+    notes: tuple[Note, ...] = ()
+    places: tuple[int, ...] = ()
+
+
+class RowReader:
+    """A dialog on its way, in one of the formats."""
+
+    def __init__(self, format: str) -> None:
+        self.format = format
+        self.messages: list[Message] = []
+        self.notes: list[Note] = []
+        self.place = 0  # in the row's list of turns
+        self._places: list[int] = []
+        self._waiting: list[ToolCall] = []
+        self._calls = 0
+
+    def note(self, rule: str, evidence: str, turn: int | None = None) -> None:
+        """Keep what the named rule is to tell."""
+        self.notes.append(Note(rule, turn, evidence[:300]))
+
+    def say(self, role: str, text: str, **more: Any) -> None:
+        """Add a message."""
+        self._add(role=role, content=text, **more)
+
+    def call(self, calls: list[ToolCall], text: str = "", **more: Any) -> None:
+        """Add a turn of calls; those without an id get one."""
+        if len(calls) > MAX_CALLS:
+            raise Unreadable(f"{len(calls)} calls in one turn, the limit is {MAX_CALLS}")
+        named = []
+        for call in calls:
+            named.append(call if call.id else call.model_copy(update={"id": f"call_{self._calls}"}))
+            self._calls += 1
+        self._waiting = list(named)
+        self._add(role="assistant", content=text, tool_calls=tuple(named), **more)
+
+    def result(self, text: str, name: str | None = None, call_id: str | None = None, **more: Any) -> None:
+        """Add a result; one without an id belongs to the first call that waits."""
+        call = self._waiting.pop(0) if self._waiting else None
+        self._add(
+            role="tool",
+            content=text,
+            tool_call_id=call_id or (call.id if call else None),
+            name=name or (call.name if call and not call_id else None),
+            **more,
+        )
+
+    def _add(self, **fields: Any) -> None:
+        if len(self.messages) >= MAX_MESSAGES:
+            raise Unreadable(f"more than {MAX_MESSAGES} messages")
+        self.messages.append(Message(**fields))
+        self._places.append(self.place)
+
+    def arguments(self, name: str, given: Any) -> dict[str, Any] | None:
+        """A call's arguments as an object; None, with a note, where they are none."""
+        turn = len(self.messages)
+        value = given
+        if isinstance(value, str):
+            try:
+                value = load_json(value) if value.strip() else {}
+            except (ValueError, RecursionError) as error:
+                self.note("call_syntax", f"the arguments of {name} are no JSON: {str(error)[:120]}", turn)
+                return None
+        if isinstance(value, str):
+            self.note("call_syntax", f"the arguments of {name} are encoded twice", turn)
+            try:
+                value = load_json(value)
+            except (ValueError, RecursionError):
+                return None
+        if value is None:
+            value = {}
+        if not isinstance(value, dict):
+            self.note("call_syntax", f"the arguments of {name} are {type(value).__name__}, not an object", turn)
+            return None
+        return value
+
+    def tool_call(self, item: Any) -> ToolCall | None:
+        """A call from {"name", "arguments"} or {"function": {...}}."""
+        function = item.get("function", item) if isinstance(item, dict) else None
+        if isinstance(function, str):
+            function = {"name": function, "arguments": item.get("arguments")}
+        name = function.get("name") if isinstance(function, dict) else None
+        if not isinstance(function, dict) or not isinstance(name, str) or not name:
+            self.note("call_syntax", f"a call without a name: {str(item)[:120]}", len(self.messages))
+            return None
+        given = function.get("arguments", function.get("parameters"))
+        arguments = self.arguments(name, given)
+        if arguments is None:
+            return None
+        identifier = item.get("id")
+        return ToolCall(id=identifier if isinstance(identifier, str) else "", name=name, arguments=arguments)
+
+    def reading(self, row: Mapping[str, Any], tools: Any) -> Reading:
+        """What was read, with the tools that are given."""
+        apis = tuple(self._tools(tools))
+        kind = _type(self.messages)
+        identifier = row.get("id")
+        dialog = Dialog(
+            id=str(identifier)[:200] if isinstance(identifier, str | int) else "",
+            type=kind,
+            kind=f"{kind}.imported",
+            attempt=0,
+            seed=0,
+            today=_today(self.messages),
+            tools=apis,
+            messages=tuple(self.messages),
+            meta={
+                "format": self.format,
+                "language": language(
+                    " ".join(item.content[:2000] for item in self.messages if item.role in ("user", "assistant"))
+                ),
+            },
+        )
+        return Reading(dialog, tuple(self.notes), tuple(self._places))
+
+    def _tools(self, given: Any) -> Iterator[Api]:
+        if isinstance(given, str):
+            given = load_json(given, max_chars=MAX_CHARS) if given.strip() else []
+        if isinstance(given, dict):
+            given = given.get("tools", [given])
+        if given is None:
+            given = []
+        if not isinstance(given, list):
+            raise Unreadable(f"tools: {type(given).__name__}, not a list")
+        if len(given) > MAX_TOOLS:
+            raise Unreadable(f"tools: {len(given)} of them, the limit is {MAX_TOOLS}")
+        for item in given:
+            if isinstance(item, str):
+                item = load_json(item)
+            api, notes = tool_of(item, self.format in DIALECTS)
+            for rule, evidence in notes:
+                self.note(rule, evidence)
+            if api is not None:
+                yield api
+
+
+def _type(messages: list[Message]) -> DialogType:
+    """A dialog's type, going by who says what."""
+    turns = [message for message in messages if message.tool_calls]
+    requests = sum(message.role == "user" for message in messages)
+    if not turns:
+        return "non_tool"
+    if requests > 1:
+        first = next(message for message in messages if message.role == "assistant")
+        asked = not first.tool_calls and first.content.rstrip().endswith("?")
+        return "clarification" if asked and requests == 2 else "multi_turn"
+    if len(turns) > 1:
+        return "dependent"
+    return "parallel" if len(turns[0].tool_calls) > 1 else "single"
+
+
+def _today(messages: list[Message]) -> str:
+    """The day that the system prompt or the first request gives as today's; "" where none does."""
+    for message in messages[:2]:
+        for match in _TODAY.finditer(message.content[:20000]):
+            after = message.content[match.end() : match.end() + 60]
+            dates = {
+                item.date
+                for item in dates_in(after, None)
+                if item.date and re.search(r"\d{4}", after[item.start : item.end])
+            }
+            if dates and (message.role == "system" or match.group().lower() != "date"):
+                return min(date.isoformat() for date in dates if date)
+    return ""
+
+
+def text_of(content: Any) -> str:
+    """A message's content: a text, nothing, or a list of parts."""
+    if content is None:
+        return ""
+    if isinstance(content, list):
+        return "\n".join(str(part.get("text", "")) if isinstance(part, dict) else str(part) for part in content)
+    return content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+
+
+def role_of(item: Any, key: str) -> str:
+    given = item.get(key) if isinstance(item, dict) else None
+    if not isinstance(given, str) or given.lower() not in ROLES:
+        raise Unreadable(f"a message of {key} {given!r}")
+    return given.lower()
+
+
+def listed(row: Mapping[str, Any], *keys: str) -> tuple[str, list[Any]]:
+    """The first of the keys under which a row has a list, or one as JSON, and the list. Raises Unreadable."""
+    for key in keys:
+        value = row.get(key)
+        if isinstance(value, str) and value.lstrip().startswith("["):
+            value = load_json(value, max_chars=MAX_CHARS)
+        if isinstance(value, list):
+            return key, value
+    there = ", ".join(list(map(str, row))[:8]) or "nothing"
+    raise Unreadable(f"no list {' or '.join(map(repr, keys))} (there is: {there})")

@@ -1,0 +1,14 @@
+"""ShareGPT's format with roles for calls and results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from toolace_ray.corpus.formats.conversations import conversation, tagged
+from toolace_ray.corpus.formats.reading import Reading, RowReader
+
+
+def read(row: Mapping[str, Any]) -> Reading:
+    """A row with `conversations`, whose calls are turns of their own or stand between tags. Raises Unreadable."""
+    return conversation(RowReader("sharegpt"), row, tagged)
