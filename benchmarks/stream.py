@@ -3,7 +3,7 @@
     python benchmarks/stream.py --shards 40
 
 Both judge the same shards (64 rows each) by the rule layer and write them. The last line is one JSON object: wall and CPU
-seconds of each way, all of Ray's processes counted.
+seconds of each way, all of Ray's processes counted, and how many rows it accepted, which is the same for both.
 """
 
 import argparse
@@ -97,8 +97,8 @@ def main() -> None:
     parser.add_argument("--shards", type=int, default=40)
     arguments = parser.parse_args()
     config = parse({"verify": {"experts": {}}})
-    with tempfile.TemporaryDirectory() as folder:
-        store = RunStore(folder)
+    with tempfile.TemporaryDirectory() as run:
+        store = RunStore(run)
         store.make("drafts/dialogs", "dialogs", "rejected", "other", "warm")
         names = []
         for index, rows in enumerate(drafts(config, arguments.shards)):
@@ -133,6 +133,8 @@ def main() -> None:
             stream("dialogs", "dialogs", store.uri, "drafts/dialogs", "dialogs", config, {}, planner(), "e")
 
         result["pull"] = measure("pull", pull)
+        for name, folder in (("short_executions", "other"), ("pull", "dialogs")):
+            result[name]["accepted"] = sum(1 for _ in store.rows(folder, ["id"]))
         ray.shutdown()
     print(json.dumps(result))
 
