@@ -3,7 +3,7 @@
 The paper: the losses of samples that the model answers correctly give the lower bound, losses that stay high after
 fine-tuning the upper one. Here (method.md section 2): lower is the third quartile over what the target solves, upper the
 first quartile over what a briefly tuned target still fails. The two may cross, then the median of the solved to the ninth
-decile of all is taken, and said.
+decile of all is taken, and `crossed` is true in the file.
 """
 
 from __future__ import annotations
