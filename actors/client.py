@@ -1,7 +1,10 @@
 """The pool client: what a worker process has of a pool. It is an Engine; it routes by itself.
 
 Invariants: a request is answered once or fails with one EngineError; it is never given to a replica that is known to be
-full while another one has room; no request outlives its deadline.
+full while another one has room; no request outlives its deadline. A replica's load is what it last replied, and that
+report halves every HALF_LIFE seconds: nobody tells a client when another one's burst is over, so a replica that it does
+not ask would otherwise stay busy for it for ever. (Drawing two replicas at random and taking the less loaded one would
+not help: of two replicas both are drawn, and the old report decides.)
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ import asyncio
 import dataclasses
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ray
@@ -33,19 +36,22 @@ from toolace_ray.engines.protocol import (
 REMEMBERED = 4096  # dialogs whose last replica is kept in mind
 DEATHS = 5  # replicas that may die while they hold a request before the request is taken for the cause
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
+HALF_LIFE = 0.5  # seconds after which a report of others' requests counts half
 
 
 @dataclasses.dataclass
 class _Seen:
-    """What this client knows of a replica: its own requests there, and what others had there when it last replied."""
+    """What this client knows of a replica: its own requests there, and what others had there when it last replied, at
+    the time `heard`."""
 
     mine: int = 0
     others: int = 0
+    heard: float = 0.0
     down_until: float = 0.0
 
-    @property
-    def load(self) -> int:
-        return self.mine + self.others
+    def load(self, now: float) -> float:
+        """Requests in flight there, as far as is known; others' fade."""
+        return self.mine + self.others * 0.5 ** ((now - self.heard) / HALF_LIFE)
 
 
 class PoolClient:
@@ -56,10 +62,19 @@ class PoolClient:
         replicas: actor handles of Replica.
         capabilities: the replicas', all equal.
         margin: how many more requests than the least loaded the replica used last may have and still be chosen.
+        clock: seconds, never going back.
     """
 
-    def __init__(self, name: str, replicas: Sequence[Any], capabilities: Capabilities, margin: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        replicas: Sequence[Any],
+        capabilities: Capabilities,
+        margin: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.name = name
+        self._clock = clock
         self.capabilities = capabilities
         self._replicas = list(replicas)
         self._margin = margin
@@ -80,24 +95,29 @@ class PoolClient:
 
     def pick(self, affinity: str, avoid: frozenset[int] | set[int] = frozenset()) -> int | None:
         """The replica for a request, or None when all are to be avoided or down."""
-        now = time.monotonic()
+        now = self._clock()
         usable = [i for i, seen in enumerate(self._seen) if i not in avoid and seen.down_until <= now]
         if not usable:
             return None
-        least = min(usable, key=lambda i: self._seen[i].load)
+        least = min(usable, key=lambda i: self._seen[i].load(now))
         last = self._last.get(affinity) if affinity else None
-        if last in usable and self._seen[last].load <= self._seen[least].load + self._margin:
+        if last in usable and self._seen[last].load(now) <= self._seen[least].load(now) + self._margin:
             return last
         return least
 
+    def _heard(self, index: int, load: int) -> None:
+        """Take a replica's own word on its load."""
+        seen = self._seen[index]
+        seen.others, seen.heard = max(0, load - seen.mine), self._clock()
+
     async def _send(self, method: str, request: Any) -> Any:
-        deadline = time.monotonic() + request.timeout
+        deadline = self._clock() + request.timeout
         refused: set[int] = set()
         pause = FIRST_PAUSE
         down = ""
         deaths = 0
         while True:
-            left = deadline - time.monotonic()
+            left = deadline - self._clock()
             if left <= 0:
                 if down:  # the engine's fault, not the request's
                     raise EngineDead(f"pool {self.name}: no replica served for {request.timeout:.0f} s; last: {down}")
@@ -120,18 +140,18 @@ class PoolClient:
                 deaths += isinstance(error, ActorDiedError)
                 if deaths >= DEATHS:
                     raise BadRequest(f"pool {self.name}: {deaths} replicas died on this request: {down}") from error
-                seen.others, seen.down_until = 0, time.monotonic() + pause
+                seen.others, seen.down_until = 0, self._clock() + pause
                 refused.add(index)
                 continue
             finally:
                 seen.mine -= 1
             down = ""
-            seen.others = max(0, reply.load - seen.mine)
+            self._heard(index, reply.load)
             if reply.status == "ok":
                 self._remember(request.affinity, index)
                 return reply.value
             if isinstance(reply.value, EngineDead):
-                seen.down_until = time.monotonic() + pause
+                seen.down_until = self._clock() + pause
                 down = str(reply.value)
             elif isinstance(reply.value, EngineError) and not isinstance(reply.value, EngineFull):
                 raise reply.value

@@ -83,7 +83,7 @@ def test_routing_prefers_the_last_replica_within_the_margin():
     assert client.pick("dialog") == 1
     client._seen[1].mine = 2
     assert client.pick("dialog") == 1
-    client._seen[1].others = 1
+    client._heard(1, 3)
     assert client.pick("dialog") in (0, 2)
     client._seen[0].mine = 1
     assert client.pick("other") == 2
