@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.samples import APIS, BOOK, SEARCH, WEATHER, calls, good_dialogs, result, say, user
 from toolace_ray.config.tree import VerifyConfig
 from toolace_ray.dlv.layer import rejects, run_rules
-from toolace_ray.dlv.registry import registered
+from toolace_ray.dlv.registry import RULES, registered
 from toolace_ray.records.dialog import Dialog, Message, ToolCall
 from toolace_ray.records.kinds import KINDS
 from toolace_ray.text.language import language
@@ -322,3 +322,21 @@ def test_bounds_that_exclude_each_other_are_told():
 def test_messages_that_are_too_long_are_not_looked_at():
     dialog = replaced(GOOD["single"], 4, say("so " * 30_000))
     assert found(dialog) == {"size"}
+
+
+@pytest.mark.parametrize(("setting", "rejected"), [("warn", False), ("reject", True)])
+def test_a_rule_that_fails_keeps_its_severity(tmp_path, setting, rejected):
+    path = tmp_path / "failing.py"
+    path.write_text(
+        "from toolace_ray.dlv.rules import rule\n\n"
+        f"@rule('dialog', '{setting}')\n"
+        f"def failing_{setting}(view):\n"
+        "    '''It never gets there.'''\n"
+        "    raise ZeroDivisionError\n"
+    )
+    verdicts = run_rules(GOOD["single"], VerifyConfig(modules=(str(path),)))
+    try:
+        assert [(verdict.rule, verdict.severity) for verdict in verdicts] == [(f"failing_{setting}", setting)]
+        assert bool(rejects(verdicts)) == rejected
+    finally:
+        RULES.pop(f"failing_{setting}")

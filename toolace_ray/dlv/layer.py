@@ -50,8 +50,9 @@ class Layer:
                     Verdict(stage="rules", rule=found.id, severity=severity, turn=turn, evidence=evidence[:300])
                     for turn, evidence in found.check(view, **settings)
                 ]
-            except Exception as error:  # hostile input that a rule can't bear must not stop the others, nor pass
-                verdicts.append(Verdict(stage="rules", rule=found.id, evidence=f"the rule failed: {error!r}"[:300]))
+            except Exception as error:  # hostile input that a rule can't bear must not stop the others, nor pass it
+                evidence = f"the rule failed: {error!r}"[:300]
+                verdicts.append(Verdict(stage="rules", rule=found.id, severity=severity, evidence=evidence))
         if any(verdict.severity == "mask" for verdict in verdicts):
             left = [message for message in masked(dialog, verdicts).messages if message.role == "assistant"]
             if left and not any(message.train for message in left):
