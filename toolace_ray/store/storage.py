@@ -1,17 +1,20 @@
 """A run's folder through a pyarrow filesystem: local disk, S3, GCS.
 
 Invariants: a file under its final name is complete and never changes; names carry the epoch of the start that wrote
-them; on a local disk a file appears by rename, in an object store by one PUT.
+them; on a local disk a file appears by rename, in an object store by one PUT. A write that fails for a passing reason (a
+broken connection, an input/output error) is tried again a few times.
 """
 
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shutil
 import tempfile
+import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,7 +24,11 @@ import pyarrow.parquet as pq
 
 from toolace_ray.errors import UserError
 
+logger = logging.getLogger(__name__)
 BATCH_ROWS = 512
+PAUSES = (0.2, 1.0, 5.0)  # seconds before a write that failed for a passing reason is tried again
+FULL = (errno.ENOSPC, errno.EDQUOT)
+REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 
 class RunStore:
@@ -58,11 +65,11 @@ class RunStore:
         try:
             yield
         except OSError as error:
-            if error.errno == errno.ENOSPC or "No space left" in str(error):
+            if error.errno in FULL or "No space left" in str(error):
                 raise UserError(
                     f"{path}: no room on the disk; free some space and run the same command again"
                 ) from error
-            if error.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+            if error.errno in REFUSED:
                 raise UserError(
                     f"{path}: cannot write here ({error.strerror}); set run.path to another folder"
                 ) from error
@@ -105,7 +112,7 @@ class RunStore:
     def write(self, folder: str, name: str, rows: Sequence[dict[str, Any]] | pa.Table, schema: pa.Schema) -> None:
         """Write rows as one Parquet file; it appears whole or not at all. Raises UserError on a full disk."""
         table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows), schema=schema)
-        self._commit(folder, name, lambda sink: pq.write_table(table, sink, compression="zstd"))
+        self._commit(folder, name, lambda sink: pq.write_table(table, sink, compression="zstd"), repeatable=True)
 
     def write_tables(self, folder: str, name: str, tables: Iterator[pa.Table], schema: pa.Schema) -> None:
         """Write tables as they come as one Parquet file; it appears whole or not at all. Raises UserError on a full disk."""
@@ -119,7 +126,7 @@ class RunStore:
 
     def write_bytes(self, folder: str, name: str, data: bytes) -> None:
         """Write a file; it appears whole or not at all. Raises UserError on a full disk."""
-        self._commit(folder, name, lambda sink: sink.write(data))
+        self._commit(folder, name, lambda sink: sink.write(data), repeatable=True)
 
     def write_lines(self, folder: str, name: str, lines: Iterator[str]) -> None:
         """Write lines of text as they come; the file appears whole or not at all."""
@@ -130,27 +137,23 @@ class RunStore:
 
         self._commit(folder, name, put)
 
-    def _commit(self, folder: str, name: str, put: Any) -> None:
+    def _commit(self, folder: str, name: str, put: Callable[[Any], Any], *, repeatable: bool = False) -> None:
+        """Write a file. `repeatable`: `put` may be called again; what comes from an iterator comes once."""
         final = self.path(folder, name) if folder else self.path(name)
         with self._explained(final):
-            if not self.local:
-                # First whole, then sent: closing a stream publishes the object, after an error too.
-                with tempfile.TemporaryFile() as whole:
-                    put(whole)
+            if self.local:
+                _patiently(lambda: _to_disk(final, put), PAUSES if repeatable else ())
+                return
+            # First whole, then sent: closing a stream publishes the object, after an error too.
+            with tempfile.TemporaryFile() as whole:
+                put(whole)
+
+                def send() -> None:
                     whole.seek(0)
                     with self._fs.open_output_stream(final) as sink:
                         shutil.copyfileobj(whole, sink, 1 << 20)
-                return
-            temporary = os.path.join(os.path.dirname(final), f".{uuid.uuid4().hex}.tmp")
-            try:
-                with open(temporary, "wb") as file:
-                    put(file)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.rename(temporary, final)
-            finally:
-                if os.path.exists(temporary):
-                    os.unlink(temporary)
+
+                _patiently(send, PAUSES)
 
     def read_bytes(self, *parts: str) -> bytes:
         """The content of a file."""
@@ -167,3 +170,30 @@ class RunStore:
             with self._fs.open_input_file(self.path(folder, name)) as file:
                 for batch in pq.ParquetFile(file).iter_batches(BATCH_ROWS, columns=columns):
                     yield from batch.to_pylist()
+
+
+def _to_disk(final: str, put: Callable[[Any], Any]) -> None:
+    temporary = os.path.join(os.path.dirname(final), f".{uuid.uuid4().hex}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            put(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(temporary, final)
+    finally:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def _patiently(write: Callable[[], None], pauses: Sequence[float]) -> None:
+    """Write, and again after each pause (in seconds) while it fails with an OSError that may pass."""
+    for pause in pauses:
+        try:
+            write()
+            return
+        except OSError as error:
+            if error.errno in (*FULL, *REFUSED, errno.ENOENT) or "No space left" in str(error):
+                raise
+            logger.warning("a write failed and is tried again in %s s: %s", pause, error)
+            time.sleep(pause)
+    write()
