@@ -107,6 +107,12 @@ class Pools:
                 f"pools.{name}: no replica was ready within {START_TIMEOUT:.0f} s; the cluster may lack its "
                 f"{self._config.pools[name].cpus:g} CPUs and {self._config.pools[name].gpus} GPUs (see `ray status`)"
             ) from error
+        except (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise UserError(
+                f"pools.{name}: a replica died while it started, most likely for want of memory; give it a machine with more, "
+                f"or a smaller model, a shorter context (options.max_model_len) or fewer replicas; Ray says: {reason}"
+            ) from error
         return PoolHandles(name, tuple(actors), found[0])
 
     def stop(self) -> None:

@@ -1,6 +1,7 @@
 """The pool client over real actors: refusals, deadlines, deaths, affinity."""
 
 import asyncio
+import os
 
 import pytest
 
@@ -73,6 +74,23 @@ def test_requests_of_a_killed_replica_are_answered_by_another(ray_local):
 def test_an_engine_that_cannot_start_is_one_sentence(ray_local, tmp_path):
     pool = {"engine": "openai", "url": "http://127.0.0.1:9/v1", "api_key_env": "NO_SUCH_KEY", "cpus": 0.1}
     with pytest.raises(UserError, match="NO_SUCH_KEY") as error, Pools(parse({"pools": {"small": pool}})):
+        pytest.fail("the pool started")
+    assert "\n" not in str(error.value)
+
+
+def test_a_replica_that_dies_while_it_starts_is_one_sentence(ray_local, monkeypatch):
+    class Dying:
+        def __init__(self, *_):
+            pass
+
+        async def ready(self):
+            os._exit(137)  # as the kernel ends a process that takes too much memory
+
+    monkeypatch.setattr("actors.pools.Replica", Dying)
+    with (
+        pytest.raises(UserError, match=r"^pools\.small: a replica died while it started.*memory") as error,
+        Pools(config()),
+    ):
         pytest.fail("the pool started")
     assert "\n" not in str(error.value)
 
