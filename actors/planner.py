@@ -2,7 +2,8 @@
 
 Invariants: an attempt's number, id and seed never change; an attempt is leased to one worker at a time; a verdict
 counts once; the accepted attempts of a type are its N lowest-numbered passing ones without duplicates, which is decided
-only when everything below them is resolved. State is small: a frontier per type and what lies ahead of it.
+only when everything below them is resolved, and a worker that was given up
+changes nothing any more. State is small: a frontier per type and what lies ahead of it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from typing import Any
 from toolace_ray.text.dedup import Exact, Novelty
 
 Lease = tuple[str, int]  # type and attempt
+Spent = tuple[int, int, float]  # generated tokens, prompt tokens, cost
+NOTHING: Spent = (0, 0, 0.0)
+OWN_FAILURES = 3  # engine failures of an attempt, while the engine answers others, after which it goes to the ledger
 
 
 @dataclass
@@ -32,6 +36,7 @@ class Quota:
     duplicates: int = 0
     cut: int | None = None
     returned: list[int] = field(default_factory=list)
+    failures: dict[int, int] = field(default_factory=dict)  # attempt -> times that an engine failed at it alone
     leased: dict[int, str] = field(default_factory=dict)
     drafted: set[int] = field(default_factory=set)
     ahead: dict[int, str | None] = field(default_factory=dict)
@@ -43,6 +48,7 @@ class Quota:
         if attempt < self.frontier or attempt in self.ahead:
             return
         self.leased.pop(attempt, None)
+        self.failures.pop(attempt, None)
         self.drafted.discard(attempt)
         self.ahead[attempt] = key
         self.ahead_passed += key is not None
@@ -81,6 +87,16 @@ class Quota:
         """True when the N accepted attempts are known, or can't be reached."""
         return self.wanted == 0 or self.cut is not None or self.exhausted
 
+    @property
+    def rate(self) -> float:
+        """The share of attempts that pass, by those seen so far; 3 of 4 before any was seen."""
+        return (self.passing + 1.5) / (self.frontier + len(self.ahead) + 2)
+
+    @property
+    def left(self) -> int:
+        """Attempts that nobody has and that may still be played."""
+        return self.max_attempts - self.next + len(self.returned)
+
     def room(self) -> int:
         """How many more attempts are worth leasing: what is still needed, by the rate seen so far, less what is out."""
         if self.done:
@@ -89,10 +105,7 @@ class Quota:
         if need <= 0:
             # Enough pass, but which of them are accepted is open until all below are resolved.
             return len(self.returned)
-        resolved = self.frontier + len(self.ahead)
-        rate = (self.passing + 1.5) / (resolved + 2)
-        left = self.max_attempts - self.next + len(self.returned)
-        return max(len(self.returned), min(math.ceil(need / rate) - self.outstanding, left))
+        return max(len(self.returned), min(math.ceil(need / self.rate) - self.outstanding, self.left))
 
     def lease(self, worker: str) -> int:
         """The lowest attempt that nobody has."""
@@ -125,6 +138,8 @@ class Planner:
         self.max_tokens = max_tokens
         self.max_cost = max_cost
         self.verify = verify
+        self.commits = 0
+        self.verdicts = 0
         self.tokens = 0
         self.prompt_tokens = 0
         self.cost = 0.0
@@ -197,6 +212,22 @@ class Planner:
                 del quota.leased[attempt]
                 heapq.heappush(quota.returned, attempt)
 
+    def failed(self, worker: str, lease: Lease) -> bool:
+        """An engine failed at an attempt while it answered others.
+
+        True: it did so too often, the worker keeps the lease and writes the attempt down as failed. Else the attempt is to be
+        played again.
+        """
+        kind, attempt = lease
+        quota = self.quotas[kind]
+        if quota.leased.get(attempt) != worker:
+            return False
+        quota.failures[attempt] = quota.failures.get(attempt, 0) + 1
+        if quota.failures[attempt] >= OWN_FAILURES:
+            return True
+        self.release(worker, [lease])
+        return False
+
     def is_gone(self, worker: str) -> bool:
         """True for a worker that was given up."""
         return worker in self._gone
@@ -214,17 +245,28 @@ class Planner:
             count += len(gone)
         return count
 
-    def committed(self, name: str, drafted: Iterable[tuple[str, int, str]], failed: Iterable[Lease]) -> None:
+    def committed(
+        self,
+        worker: str,
+        name: str,
+        drafted: Iterable[tuple[str, int, str]],
+        failed: Iterable[Lease],
+        spent: Spent = NOTHING,
+    ) -> None:
         """A worker committed a shard: these drafts (type, attempt, key) and these failures are on disk.
 
-        A shard is registered once, whoever reports it; `name` is empty where there were only failures.
+        A shard is registered once, whoever reports it, and never for a worker that was given up: its attempts are others'
+        now. What such a one wrote stays on disk, as after a crash, and the next start finds it there.
         """
+        if worker in self._gone or name in self._registered:
+            return
+        self._registered.add(name)
+        self.commits += 1
+        self.spend(*spent)
         for kind, attempt in failed:
             if kind in self.quotas:
                 self.quotas[kind].resolve(attempt, None)
-        if not name or name in self._registered:
-            return
-        self._registered.add(name)
+        drafted = list(drafted)
         for kind, attempt, key in drafted:
             quota = self.quotas.get(kind)
             if quota is None:
@@ -234,8 +276,16 @@ class Planner:
                 quota.resolve(attempt, key)
             elif attempt >= quota.frontier and attempt not in quota.ahead:
                 quota.drafted.add(attempt)
-        if self.verify:
+        if self.verify and drafted:
             self.shards.append((name, None))
+
+    def judged(self, rows: Iterable[tuple[str, int, str | None]], spent: Spent = NOTHING) -> None:
+        """Verdicts of the stream: (type, attempt, key or None for a fail), and what the judges spent."""
+        self.verdicts += 1
+        self.spend(*spent)
+        for kind, attempt, key in rows:
+            if kind in self.quotas:
+                self.quotas[kind].resolve(attempt, key)
 
     def take_shards(self, index: int, most: int) -> list[tuple[str, list[str] | None]] | None:
         """The shards of read task `index` (file name, ids to keep or None for all); None when there are none yet.
@@ -271,6 +321,8 @@ class Planner:
             "tokens": self.tokens,
             "prompt_tokens": self.prompt_tokens,
             "cost": self.cost,
+            "commits": self.commits,
+            "verdicts": self.verdicts,
             "budget": self.over_budget,
             "done": self.done,
         }
@@ -305,6 +357,12 @@ class PlannerActor:
         self._planner.release(worker, leases)
         await self._notify()
 
+    async def failed(self, worker: str, lease: Lease) -> bool:
+        """See Planner.failed."""
+        last = self._planner.failed(worker, lease)
+        await self._notify()
+        return last
+
     async def lost(self, worker: str) -> int:
         """See Planner.lost."""
         count = self._planner.lost(worker)
@@ -312,23 +370,15 @@ class PlannerActor:
         return count
 
     async def committed(
-        self,
-        name: str,
-        drafted: list[tuple[str, int, str]],
-        failed: list[Lease],
-        spent: tuple[int, int, float],
+        self, worker: str, name: str, drafted: list[tuple[str, int, str]], failed: list[Lease], spent: Spent
     ) -> None:
-        """See Planner.committed; `spent` is generated tokens, prompt tokens and cost."""
-        self._planner.committed(name, drafted, failed)
-        self._planner.spend(*spent)
+        """See Planner.committed."""
+        self._planner.committed(worker, name, drafted, failed, spent)
         await self._notify()
 
-    async def verdicts(self, rows: list[tuple[str, int, str | None]], spent: tuple[int, int, float]) -> None:
-        """Verdicts of the stream: (type, attempt, key or None for a fail)."""
-        for kind, attempt, key in rows:
-            if kind in self._planner.quotas:
-                self._planner.quotas[kind].resolve(attempt, key)
-        self._planner.spend(*spent)
+    async def verdicts(self, rows: list[tuple[str, int, str | None]], spent: Spent) -> None:
+        """See Planner.judged."""
+        self._planner.judged(rows, spent)
         await self._notify()
 
     async def next_shards(self, index: int, most: int) -> list[tuple[str, list[str] | None]]:

@@ -11,9 +11,8 @@ from typing import Any, Protocol
 
 from toolace_ray.config.tree import Config
 from toolace_ray.dlv.duplicates import dialog_key
-from toolace_ray.engines.roles import Engines, TaskEngines
+from toolace_ray.engines.roles import TaskEngines
 from toolace_ray.records.json import digest
-from toolace_ray.records.usage import Usage
 from toolace_ray.records.verdict import Verdict
 from toolace_ray.sdg.difficulty.guide import Band, Target
 from toolace_ray.sdg.difficulty.measure import evaluator
@@ -41,14 +40,17 @@ class Played:
     attempt: int
     passed: bool
     row: dict[str, Any]
-    usage: Usage
 
 
 class Player(Protocol):
     """Plays the attempts of one flow."""
 
-    async def play(self, kind: str, attempt: int) -> Played:
-        """Play one attempt. Raises EngineError when an engine could not be asked."""
+    async def play(self, kind: str, attempt: int, engines: TaskEngines) -> Played:
+        """Play one attempt with the engines of its own, whose usage tells what it spent however it ends.
+
+        Raises:
+            EngineError: an engine could not be asked.
+        """
         ...
 
 
@@ -60,18 +62,16 @@ def seed_of(config: Config, kind: str, attempt: int) -> int:
 class DialogPlayer:
     """Plays dialogs over the run's API pool."""
 
-    def __init__(self, config: Config, store: RunStore, engines: Engines) -> None:
+    def __init__(self, config: Config, store: RunStore) -> None:
         self._config = config
-        self._engines = engines
         self._pool = Pool.of(playable(load_pool(store), config))
         self._servers = Servers(config) if config.generate.execution == "mcp" else None
         band = Band.load(config.complexity.band) if config.complexity.band else None
         self._target = Target(evaluator(config), band, config.complexity.rounds) if config.complexity.active else None
 
-    async def play(self, kind: str, attempt: int) -> Played:
+    async def play(self, kind: str, attempt: int, engines: TaskEngines) -> Played:
         """See Player.play."""
         task = Task(attempt_id(self._config, kind, attempt), kind, attempt, seed_of(self._config, kind, attempt))
-        engines = self._engines.for_task(task.id)
         outcome = await rollout(task, self._pool, self._config, engines, self._target, self._servers)
         return _dialog(outcome)
 
@@ -79,16 +79,14 @@ class DialogPlayer:
 class TwinPlayer:
     """Plays twins of accepted dialogs; attempt i of a kind is the i-th that was designed."""
 
-    def __init__(self, config: Config, store: RunStore, engines: Engines) -> None:
+    def __init__(self, config: Config, store: RunStore) -> None:
         self._config = config
-        self._engines = engines
         self._twins = Twins(store)
         self._evaluator = evaluator(config) if config.complexity.active else None
 
-    async def play(self, kind: str, attempt: int) -> Played:
+    async def play(self, kind: str, attempt: int, engines: TaskEngines) -> Played:
         """See Player.play."""
         task = Task(attempt_id(self._config, kind, attempt), kind, attempt, seed_of(self._config, kind, attempt))
-        engines = self._engines.for_task(task.id)
         outcome = Outcome(task, usage=engines.usage)
         try:
             dialog = await play_twin(self._twins.at(kind, attempt), task, self._config, engines)
@@ -107,23 +105,21 @@ def _dialog(outcome: Outcome) -> Played:
     spent = usage_columns(outcome.usage, outcome.seconds)
     base = {"id": task.id, "type": task.type, "kind": task.kind, "attempt": task.attempt, "key": None}
     if outcome.dialog is None:
-        return Played(task.kind, task.attempt, False, ledger_row(base, outcome.verdicts, None, spent), outcome.usage)
+        return Played(task.kind, task.attempt, False, ledger_row(base, outcome.verdicts, None, spent))
     row = {**base, "key": dialog_key(outcome.dialog), "record": outcome.dialog.model_dump_json(), **spent}
-    return Played(task.kind, task.attempt, True, row, outcome.usage)
+    return Played(task.kind, task.attempt, True, row)
 
 
 class DocumentPlayer:
     """Reads domain and functionalities out of documents; attempt i is the i-th document of the run."""
 
-    def __init__(self, config: Config, store: RunStore, engines: Engines) -> None:
+    def __init__(self, config: Config, store: RunStore) -> None:
         self._config = config
-        self._engines = engines
         self._documents = Documents(store)
 
-    async def play(self, kind: str, attempt: int) -> Played:
+    async def play(self, kind: str, attempt: int, engines: TaskEngines) -> Played:
         """See Player.play."""
         document = self._documents.at(attempt)
-        engines = self._engines.for_task(document.id)
         work = speciate(document, seed_of(self._config, kind, attempt), engines)
         return await _read(self._config, kind, attempt, work, engines, "speciation", document.path)
 
@@ -131,15 +127,13 @@ class DocumentPlayer:
 class NodePlayer:
     """Divides functionalities into narrower ones; attempt i is the i-th that the run asks about."""
 
-    def __init__(self, config: Config, store: RunStore, engines: Engines) -> None:
+    def __init__(self, config: Config, store: RunStore) -> None:
         self._config = config
-        self._engines = engines
         self._frontier = load_frontier(store)
 
-    async def play(self, kind: str, attempt: int) -> Played:
+    async def play(self, kind: str, attempt: int, engines: TaskEngines) -> Played:
         """See Player.play."""
         division = self._frontier[attempt]
-        engines = self._engines.for_task(division.node)
         work = divide(division, seed_of(self._config, kind, attempt), engines)
         return await _read(self._config, kind, attempt, work, engines, "division", " > ".join(division.path))
 
@@ -160,29 +154,27 @@ async def _read(
     except (ValueError, KeyError, TypeError) as error:
         verdict = Verdict(stage="source", rule=rule, evidence=f"{what}: {error}"[:300])
         row = ledger_row(base, [verdict], None, usage_columns(engines.usage, 0.0))
-        return Played(kind, attempt, False, row, engines.usage)
+        return Played(kind, attempt, False, row)
     row = {**base, "record": record, **usage_columns(engines.usage, 0.0)}
-    return Played(kind, attempt, True, row, engines.usage)
+    return Played(kind, attempt, True, row)
 
 
 class ApiPlayer:
     """Writes APIs; attempt i of a generation is the i-th of its designs."""
 
-    def __init__(self, config: Config, store: RunStore, engines: Engines) -> None:
+    def __init__(self, config: Config, store: RunStore) -> None:
         self._config = config
         self._store = store
-        self._engines = engines
         self._documents = Documents(store)
         self._nodes = {node.id: node for node in load_nodes(store)}
         self._generations: dict[str, Generation] = {}
 
-    async def play(self, kind: str, attempt: int) -> Played:
+    async def play(self, kind: str, attempt: int, engines: TaskEngines) -> Played:
         """See Player.play."""
         if kind not in self._generations:
             self._generations = {kind: Generation(self._store, kind)}
         generation = self._generations[kind]
         task_id = attempt_id(self._config, kind, attempt)
-        engines = self._engines.for_task(task_id)
         base = {"id": task_id, "type": "api", "kind": kind, "attempt": attempt, "key": None}
         design = generation.design(attempt)
         settings = self._config.evolve
@@ -199,11 +191,11 @@ class ApiPlayer:
         if made.api is None:
             assert made.verdict is not None
             record = made.failed.model_dump_json() if made.failed else None
-            return Played(kind, attempt, False, ledger_row(base, [made.verdict], record, spent), engines.usage)
+            return Played(kind, attempt, False, ledger_row(base, [made.verdict], record, spent))
         lineage = made.api.lineage.model_copy(update={"generation": generation.number})
         api = made.api.model_copy(update={"lineage": lineage})
         row = {**base, "key": api_key(api), "record": api.model_dump_json(), **spent}
-        return Played(kind, attempt, True, row, engines.usage)
+        return Played(kind, attempt, True, row)
 
 
 PLAYERS: dict[str, type[Any]] = {

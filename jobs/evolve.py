@@ -71,12 +71,15 @@ def evolve(current: Session) -> dict[str, Any]:
     _read_sources(current, found, evolution)
     nodes = _grow_tree(current)
     made = _grow_pool(current, nodes, evolution, number, attempts)
+    if not store.files("apis") and current.budget:
+        raise UserError(f"{store.uri}: the pool is empty and {current.budget}; allow more")
     if not store.files("apis"):
         raise UserError(
             f"{store.uri}: the pool is empty: no API passed the gate; see the ledger with `toolace show {store.uri} --rejected`"
         )
     if made < config.evolve.apis:
-        current.progress.say(f"APIs: {made} of {config.evolve.apis} wanted were made; going on with them")
+        why = f", since {current.budget}" if current.budget else ""
+        current.progress.say(f"APIs: {made} of {config.evolve.apis} wanted were made{why}; going on with them")
     return {"types": {"api": {"reached": made >= config.evolve.apis}}}
 
 
@@ -233,7 +236,8 @@ def _grow_tree(current: Session) -> list[Node]:
     count = len(saved.document_ids(store))
     if count:
         name = "tree/extractions"
-        current.play(Flow("documents", "documents", name, name, {"document": (count, count)}), "documents read")
+        flow = Flow("documents", "documents", name, name, {"document": (count, count)}, **flows.limits(config))
+        current.play(flow, "documents read")
     while True:
         before = saved.load_nodes(store)
         nodes = speciation.grow(
@@ -257,7 +261,12 @@ def _grow_tree(current: Session) -> list[Node]:
             frontier = saved.load_frontier(store)
         total = len(frontier)
         name = "tree/divisions"
-        current.play(Flow("nodes", "nodes", name, name, {"node": (total, total)}), "functionalities divided")
+        current.play(
+            Flow("nodes", "nodes", name, name, {"node": (total, total)}, **flows.limits(config)),
+            "functionalities divided",
+        )
+        if current.budget:
+            return nodes
 
 
 # Pool ----------------------------------------------------------------------------------------------------------------
@@ -297,14 +306,17 @@ def _grow_pool(current: Session, nodes: list[Node], evolution: Evolution, number
         if not limit:
             current.progress.say("the tree has no further set of functionalities for an API; add documents")
             break
-        flow = Flow(f"apis-{kind}", "apis", "drafts/apis", "apis", {kind: (wanted, limit)}, evolution.novelty)
+        quotas = {kind: (wanted, limit)}
+        flow = Flow(f"apis-{kind}", "apis", "drafts/apis", "apis", quotas, evolution.novelty, **flows.limits(config))
         status = current.play(flow, f"APIs (generation {number}, {evolution.count} before)")
         settle(flow, store, API, current.epoch)
         rows = _accepted(store, part)
         evolution.take(rows, known=True)
         full = len(rows) >= settings.generation_size
-        exhausted = not status["types"][kind]["reached"] and limit == min(
-            designs, settings.max_attempts * settings.generation_size
+        exhausted = (  # a generation that a budget cut short goes on when more is allowed
+            not status["types"][kind]["reached"]
+            and not status["budget"]
+            and limit == min(designs, settings.max_attempts * settings.generation_size)
         )
         if not (full or exhausted or stale):
             break

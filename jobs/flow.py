@@ -17,6 +17,7 @@ from toolace_ray.config.tree import Config
 from toolace_ray.engines.protocol import EngineError
 from toolace_ray.errors import UserError
 from toolace_ray.store import ledger
+from toolace_ray.store.rows import spent_in
 from toolace_ray.store.settle import Flow
 from toolace_ray.store.storage import RunStore
 
@@ -26,9 +27,19 @@ RESTARTS = 10  # workers that may die in a flow before it gives up
 Report = Callable[[dict[str, Any], float], None]
 
 
+def limits(config: Config) -> dict[str, Any]:
+    """The fields of a Flow that bound what it plays."""
+    settings = config.generate
+    return {
+        "max_tokens": settings.max_tokens,
+        "max_cost": settings.max_cost,
+    }
+
+
 def survey(flow: Flow, store: RunStore) -> Planner:
     """The planner with all that earlier starts left in the run's folder."""
-    planner = Planner(flow.quotas, flow.max_tokens, flow.max_cost, flow.verify, flow.telling(copied=True))
+    telling = flow.telling(copied=True)
+    planner = Planner(flow.quotas, flow.max_tokens, flow.max_cost, flow.verify, telling)
     resolved = list(ledger.resolved(store, flow.accepted, flow.quotas, flow.part))
     judged = {(kind, attempt) for kind, attempt, _ in resolved}
     shards = ledger.drafted(store, flow.drafts, flow.quotas, flow.part) if flow.verify else {}
@@ -41,11 +52,8 @@ def survey(flow: Flow, store: RunStore) -> Planner:
         if keep:
             planner.shards.append((name, keep))
     planner.restore(resolved, waiting)
-    if flow.max_tokens or flow.max_cost:
-        for folder in (flow.accepted, "rejected"):
-            for row in store.rows(folder, ["kind", "tokens", "prompt_tokens", "cost"], flow.part):
-                if row["kind"] in flow.quotas:
-                    planner.spend(row["tokens"] or 0, row["prompt_tokens"] or 0, row["cost"] or 0.0)
+    if flow.max_tokens or flow.max_cost:  # the run's, whichever flow spent it
+        planner.spend(*ledger.spending(store))
     return planner
 
 
@@ -176,12 +184,16 @@ class _Crew:
         """Register what the dead worker committed without a word, then take its leases back."""
         import ray
 
-        for folder in dict.fromkeys(("rejected", self._flow.drafts)):
+        columns = ["kind", "attempt", "key", "tokens", "prompt_tokens", "cost"]
+        found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+        for folder in ("spent", "rejected", self._flow.drafts):
             for file in self._store.files(folder, f"{name}-"):
-                rows = self._store.table(folder, file, ["kind", "attempt", "key"]).to_pylist()
-                failed = [(row["kind"], row["attempt"]) for row in rows] if folder == "rejected" else []
-                drafts = [] if failed else [(row["kind"], row["attempt"], row["key"]) for row in rows]
-                ray.get(self._planner.committed.remote(file if drafts else "", drafts, failed, (0, 0, 0.0)))
+                found.setdefault(file, {})[folder] = self._store.table(folder, file, columns).to_pylist()
+        for file, rows in sorted(found.items()):
+            drafts = [(row["kind"], row["attempt"], row["key"]) for row in rows.get(self._flow.drafts, ())]
+            failed = [(row["kind"], row["attempt"]) for row in rows.get("rejected", ())]
+            spent = spent_in(row for some in rows.values() for row in some)
+            ray.get(self._planner.committed.remote(name, file, drafts, failed, spent))
         ray.get(self._planner.lost.remote(name))
 
     def dismiss(self) -> None:

@@ -73,10 +73,8 @@ def generate(current: Session) -> dict[str, Any]:
 
 
 def _flow(current: Session, name: str, quotas: dict[str, tuple[int, int]]) -> Flow:
-    settings = current.config.generate
-    limits: dict[str, Any] = {"max_tokens": settings.max_tokens, "max_cost": settings.max_cost}
     near = current.config.verify.duplicates
-    return Flow(name, name, "drafts/dialogs", "dialogs", quotas, near=near, **limits)
+    return Flow(name, name, "drafts/dialogs", "dialogs", quotas, near=near, **flows.limits(current.config))
 
 
 def _twins(current: Session) -> Flow | None:

@@ -29,12 +29,14 @@ def new_epoch() -> str:
 
 @dataclass
 class Session:
-    """What the flows of one command share: Ray and the pools are started when the first flow needs them."""
+    """What the flows of one command share: Ray and the pools are started when the first flow needs them; `budget` says which
+    one is spent, since the last flow."""
 
     config: Config
     store: RunStore
     progress: Progress
     epoch: str = field(default_factory=new_epoch)
+    budget: str | None = None
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _pools: Pools | None = None
     _ray: bool = False
@@ -65,6 +67,7 @@ class Session:
     def play(self, flow: Flow, what: str) -> dict[str, Any]:
         """Bring a flow to its end; a flow that is done starts nothing. Returns its last status."""
         planner = flows.survey(flow, self.store)
+        self.budget = planner.over_budget
         if planner.done:
             return planner.status()
         pools = self.pools()
@@ -79,6 +82,7 @@ class Session:
             f"{self.epoch}{self._plays:04x}",  # a flow that is played twice must not write the same files twice
             lambda status, seconds: self.progress.show(what, status, seconds),
         )
+        self.budget = status["budget"]
         self.progress.end()
         return status
 

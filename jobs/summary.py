@@ -37,7 +37,7 @@ def _counts(store: RunStore) -> Counter[str]:
 
 def _spent(store: RunStore) -> Counter[str]:
     spent: Counter[str] = Counter()
-    for folder in ("tree/extractions", "tree/divisions", "apis", "dialogs", "rejected"):
+    for folder in ("tree/extractions", "tree/divisions", "apis", "dialogs", "rejected", "spent"):
         for row in store.rows(folder, ["tokens", "prompt_tokens", "cached_tokens", "requests", "cost"]):
             spent.update({name: value or 0 for name, value in row.items()})
     return spent

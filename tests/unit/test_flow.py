@@ -1,6 +1,7 @@
 """Settling and the worker's loop, without Ray."""
 
 import asyncio
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -11,10 +12,21 @@ from actors.players import Played
 from jobs.flow import survey
 from tests.samples import good_dialogs
 from toolace_ray.config.load import parse
-from toolace_ray.engines.protocol import BadRequest, EngineDead
+from toolace_ray.engines.protocol import (
+    BadRequest,
+    EngineDead,
+    EngineError,
+    EngineRefused,
+    EngineTimeout,
+    GenerateRequest,
+    Generation,
+    Sample,
+)
 from toolace_ray.records.usage import Usage
 from toolace_ray.records.verdict import Verdict
-from toolace_ray.store import folder
+from toolace_ray.store import folder, rows
+from toolace_ray.store import folder as run
+from toolace_ray.store.folder import attempt_id
 from toolace_ray.store.rows import DIALOG, DRAFT, LEDGER, dialog_row, ledger_row, usage_columns
 from toolace_ray.store.settle import Flow, settle
 from toolace_ray.store.storage import RunStore
@@ -96,39 +108,72 @@ class Handle:
         return SimpleNamespace(remote=getattr(self._actor, name))
 
 
-def work(store, monkeypatch, outcome, wanted=3, attempts=30, **execution):
-    """Run one worker over a player whose attempts end as `outcome(attempt, times played)` says."""
-    played = {}
+class Scripted:
+    """An engine that answers, or fails, as `outcome(attempt, times asked for it)` says; `probe(times)` for the one token that
+    tells whether it answers at all. It counts what its answers cost."""
 
-    class Scripted:
-        def __init__(self, *_):
-            pass
+    def __init__(self, outcome, probe):
+        self._outcome, self._probe = outcome, probe
+        self.asked = {}
+        self.tokens = 0
 
-        async def play(self, kind, attempt):
-            played[attempt] = played.get(attempt, 0) + 1
-            await asyncio.sleep(0)
-            result = outcome(attempt, played[attempt])
-            if isinstance(result, Exception):
-                raise result
-            row = {
-                "id": f"x-{attempt}",
-                "type": kind,
-                "kind": kind,
-                "attempt": attempt,
-                "key": "",
-                "record": "{}",
-                **SPENT,
-            }
-            return Played(kind, attempt, True, row, Usage())
+    async def generate(self, request):
+        await asyncio.sleep(0)
+        text = request.messages[-1]["content"]
+        self.asked[text] = self.asked.get(text, 0) + 1
+        result = self._outcome(int(text), self.asked[text]) if text.isdigit() else self._probe(self.asked[text])
+        if isinstance(result, Exception):
+            raise result
+        self.tokens += 7
+        return Generation((Sample("yes", "stop", 7),), prompt_tokens=3)
 
-    monkeypatch.setitem(workers.PLAYERS, "scripted", Scripted)
+
+class Player:
+    """Asks once that all is well, then for the attempt's own answer."""
+
+    def __init__(self, config, *_):
+        self._config = config
+
+    async def play(self, kind, attempt, engines):
+        for text in ("greeting", str(attempt)):
+            await engines.generate("user", GenerateRequest([{"role": "user", "content": text}], max_tokens=9))
+        base = {
+            "id": attempt_id(self._config, kind, attempt),
+            "type": kind,
+            "kind": kind,
+            "attempt": attempt,
+            "key": "",
+        }
+        return Played(kind, attempt, True, {**base, "record": "{}", **usage_columns(engines.usage, 0.0)})
+
+
+class Mute(Player):
+    """Asks for the attempt's own answer alone."""
+
+    async def play(self, kind, attempt, engines):
+        await engines.generate("user", GenerateRequest([{"role": "user", "content": str(attempt)}], max_tokens=9))
+        base = {
+            "id": attempt_id(self._config, kind, attempt),
+            "type": kind,
+            "kind": kind,
+            "attempt": attempt,
+            "key": "",
+        }
+        return Played(kind, attempt, True, {**base, "record": "{}", **usage_columns(engines.usage, 0.0)})
+
+
+def work(store, monkeypatch, outcome, wanted=3, attempts=30, player=Mute, probe=lambda _: None, **execution):
+    """Run one worker over attempts whose engine does as `outcome` says. Returns the planner and the engine."""
+    engine = Scripted(outcome, probe)
+    monkeypatch.setitem(workers.PLAYERS, "scripted", player)
+    monkeypatch.setattr(workers, "clients", lambda *_: {"small": engine})
     monkeypatch.setattr(workers, "PATIENCE_SECONDS", 0.0)
     monkeypatch.setattr(workers.asyncio, "sleep", lambda _, real=asyncio.sleep: real(0))
     planner = Planner({"x": (wanted, attempts)}, verify=False)
     config = parse({"execution": {"in_flight": 4, **execution}})
     worker = workers.Worker("e-w1", "scripted", "dialogs", config, store.uri, {}, Handle(PlannerActor(planner)))
     asyncio.run(asyncio.wait_for(worker.run(), 30))
-    return planner, played
+    return planner, engine
 
 
 def test_one_bad_attempt_goes_to_the_ledger_and_the_rest_goes_on(store, monkeypatch):
@@ -140,19 +185,137 @@ def test_one_bad_attempt_goes_to_the_ledger_and_the_rest_goes_on(store, monkeypa
     assert reasons == {1: "internal", 2: "request_refused"}
 
 
+def reasons(store):
+    return {row["attempt"]: row["rule"] for row in store.rows("rejected", ["attempt", "rule"])}
+
+
 def test_an_engine_that_hiccups_costs_no_attempt(store, monkeypatch):
-    planner, played = work(store, monkeypatch, lambda attempt, times: EngineDead("gone") if times <= 2 else None)
+    down = lambda times: EngineDead("gone") if times <= 2 else None  # noqa: E731
+    planner, engine = work(store, monkeypatch, lambda _, times: down(times), probe=lambda times: EngineDead("gone") if times <= 8 else None)  # fmt: skip
     assert planner.quotas["x"].cut == 2
-    assert list(store.rows("rejected")) == []
-    assert max(played.values()) >= 3
+    assert reasons(store) == {}
+    assert engine.asked["0"] == 3
 
 
 def test_an_engine_that_stays_away_ends_the_worker(store, monkeypatch):
     with pytest.raises(EngineDead, match="gone"):
-        work(store, monkeypatch, lambda *_: EngineDead("gone"))
+        work(store, monkeypatch, lambda *_: EngineDead("gone"), probe=lambda _: EngineDead("gone"))
+    assert reasons(store) == {}
+
+
+def test_an_engine_that_refuses_us_ends_the_worker_at_once(store, monkeypatch):
+    with pytest.raises(EngineRefused, match="no credit"):
+        work(store, monkeypatch, lambda attempt, _: EngineRefused("no credit") if attempt == 2 else None)
+    assert reasons(store) == {}
+
+
+@pytest.mark.parametrize("player", [Player, Mute])
+@pytest.mark.parametrize("attempts", [30, 1])
+def test_an_attempt_that_always_fails_goes_to_the_ledger(store, monkeypatch, player, attempts):
+    """Among others, and where it is the only one that is left."""
+    poison = lambda attempt, _: EngineError("the answer is larger than 16777216 bytes") if attempt == 0 else None  # noqa: E731
+    planner, engine = work(store, monkeypatch, poison, wanted=min(8, attempts), attempts=attempts, player=player)
+    assert planner.done
+    assert reasons(store) == {0: "engine_failure"}
+    assert engine.asked["0"] == 3
+    assert held(store)[:8] == list(range(1, 9))[: attempts - 1]
+
+
+def test_a_request_that_times_out_while_others_are_answered_is_not_sent_thrice(store, monkeypatch):
+    slow = lambda attempt, _: EngineTimeout("no answer within 600 s") if attempt == 1 else None  # noqa: E731
+    _, engine = work(store, monkeypatch, slow)
+    assert reasons(store) == {1: "timeout"}
+    assert engine.asked["1"] == 1
+
+
+def test_requests_that_time_out_at_an_engine_that_hangs_cost_no_attempt(store, monkeypatch):
+    hangs = lambda _, times: EngineTimeout("no answer") if times == 1 else None  # noqa: E731
+    planner, _ = work(store, monkeypatch, hangs, probe=lambda _: EngineTimeout("no answer"))
+    assert planner.quotas["x"].cut == 2
+    assert reasons(store) == {}
+
+
+def test_what_is_spent_is_counted_however_an_attempt_ends(store, monkeypatch):
+    ends = {0: EngineError("x"), 1: BadRequest("x"), 2: ZeroDivisionError("x"), 3: EngineTimeout("x")}
+    planner, engine = work(store, monkeypatch, lambda attempt, _: ends.get(attempt), wanted=9, player=Player)
+    assert engine.tokens > 7 * 2 * 9  # more than the accepted ones cost
+    assert run.spending(store)[0] == planner.tokens == engine.tokens
+    assert run.spending(store)[1] == planner.prompt_tokens
+    assert len(list(store.rows("spent"))) >= 2  # attempt 0 was given back twice
+    again = survey(replace(flow(9), max_tokens=10**9), store)
+    assert again.tokens == engine.tokens
+
+
+def test_what_was_in_flight_when_the_flow_was_done_is_counted(store, monkeypatch):
+    """The attempts that are left to play, once the quota is met, have spent something too."""
+
+    class Slow(Player):
+        async def play(self, kind, attempt, engines):
+            if attempt == 0:
+                return await super().play(kind, attempt, engines)
+            await engines.generate("user", GenerateRequest([{"role": "user", "content": "greeting"}], max_tokens=9))
+            return await asyncio.Event().wait()
+
+    _, engine = work(store, monkeypatch, lambda *_: None, wanted=1, player=Slow, shard_rows=1)
+    assert engine.asked["greeting"] > 1
+    assert run.spending(store)[0] == engine.tokens
 
 
 def test_shards_are_small_and_complete(store, monkeypatch):
     work(store, monkeypatch, lambda *_: None, wanted=20, shard_rows=3)
     assert held(store)[:20] == list(range(20))
     assert len(store.files("dialogs")) >= 5
+
+
+def ledger(attempt, stage="generate", rule="no_plan"):
+    base = {"id": f"single.plain-{attempt}", "type": "single", "kind": "single.plain", "attempt": attempt, "key": None}
+    return ledger_row(base, [Verdict(stage=stage, rule=rule)], None, {**SPENT, "tokens": 5})
+
+
+def test_the_budget_is_the_runs_and_counts_all_that_is_on_disk(store):
+    store.write("dialogs", "e-dialogs-a.parquet", [{**accepted(0), "tokens": 1}], DIALOG)
+    store.write("dialogs", "e-twins-a.parquet", [{**accepted(0, "non_tool.twin_tool"), "tokens": 2}], DIALOG)
+    store.write("rejected", "e-apis-g0000-a.parquet", [{**ledger(7), "id": "api", "tokens": 4}], LEDGER)
+    base = {"type": "single", "kind": "single.plain", "key": "", "record": "{}", **SPENT}
+    drafts = [{**base, "id": f"single.plain-{i}", "attempt": i, "tokens": 8} for i in (0, 1)]  # 0 has its verdict
+    store.write("drafts/dialogs", "e-dialogs-a.parquet", drafts, DRAFT)
+    back = {**base, "id": "single.plain-3", "attempt": 3, "tokens": 16}
+    store.write("spent", "e-dialogs-w001-000001.parquet", [{**back}, {**back}], rows.SPENT)
+    for name in ("dialogs", "twins"):
+        planner = survey(replace(flow(5), name=name, max_tokens=47), store)
+        assert planner.tokens == 1 + 2 + 4 + 8 + 2 * 16
+        assert planner.over_budget
+
+
+def test_what_a_worker_wrote_that_was_given_up_is_sorted_out(store):
+    """It was out of reach, its attempts were played by others, and then its own shard appeared."""
+    planner = survey(flow(2), store)
+    taken = planner.lease("e-dialogs-w001", 2)
+    planner.lost("e-dialogs-w001")
+    assert planner.lease("e-dialogs-w002", 2) == taken
+    kind = "single.plain"
+    drafts = [{"id": f"{kind}-0", "type": "single", "kind": kind, "attempt": 0, "key": "", "record": "{}", **SPENT}]
+    store.write("drafts/dialogs", "e-dialogs-w001-000001.parquet", drafts, DRAFT)
+    store.write("rejected", "e-dialogs-w001-000001.parquet", [ledger(1)], LEDGER)
+    planner.committed("e-dialogs-w001", "e-dialogs-w001-000001.parquet", [(kind, 0, "")], [(kind, 1)])
+    assert planner.shards == []
+    store.write("drafts/dialogs", "e-dialogs-w002-000001.parquet", drafts, DRAFT)
+    planner.committed("e-dialogs-w002", "e-dialogs-w002-000001.parquet", [(kind, 0, ""), (kind, 1, "")], [])
+    # The run is killed before anything is judged: the next start judges each once.
+    again = survey(flow(2), store)
+    assert [keep for _, keep in again.shards] == [[f"{kind}-0"]]
+    # Or both are judged: the accepted row counts, and the ledger does not contradict it.
+    store.write("dialogs", "e-dialogs-x.parquet", [accepted(0), accepted(1)], DIALOG)
+    assert survey(flow(2), store).done
+    assert settle(flow(2), store, DIALOG, "e2")
+    assert held(store) == [0, 1]
+    assert held(store, "rejected") == []
+    assert not settle(flow(2), store, DIALOG, "e3")
+
+
+def test_what_a_person_rejected_stays_in_the_ledger_beside_its_double(store):
+    """An import of decisions that was killed leaves a row in both places; settling must not decide for the person."""
+    store.write("dialogs", "e-dialogs-x.parquet", [accepted(0)], DIALOG)
+    store.write("rejected", "e-dialogs-review.parquet", [ledger(0, "human", "review")], LEDGER)
+    settle(flow(1), store, DIALOG, "e2")
+    assert held(store, "rejected") == [0]

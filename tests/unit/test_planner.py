@@ -4,11 +4,11 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.planner import Planner, PlannerActor
+from actors.planner import OWN_FAILURES, Planner, PlannerActor
 from toolace_ray.store.ledger import select
 
 
-def play(planner, verdict, rng, crash_at=None):
+def play(planner, verdict, rng, crash_at=None, slots=4):
     """Workers and a stream in miniature: attempts finish and are judged in any order."""
     flying, drafted, steps = [], [], 0
     while not planner.done:
@@ -18,13 +18,13 @@ def play(planner, verdict, rng, crash_at=None):
             return flying, drafted
         choice = rng.random()
         if choice < 0.4:
-            flying += planner.lease("w", rng.randint(1, 4))
+            flying += planner.lease("w", rng.randint(1, slots))
         elif choice < 0.7 and flying:
             kind, attempt = flying.pop(rng.randrange(len(flying)))
             if verdict(kind, attempt) == "unplayable":
-                planner.committed("", [], [(kind, attempt)])
+                planner.committed("w", f"s{kind}{attempt}", [], [(kind, attempt)])
             else:
-                planner.committed(f"s{kind}{attempt}", [(kind, attempt, f"{attempt}")], [])
+                planner.committed("w", f"s{kind}{attempt}", [(kind, attempt, f"{attempt}")], [])
                 drafted.append((kind, attempt))
         elif drafted:
             kind, attempt = drafted.pop(rng.randrange(len(drafted)))
@@ -111,7 +111,7 @@ def test_a_shard_counts_once_and_a_read_task_gets_the_same_again():
     planner = Planner({"a": (2, 20)})
     planner.lease("w", 2)
     for _ in range(2):
-        planner.committed("x.parquet", [("a", 0, "k")], [("a", 1)])
+        planner.committed("w", "x.parquet", [("a", 0, "k")], [("a", 1)])
     assert planner.shards == [("x.parquet", None)]
     assert planner.take_shards(0, 4) == [("x.parquet", None)]
     assert planner.take_shards(0, 4) == [("x.parquet", None)]
@@ -132,7 +132,7 @@ def test_a_spent_budget_ends_the_flow_and_says_so():
     planner.spend(100, 0, 0.0)
     assert planner.lease("w", 1) == []
     assert not planner.done  # one is still out
-    planner.committed("", [], [("a", 0)])
+    planner.committed("w", "x.parquet", [], [("a", 0)])
     assert planner.done
     assert "max_tokens" in planner.status()["budget"]
 
@@ -149,3 +149,33 @@ def test_select_takes_the_lowest_and_sorts_out_duplicates():
     accepted, duplicates = select(rows, {"a": 2, "b": 2})
     assert accepted == {("a", 0), ("a", 2), ("b", 0), ("b", 1)}
     assert duplicates == {("a", 1): "the same as a-000000"}
+
+
+def test_an_attempts_failures_are_counted_over_all_workers():
+    planner = Planner({"a": (1, 40)})
+    for number in range(OWN_FAILURES - 1):
+        (lease, *_) = planner.lease(f"w{number}", 1)
+        assert lease == ("a", 0)
+        assert not planner.failed(f"w{number}", lease)
+        planner.lost(f"w{number}")
+    (lease,) = planner.lease("last", 1)
+    assert planner.failed("last", lease)
+    assert planner.quotas["a"].leased == {0: "last"}  # it writes it down
+    planner.lost("last")  # or dies before it did
+    (lease,) = planner.lease("next", 1)
+    assert planner.failed("next", lease)
+
+
+def test_a_worker_that_was_given_up_changes_nothing_any_more():
+    planner = Planner({"a": (2, 40)})
+    taken = planner.lease("away", 2)
+    planner.lost("away")
+    assert planner.lease("here", 2) == taken
+    planner.committed("away", "away-1.parquet", [("a", 0, "k")], [("a", 1)], (5, 5, 1.0))
+    assert planner.shards == []
+    assert planner.tokens == 0
+    assert planner.quotas["a"].leased == dict.fromkeys([0, 1], "here")
+    assert not planner.failed("away", ("a", 0))
+    planner.committed("here", "here-1.parquet", [("a", 0, "k")], [("a", 1)], (5, 5, 1.0))
+    assert planner.shards == [("here-1.parquet", None)]
+    assert planner.quotas["a"].drafted == {0}

@@ -7,18 +7,30 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from toolace_ray.config.tree import Config, Role
-from toolace_ray.engines.protocol import Engine, GenerateRequest, Generation, Sample, Score, ScoreRequest
+from toolace_ray.engines.protocol import Engine, EngineError, GenerateRequest, Generation, Sample, Score, ScoreRequest
 from toolace_ray.records.usage import Usage
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A request that failed: who was asked, and whether the pool answered another request of this process meanwhile."""
+
+    role: Role
+    pool: str
+    engine: Engine
+    others_answered: bool
 
 
 @dataclass
 class TaskEngines:
     """The engines of one task (a dialog, a document, an API). `models` records role -> model asked; `panels` has all pools of
-    a role's mix, for those who vote."""
+    a role's mix, for those who vote; `answered` counts the answers of each pool, for all tasks of the process together;
+    `failure` is the last request that failed."""
 
     chosen: Mapping[Role, tuple[str, Engine]]
     config: Config
@@ -26,6 +38,8 @@ class TaskEngines:
     usage: Usage = field(default_factory=Usage)
     models: dict[str, str] = field(default_factory=dict)
     panels: Mapping[Role, list[tuple[str, Engine]]] = field(default_factory=dict)
+    answered: Counter[str] = field(default_factory=Counter)
+    failure: Failure | None = None
 
     async def generate(self, role: Role, request: GenerateRequest) -> Generation:
         """Ask the role's engine and count what it spent. Raises EngineError."""
@@ -36,7 +50,12 @@ class TaskEngines:
         request = dataclasses.replace(
             request, affinity=self.affinity, timeout=min(request.timeout, self.config.execution.request_timeout)
         )
-        answer = await engine.generate(request)
+        before = self.answered[pool]
+        try:
+            answer = await engine.generate(request)
+        except EngineError:
+            self.failure = Failure(role, pool, engine, self.answered[pool] > before)
+            raise
         self._count(role, pool, answer.prompt_tokens, answer.cached_tokens, answer.tokens)
         return answer
 
@@ -57,11 +76,26 @@ class TaskEngines:
         request = dataclasses.replace(
             request, affinity=self.affinity, timeout=min(request.timeout, self.config.execution.request_timeout)
         )
-        answer = await engine.score(request)
+        before = self.answered[pool]
+        try:
+            answer = await engine.score(request)
+        except EngineError:
+            self.failure = Failure(role, pool, engine, self.answered[pool] > before)
+            raise
         self._count(role, pool, len(request.token_ids), 0, 0)
         return answer
 
+    async def answers(self, failure: Failure, seconds: float) -> bool:
+        """Whether the pool of a failed request answers one of a single token within `seconds`; it costs what it costs."""
+        request = GenerateRequest([{"role": "user", "content": "Hello"}], max_tokens=1, timeout=seconds)
+        try:
+            await self._ask(failure.role, failure.pool, failure.engine, request)
+        except EngineError:
+            return False
+        return True
+
     def _count(self, role: Role, pool: str, prompt_tokens: int, cached_tokens: int, tokens: int) -> None:
+        self.answered[pool] += 1
         settings = self.config.pools[pool]
         self.models[role] = settings.model  # as configured: a folder of this machine's cache tells nobody anything
         self.usage.requests += 1
@@ -77,6 +111,7 @@ class Engines:
     def __init__(self, config: Config, pools: Mapping[str, Engine]) -> None:
         self._config = config
         self._pools = pools
+        self._answered: Counter[str] = Counter()
 
     def for_task(self, task_id: str) -> TaskEngines:
         """The engines of one task; deterministic in its id."""
@@ -87,4 +122,4 @@ class Engines:
             name = random.Random(f"{task_id}/{role}").choices(list(mix), list(mix.values()))[0]
             chosen[role] = (name, self._pools[name])
             panels[role] = [(other, self._pools[other]) for other in mix if other in self._pools]
-        return TaskEngines(chosen, self._config, task_id, panels=panels)
+        return TaskEngines(chosen, self._config, task_id, panels=panels, answered=self._answered)

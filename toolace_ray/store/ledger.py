@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
+from toolace_ray.store.rows import spent_in
 from toolace_ray.store.storage import RunStore
 from toolace_ray.text.dedup import Exact, Novelty
 
@@ -54,6 +56,31 @@ def resolved(
         if row["kind"] in wanted:
             passed = row["stage"] == "surplus"
             yield row["kind"], row["attempt"], (row["key"] or "") if passed else None
+
+
+def spending(store: RunStore) -> tuple[int, int, float]:
+    """Generated tokens, prompt tokens and cost of all that the run's folder tells of: what was accepted, what was not, what
+    waits for its verdict, and attempts that were given back. What was in flight in a process that died is not known."""
+    seen: set[str] = set()
+
+    def rows() -> Iterator[dict[str, Any]]:
+        yield from store.rows("spent", ["tokens", "prompt_tokens", "cost"])
+        # A draft's row is counted where it was judged, its judges' share included; settling may leave a row twice for a while.
+        for folder in (
+            "dialogs",
+            "apis",
+            "tree/extractions",
+            "tree/divisions",
+            "rejected",
+            "drafts/dialogs",
+            "drafts/apis",
+        ):
+            for row in store.rows(folder, ["id", "tokens", "prompt_tokens", "cost"]):
+                if row["id"] not in seen:
+                    seen.add(row["id"])
+                    yield row
+
+    return spent_in(rows())
 
 
 def drafted(

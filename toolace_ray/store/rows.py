@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -47,6 +47,10 @@ LEDGER = pa.schema(
     ]
 )
 """What was not accepted, and why: the first rejecting verdict in columns, all of them in `verdicts`."""
+
+SPENT = pa.schema([*_TASK, *_USAGE])
+"""What was spent on an attempt that has no row for it: it was given back to be played again, or dropped when the flow was
+done."""
 
 DIALOG = pa.schema(
     [
@@ -139,6 +143,16 @@ def usage_columns(usage: Usage, seconds: float) -> dict[str, Any]:
         "cost": usage.cost,
         "seconds": round(seconds, 3),
     }
+
+
+def spent_in(rows: Iterable[dict[str, Any]]) -> tuple[int, int, float]:
+    """Generated tokens, prompt tokens and cost of rows, those without any included."""
+    tokens, prompt_tokens, cost = 0, 0, 0.0
+    for row in rows:
+        tokens += row["tokens"] or 0
+        prompt_tokens += row["prompt_tokens"] or 0
+        cost += row["cost"] or 0.0
+    return tokens, prompt_tokens, cost
 
 
 def ledger_row(

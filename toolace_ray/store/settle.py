@@ -70,21 +70,25 @@ def settle(flow: Flow, store: RunStore, schema: pa.Schema, epoch: str) -> bool:
     """
     quotas = {kind: wanted for kind, (wanted, _) in flow.quotas.items()}
     passing = _keys(store.rows(flow.accepted, ["kind", "attempt", "key"], flow.part), flow)
-    surplus = store.rows("rejected", ["kind", "attempt", "key", "stage"], flow.part)
-    shelved = _keys((row for row in surplus if row["stage"] == "surplus"), flow)
+    rejected = list(store.rows("rejected", ["kind", "attempt", "key", "stage"], flow.part))
+    shelved = _keys((row for row in rejected if row["stage"] == "surplus"), flow)
+    failed = set(_keys((row for row in rejected if row["stage"] == "generate"), flow))
     keys = {**shelved, **passing}
     accepted, duplicates = ledger.select(
         ((kind, attempt, key) for (kind, attempt), key in keys.items()), quotas, flow.telling(copied=False)
     )
     prefix = f"{epoch}{flow.part}"
     returning, leaving = accepted & set(shelved), set(passing) - accepted
+    late = failed & set(keys)  # a worker that was given up wrote it down when another one had played it already
+    if late:
+        rewrite(store, "rejected", LEDGER, f"{prefix}late-", partial(_has_failed, attempts=late), flow.part)
     if returning:
         _restore(flow, store, schema, prefix, returning, already=set(passing))
     if leaving:
         _shelve(flow, store, prefix, leaving, duplicates)
     leaves = partial(_leaves, flow=flow, leaving=leaving, seen=set())
     moved = rewrite(store, flow.accepted, schema, prefix, leaves, flow.part)
-    return bool(returning or leaving or moved)
+    return bool(returning or leaving or late or moved)
 
 
 def _keys(rows: Iterable[dict[str, Any]], flow: Flow) -> dict[Attempt, str]:
@@ -111,6 +115,10 @@ def _restore(
 
 def _is_surplus(row: dict[str, Any], attempts: set[Attempt]) -> bool:
     return row["stage"] == "surplus" and _attempt(row) in attempts
+
+
+def _has_failed(row: dict[str, Any], attempts: set[Attempt]) -> bool:
+    return row["stage"] == "generate" and _attempt(row) in attempts
 
 
 def _shelve(flow: Flow, store: RunStore, prefix: str, leaving: set[Attempt], duplicates: dict[Attempt, str]) -> None:
