@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolace_ray.engines.protocol import EngineError, EngineRefused
-from toolace_ray.errors import UserError
+from toolace_ray.errors import RunStopped, UserError
 
 if TYPE_CHECKING:
     from jobs.session import Session
@@ -41,6 +41,9 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
         except KeyboardInterrupt:
             click.echo("\nstopped; the same command goes on from here", err=True)
             sys.exit(INTERRUPTED)
+        except RunStopped as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(OURS)
         except EngineError as error:
             click.echo(f"error: {error}", err=True)
             sys.exit(USER if isinstance(error, EngineRefused) else OURS)

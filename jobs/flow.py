@@ -6,6 +6,7 @@ is on disk with a verdict is played or judged again.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -15,14 +16,19 @@ from actors.planner import Planner, PlannerActor
 from actors.pools import PoolHandles
 from toolace_ray.config.tree import Config
 from toolace_ray.engines.protocol import EngineError
-from toolace_ray.errors import UserError
+from toolace_ray.errors import RunStopped, UserError
 from toolace_ray.store import ledger
 from toolace_ray.store.rows import spent_in
 from toolace_ray.store.settle import Flow
 from toolace_ray.store.storage import RunStore
 
+logger = logging.getLogger(__name__)
 POLL = 0.5  # seconds between two looks at the planner
-RESTARTS = 10  # workers that may die in a flow before it gives up
+RESTARTS = 10  # times that each worker may die, with no commit of any of them in between, before the run gives up
+DISMISSAL = 60.0  # seconds that workers have for their last commit, and the stream for its end
+GRACE = 10.0  # seconds in which the stream may end by itself when the flow is done
+NEEDED_CPUS = 0.1  # of the stream's largest task (actors/stages.py)
+QUIET, REPEATED = 300.0, 1800.0  # seconds without a verdict after which that is said, and said again
 
 Report = Callable[[dict[str, Any], float], None]
 
@@ -65,52 +71,128 @@ def play(
     pools: dict[str, PoolHandles],
     epoch: str,
     report: Report,
+    say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Run the flow to its end and return the planner's last status.
+    """Run the flow to its end and return the planner's last status. `say` is given what a person is to know.
 
     Raises:
         EngineError: no engine answers any more.
         UserError: the disk is full.
+        RunStopped: the planner died, or workers die without getting anywhere.
     """
     import ray
 
+    from actors.halting import halted_by
     from actors.stages import stream
 
     handle = ray.remote(PlannerActor).options(num_cpus=0, max_concurrency=1000).remote(planner)
     started = time.monotonic()
-    crew = _Crew(flow, config, store, pools, handle, epoch)
+    crew = _Crew(flow, config, store, pools, handle, epoch, say)
+    stall = Stall()
     failure: list[BaseException] = []
+    halt = threading.Event()
 
     def judge() -> None:
         try:
-            stream(flow.name, flow.player, store.uri, flow.drafts, flow.accepted, config, pools, handle, epoch)
+            with halted_by(halt):
+                stream(flow.name, flow.player, store.uri, flow.drafts, flow.accepted, config, pools, handle, epoch)
         except BaseException as error:
             failure.append(error)
 
     judging = threading.Thread(target=judge, name="stream", daemon=True)
-    if flow.verify:
-        judging.start()
-    for _ in range(config.execution.workers):
-        crew.hire()
     try:
+        if flow.verify:
+            judging.start()
+        for _ in range(config.execution.workers):
+            crew.hire()
         while True:
             status: dict[str, Any] = ray.get(handle.status.remote())
             report(status, time.monotonic() - started)
+            if status["done"]:  # before anything else: what fails from here on is not needed
+                break
             if failure:
                 raise _plain(failure[0])
-            crew.look_after()
-            if status["done"]:
-                break
+            crew.look_after(status["commits"])
+            if stall.lasts(status):
+                say(stall.told(status, ray.available_resources(), ray.cluster_resources()))
             crew.wait(POLL)
         crew.dismiss()
         if flow.verify:
-            judging.join()
+            _leave(judging, halt)
             if failure:
-                raise _plain(failure[0])
+                logger.info("the stream ended after the flow was done: %s", failure[0])
         return dict(ray.get(handle.status.remote()))
+    except (UserError, EngineError, RunStopped):
+        raise
+    except Exception as error:
+        if _is_alive(handle):
+            raise
+        raise RunStopped(
+            "the process that plans this run has died (it was killed, or its node ran out of memory); what was committed is "
+            "kept, and the same command goes on from there"
+        ) from error
     finally:
+        halt.set()
         crew.end()
         ray.kill(handle)
+        if judging.is_alive():
+            judging.join(GRACE)  # what Ray does next must not meet a stream that still asks it for something
+
+
+def _leave(judging: threading.Thread, halt: threading.Event) -> None:
+    """Let the stream end: what it still judges is surplus. It may wait for a judge that never answers, so not for ever."""
+    judging.join(GRACE)
+    halt.set()
+    judging.join(DISMISSAL)
+    if judging.is_alive():
+        logger.warning("the stream did not end within %.0f s after its flow", GRACE + DISMISSAL)
+
+
+def _is_alive(planner: Any) -> bool:
+    import ray
+
+    try:
+        ray.get(planner.status.remote(), timeout=DISMISSAL)
+    except ray.exceptions.RayError:
+        return False
+    return True
+
+
+class Stall:
+    """Notices when drafts wait and no verdict comes: on a cluster without a free CPU the stream's tasks never run, and
+    nothing else would tell. The run goes on; there may be room later."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._verdicts = -1
+        self._since = self._next = 0.0
+
+    def lasts(self, status: dict[str, Any]) -> bool:
+        """True when it is time to say that no verdict comes: QUIET seconds after the last one, then every REPEATED."""
+        now = self._clock()
+        waiting = any(item["unjudged"] for item in status["types"].values())
+        if not waiting or status["verdicts"] != self._verdicts:
+            self._verdicts, self._since, self._next = status["verdicts"], now, now + QUIET
+        if now < self._next:
+            return False
+        self._next = now + REPEATED
+        return True
+
+    def told(self, status: dict[str, Any], free: dict[str, float], there: dict[str, float]) -> str:
+        """What lacks, and the remedy, in one sentence. `free` and `there` are Ray's resources by name."""
+        waiting = sum(item["unjudged"] for item in status["types"].values())
+        minutes = (self._clock() - self._since) / 60
+        cpus = free.get("CPU", 0.0)
+        text = f"no verdict for {minutes:.0f} minutes while {waiting} drafts wait"
+        if cpus < NEEDED_CPUS:
+            return (
+                f"{text}: the verification tasks need {NEEDED_CPUS:g} CPUs and {cpus:g} of the cluster's {there.get('CPU', 0):g} "
+                "are free; add a node, or lower pools.<name>.cpus or execution.workers and start again (see `ray status`)"
+            )
+        return (
+            f"{text}, although {cpus:g} CPUs are free for the verification tasks: the engine of roles.judge may not answer, or "
+            "verify.rules or verify.modules may be very slow; `ray status` and Ray's logs tell more"
+        )
 
 
 def _plain(error: BaseException) -> BaseException:
@@ -127,11 +209,19 @@ class _Crew:
     """The workers of a flow; one that dies is replaced and what it had is leased again."""
 
     def __init__(
-        self, flow: Flow, config: Config, store: RunStore, pools: dict[str, PoolHandles], planner: Any, epoch: str
+        self,
+        flow: Flow,
+        config: Config,
+        store: RunStore,
+        pools: dict[str, PoolHandles],
+        planner: Any,
+        epoch: str,
+        say: Callable[[str], None],
     ) -> None:
         self._flow, self._config, self._store, self._pools = flow, config, store, pools
-        self._planner, self._epoch = planner, epoch
+        self._planner, self._epoch, self._say = planner, epoch, say
         self._hired = 0
+        self._deaths, self._commits = 0, 0
         self._at_work: dict[Any, tuple[str, Any]] = {}
 
     def hire(self) -> None:
@@ -160,8 +250,15 @@ class _Crew:
         else:
             time.sleep(seconds)  # all workers have ended; the stream is still judging
 
-    def look_after(self) -> None:
-        """Replace workers that died; raise what a worker raised."""
+    def look_after(self, commits: int) -> None:
+        """Replace workers that died; raise what a worker raised.
+
+        Args:
+            commits: the shards that were committed so far in this flow, by all workers.
+
+        Raises:
+            RunStopped: workers die again and again and nothing is committed in between.
+        """
         import ray
         from ray.exceptions import RayError, RayTaskError
 
@@ -175,8 +272,14 @@ class _Crew:
                 raise _plain(error) from error
             except RayError as error:  # it died, ran out of memory, or its node is away
                 ray.kill(worker)  # one that is only out of reach must not commit any more
-                if self._hired >= self._config.execution.workers + RESTARTS:
-                    raise RuntimeError(f"{RESTARTS} workers died; the last one: {error}") from error
+                self._deaths = self._deaths + 1 if commits == self._commits else 1
+                self._commits = commits
+                if self._deaths > RESTARTS * self._config.execution.workers:
+                    raise RunStopped(
+                        f"{self._deaths} worker processes died and nothing was committed in between, most likely for want of memory; "
+                        "lower execution.in_flight or execution.workers, or give the nodes more, and run the same command again; "
+                        f"the last one: {' '.join(str(error).split())[:300]}"
+                    ) from error
                 self._recover(name)
                 self.hire()
 
@@ -197,10 +300,24 @@ class _Crew:
         ray.get(self._planner.lost.remote(name))
 
     def dismiss(self) -> None:
-        """Wait for the workers to commit and leave; they saw that the flow is done."""
+        """Wait for the workers to commit and leave; they saw that the flow is done. What they could not commit is beyond the
+        quotas, so that it ends nothing, but its reason (a full disk) is said."""
         import ray
+        from ray.exceptions import RayError, RayTaskError
 
-        ray.wait(list(self._at_work), num_returns=len(self._at_work), timeout=60) if self._at_work else None
+        done = (
+            ray.wait(list(self._at_work), num_returns=len(self._at_work), timeout=DISMISSAL)[0] if self._at_work else []
+        )
+        for reference in done:
+            name, _ = self._at_work.pop(reference)
+            try:
+                ray.get(reference)
+            except RayTaskError as error:
+                self._say(f"a worker's last shard was lost, which the quotas do not need: {_plain(error)}")
+            except RayError as error:
+                logger.warning("worker %s died after the flow was done: %s", name, error)
+        if self._at_work:
+            self._say(f"{len(self._at_work)} workers did not leave within {DISMISSAL:.0f} s; what they held is lost")
 
     def end(self) -> None:
         """End all workers at once."""

@@ -81,6 +81,7 @@ class Session:
             pools.handles,
             f"{self.epoch}{self._plays:04x}",  # a flow that is played twice must not write the same files twice
             lambda status, seconds: self.progress.show(what, status, seconds),
+            self.progress.say,
         )
         self.budget = status["budget"]
         self.progress.end()

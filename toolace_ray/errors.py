@@ -3,3 +3,7 @@
 
 class UserError(Exception):
     """The user's input cannot be used; the message is complete and the command ends with exit code 2."""
+
+
+class RunStopped(Exception):
+    """A run can't go on and what it made is kept; the message is complete and the command ends with exit code 1."""

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from jobs.cli import main
+from toolace_ray.errors import RunStopped
 
 ROOT = Path(__file__).parents[2]
 
@@ -150,3 +151,13 @@ def test_a_full_disk_is_one_sentence(tmp_path):
         assert not list(disk.rglob("*.tmp"))
     finally:
         subprocess.run(["umount", str(disk)], check=False)
+
+
+def test_a_run_that_was_stopped_says_why_and_is_no_users_fault(tmp_path, monkeypatch):
+    def stopped(_):
+        raise RunStopped("the process that plans this run has died; the same command goes on from there")
+
+    monkeypatch.setattr("jobs.generate.generate", stopped)
+    code, text = toolace("generate", "--config", config(tmp_path))
+    assert code == 1
+    assert text == "error: the process that plans this run has died; the same command goes on from there\n"

@@ -5,11 +5,13 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from ray.exceptions import ActorDiedError, RayTaskError
 
 from actors import worker as workers
 from actors.planner import Planner, PlannerActor
 from actors.players import Played
-from jobs.flow import survey
+from jobs import flow as flows
+from jobs.flow import Stall, survey
 from tests.samples import good_dialogs
 from toolace_ray.config.load import parse
 from toolace_ray.engines.protocol import (
@@ -22,6 +24,7 @@ from toolace_ray.engines.protocol import (
     Generation,
     Sample,
 )
+from toolace_ray.errors import RunStopped, UserError
 from toolace_ray.records.usage import Usage
 from toolace_ray.records.verdict import Verdict
 from toolace_ray.store import folder, rows
@@ -319,3 +322,86 @@ def test_what_a_person_rejected_stays_in_the_ledger_beside_its_double(store):
     store.write("rejected", "e-dialogs-review.parquet", [ledger(0, "human", "review")], LEDGER)
     settle(flow(1), store, DIALOG, "e2")
     assert held(store, "rejected") == [0]
+
+
+class Clock:
+    """A clock that is turned by hand."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_a_stream_without_verdicts_is_told_of_seldom():
+    clock = Clock()
+    stall = Stall(clock)
+
+    def status(unjudged, verdicts):
+        return {"types": {"x": {"unjudged": unjudged}}, "verdicts": verdicts}
+
+    def told(minutes, unjudged, verdicts):
+        """The minutes at which it is said, looking twice a second."""
+        found = []
+        for _ in range(minutes * 120):
+            clock.now += 0.5
+            if stall.lasts(status(unjudged, verdicts)):
+                found.append(round(clock.now / 60))
+        return found
+
+    assert told(60, 0, 0) == []  # nothing waits
+    assert told(64, 12, 0) == [65, 95]  # five minutes, then every thirty
+    assert told(4, 12, 1) == []  # a verdict came
+    assert told(2, 12, 1) == [129]
+    text = stall.told(status(12, 1), {"CPU": 0.0}, {"CPU": 4.0})
+    assert "6 minutes while 12 drafts wait" in text
+    assert "0 of the cluster's 4 are free" in text
+    assert "pools.<name>.cpus" in text
+    assert "roles.judge" in stall.told(status(12, 1), {"CPU": 2.0}, {"CPU": 4.0})
+
+
+class Crew(flows._Crew):
+    """A crew whose workers are names: which of them have ended, and how, the test says."""
+
+    def __init__(self, store, say, ends):
+        super().__init__(flow(1), parse({}), store, {}, None, "e", say)
+        self._at_work = {name: (name, None) for name in ends}
+
+
+@pytest.fixture
+def ended(monkeypatch):
+    ends = {}
+
+    def get(reference):
+        if isinstance(ends[reference], Exception):
+            raise ends[reference]
+
+    monkeypatch.setattr("ray.wait", lambda references, **_: (list(references), []))
+    monkeypatch.setattr("ray.get", get)
+    monkeypatch.setattr("ray.kill", lambda _: None)
+    return ends
+
+
+def test_a_last_commit_that_is_lost_is_said(store, ended):
+    full = RayTaskError("run", "traceback", UserError("/runs/x: no room on the disk; free some space"))
+    ended.update(w1=None, w2=full, w3=ActorDiedError())
+    said = []
+    Crew(store, said.append, ended).dismiss()
+    (text,) = said
+    assert "no room on the disk" in text
+    assert "\n" not in text
+
+
+def test_workers_may_die_for_ever_as_long_as_something_is_committed(store, ended, monkeypatch):
+    crew = Crew(store, print, {})
+    monkeypatch.setattr(crew, "_recover", lambda _: None)
+    monkeypatch.setattr(crew, "hire", lambda: crew._at_work.update(w=("w", None)))
+    ended["w"] = ActorDiedError()
+    crew.hire()
+    for commits in range(50):
+        crew.look_after(commits)
+    for _ in range(9):
+        crew.look_after(49)
+    with pytest.raises(RunStopped, match="nothing was committed in between"):
+        crew.look_after(49)
