@@ -2,8 +2,8 @@
 
 Invariants: an attempt's number, id and seed never change; an attempt is leased to one worker at a time; a verdict
 counts once; the accepted attempts of a type are its N lowest-numbered passing ones without duplicates, which is decided
-only when everything below them is resolved, and a worker that was given up
-changes nothing any more. State is small: a frontier per type and what lies ahead of it.
+only when everything below them is resolved, so how many attempts are out at once never changes which are accepted; a
+worker that was given up changes nothing any more. State is small: a frontier per type and what lies ahead of it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,19 @@ Lease = tuple[str, int]  # type and attempt
 Spent = tuple[int, int, float]  # generated tokens, prompt tokens, cost
 NOTHING: Spent = (0, 0, 0.0)
 OWN_FAILURES = 3  # engine failures of an attempt, while the engine answers others, after which it goes to the ledger
+SURE = 3.1  # standard deviations: fewer than are needed pass of so many attempts once in a thousand times
+NEARLY = 0.9  # share of a budget from which nothing is played on speculation
+
+
+def enough(need: int, rate: float) -> int:
+    """How many attempts give `need` passing ones in all but one of a thousand cases (normal approximation).
+
+    Args:
+        need: passing attempts that lack, 1 or more.
+        rate: probability that an attempt passes, above 0 and below 1.
+    """
+    spread = SURE * math.sqrt(rate * (1 - rate))
+    return math.ceil(((spread + math.sqrt(spread**2 + 4 * rate * need)) / (2 * rate)) ** 2)
 
 
 @dataclass
@@ -107,6 +120,14 @@ class Quota:
             return len(self.returned)
         return max(len(self.returned), min(math.ceil(need / self.rate) - self.outstanding, self.left))
 
+    def spare(self) -> int:
+        """How many more attempts may shorten the wait where there is nothing else to do: when too few of those that are
+        out pass, it takes another round, and the engine is idle in each. None beyond what all but certainly suffices."""
+        need = self.wanted - self.passing
+        if self.done or need <= 0:
+            return 0
+        return min(enough(need, self.rate) - self.outstanding, self.left)
+
     def lease(self, worker: str) -> int:
         """The lowest attempt that nobody has."""
         attempt = heapq.heappop(self.returned) if self.returned else self.next
@@ -124,6 +145,7 @@ class Planner:
         max_cost: money that may be spent at most; 0 is no limit.
         verify: False where a worker's draft is final and counts as passed.
         novelty: makes what tells duplicates, once a type; it may give the same one for all.
+        speculate: lease more than is needed by the rate seen so far where a worker has room for it.
     """
 
     def __init__(
@@ -133,11 +155,13 @@ class Planner:
         max_cost: float = 0.0,
         verify: bool = True,
         novelty: Callable[[], Novelty] = Exact,
+        speculate: bool = False,
     ) -> None:
         self.quotas = {kind: Quota(wanted, limit, novelty=novelty()) for kind, (wanted, limit) in quotas.items()}
         self.max_tokens = max_tokens
         self.max_cost = max_cost
         self.verify = verify
+        self.speculate = speculate
         self.commits = 0
         self.verdicts = 0
         self.tokens = 0
@@ -174,6 +198,13 @@ class Planner:
         self.cost += cost
 
     @property
+    def _nearly_spent(self) -> bool:
+        return bool(
+            (self.max_tokens and self.tokens >= NEARLY * self.max_tokens)
+            or (self.max_cost and self.cost >= NEARLY * self.max_cost)
+        )
+
+    @property
     def over_budget(self) -> str | None:
         """Which budget is spent, else None."""
         if self.max_tokens and self.tokens >= self.max_tokens:
@@ -202,6 +233,12 @@ class Planner:
                 kinds, key=lambda k: (self.quotas[k].passing + self.quotas[k].outstanding) / self.quotas[k].wanted
             )
             leases.append((kind, self.quotas[kind].lease(worker)))
+        if self.speculate and not self._nearly_spent:
+            for _ in range(count - len(leases)):
+                kind = max(self.quotas, key=lambda k: self.quotas[k].spare())
+                if self.quotas[kind].spare() <= 0:
+                    break
+                leases.append((kind, self.quotas[kind].lease(worker)))
         return leases
 
     def release(self, worker: str, leases: Iterable[Lease]) -> None:

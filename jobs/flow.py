@@ -39,13 +39,14 @@ def limits(config: Config) -> dict[str, Any]:
     return {
         "max_tokens": settings.max_tokens,
         "max_cost": settings.max_cost,
+        "speculate": config.execution.speculate,
     }
 
 
 def survey(flow: Flow, store: RunStore) -> Planner:
     """The planner with all that earlier starts left in the run's folder."""
     telling = flow.telling(copied=True)
-    planner = Planner(flow.quotas, flow.max_tokens, flow.max_cost, flow.verify, telling)
+    planner = Planner(flow.quotas, flow.max_tokens, flow.max_cost, flow.verify, telling, flow.speculate)
     resolved = list(ledger.resolved(store, flow.accepted, flow.quotas, flow.part))
     judged = {(kind, attempt) for kind, attempt, _ in resolved}
     shards = ledger.drafted(store, flow.drafts, flow.quotas, flow.part) if flow.verify else {}

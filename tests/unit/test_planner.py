@@ -1,10 +1,11 @@
 import asyncio
+import math
 import random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.planner import OWN_FAILURES, Planner, PlannerActor
+from actors.planner import OWN_FAILURES, Planner, PlannerActor, enough
 from toolace_ray.store.ledger import select
 
 
@@ -149,6 +150,68 @@ def test_select_takes_the_lowest_and_sorts_out_duplicates():
     accepted, duplicates = select(rows, {"a": 2, "b": 2})
     assert accepted == {("a", 0), ("a", 2), ("b", 0), ("b", 1)}
     assert duplicates == {("a", 1): "the same as a-000000"}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 8), st.integers(2, 12), st.integers(1, 64))
+def test_speculation_changes_how_many_are_played_and_never_which_are_accepted(seed, wanted, factor, slots):
+    def verdict(kind, attempt):
+        return random.Random(f"{seed}{kind}{attempt}").choice(["pass", "fail", "unplayable"])
+
+    quotas = {"a": (wanted, wanted * factor), "b": (1, 40)}
+    plain, eager = Planner(quotas), Planner(quotas, speculate=True)
+    play(plain, verdict, random.Random(seed), slots=slots)
+    play(eager, verdict, random.Random(seed + 1), slots=slots)
+    for kind, (_, most) in quotas.items():
+        assert eager.quotas[kind].cut == plain.quotas[kind].cut
+        if plain.quotas[kind].cut is None:
+            assert eager.quotas[kind].passed == plain.quotas[kind].passed
+            assert eager.quotas[kind].exhausted
+        assert eager.quotas[kind].next <= most
+
+
+def lacking(wanted, passed, failed, **limits):
+    """A planner whose one type has so many attempts behind it, nothing out."""
+    planner = Planner({"a": (wanted, 1000)}, speculate=True, **limits)
+    for attempt in range(passed + failed):
+        planner.quotas["a"].resolve(attempt, str(attempt) if attempt < passed else None)
+    planner.quotas["a"].next = passed + failed
+    return planner
+
+
+def test_a_type_that_lacks_one_dialog_gets_many_attempts_at_once():
+    planner = lacking(41, 40, 160)  # one of five passes
+    plain = lacking(41, 40, 160)
+    plain.speculate = False
+    assert len(plain.lease("w", 16)) == 5
+    assert planner.lease("w", 16) == [("a", attempt) for attempt in range(200, 216)]
+
+
+@given(st.integers(1, 200), st.integers(0, 300), st.integers(0, 300), st.integers(1, 500))
+def test_speculation_stays_within_the_slots_and_what_is_plausible(lack, passed, failed, slots):
+    planner = lacking(passed + lack, passed, failed)
+    quota = planner.quotas["a"]
+    leased = planner.lease("w", slots)
+    assert len(leased) <= slots
+    assert [attempt for _, attempt in leased] == list(range(passed + failed, passed + failed + len(leased)))
+    assert len(leased) == min(slots, quota.left + len(leased), enough(lack, quota.rate))
+    assert enough(lack, quota.rate) >= lack / quota.rate
+    # Whoever asks next gets nothing beyond it.
+    more = planner.lease("v", 10_000)
+    assert len(leased) + len(more) == min(quota.max_attempts - passed - failed, enough(lack, quota.rate))
+
+
+def test_so_many_attempts_all_but_certainly_suffice():
+    for need, rate in ((1, 0.1), (1, 0.5), (1, 0.9), (5, 0.3), (40, 0.75)):
+        tries = enough(need, rate)
+        short = sum(math.comb(tries, k) * rate**k * (1 - rate) ** (tries - k) for k in range(need))
+        assert short < 0.003, (need, rate, tries)
+
+
+def test_nothing_is_played_on_speculation_when_the_budget_is_nearly_spent():
+    planner = lacking(41, 40, 160, max_tokens=1000)
+    planner.spend(950, 0, 0.0)
+    assert len(planner.lease("w", 16)) == 5
 
 
 def test_an_attempts_failures_are_counted_over_all_workers():

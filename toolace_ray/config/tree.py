@@ -253,8 +253,15 @@ class GenerateConfig(Section):
     )
     rounds: int = content(2, "Rounds of candidates before an attempt is given up.", ge=1)
     temperature: float = content(0.8, "Sampling temperature of words.", ge=0)
-    max_tokens: int = execution(0, "Generated tokens the run may spend at most; 0 is no limit.", ge=0)
-    max_cost: float = execution(0.0, "Money the run may spend at most, by the pools' prices; 0 is no limit.", ge=0)
+    max_tokens: int = execution(
+        0,
+        "Generated tokens the run may spend at most, on its pool, its dialogs and its twins together, failed attempts included; "
+        "what is in flight then is played to its end. 0 is no limit.",
+        ge=0,
+    )
+    max_cost: float = execution(
+        0.0, "Money the run may spend at most, by the pools' prices and counted like max_tokens; 0 is no limit.", ge=0
+    )
     execution: Literal["model", "mcp"] = content(
         "model",
         "What answers calls: `model`, the tool agent; `mcp`, the live servers of sources.mcp_servers for their own tools.",
@@ -378,6 +385,12 @@ class ExecutionConfig(Section):
     request_timeout: float = execution(600.0, "Seconds one model request may take, over all resends.", gt=0)
     affinity_margin: int = execution(
         8, "A dialog leaves its replica when that has this many more requests than the least loaded.", ge=0
+    )
+    speculate: bool = execution(
+        True,
+        "Where a worker has room that nothing else needs, play more attempts at what still lacks than its pass rate asks for, so "
+        "that the last dialogs take one round and not many; what passes beyond is kept as surplus. It changes nothing of what is "
+        "accepted; false where each token costs money.",
     )
 
 

@@ -39,6 +39,7 @@ class Flow:
     near: float = 0.0
     max_tokens: int = 0
     max_cost: float = 0.0
+    speculate: bool = False
 
     def telling(self, *, copied: bool) -> Callable[[], Novelty]:
         """A function that makes the judge of duplicates of one kind (see ledger.select).
