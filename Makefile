@@ -28,6 +28,7 @@ lint: setup
 test: lint
 	$(BIN)/python -m pytest tests/unit
 	$(BIN)/python -m pytest tests/ray
+	$(BIN)/python -m pytest tests/faults
 	$(BIN)/python -m pytest tests/vllm
 
 clean:
