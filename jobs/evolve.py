@@ -69,8 +69,11 @@ def evolve(current: Session) -> dict[str, Any]:
     evolution.take(store.rows("apis", part=PART))
     number, attempts = _replay(store, evolution)
     _read_sources(current, found, evolution)
-    nodes = _grow_tree(current)
-    made = _grow_pool(current, nodes, evolution, number, attempts)
+    nodes, whole = _grow_tree(current)
+    if whole:
+        made = _grow_pool(current, nodes, evolution, number, attempts)
+    else:  # designs come from the whole tree: they wait until more may be spent
+        made = evolution.count + len(_accepted(store, _part(number)))
     if not store.files("apis") and current.budget:
         raise UserError(f"{store.uri}: the pool is empty and {current.budget}; allow more")
     if not store.files("apis"):
@@ -230,8 +233,11 @@ class _Imports:
 # Tree ----------------------------------------------------------------------------------------------------------------
 
 
-def _grow_tree(current: Session) -> list[Node]:
-    """Read the documents that were not read, then divide functionalities until all are atomic or a budget is met."""
+def _grow_tree(current: Session) -> tuple[list[Node], bool]:
+    """Read the documents that were not read, then divide functionalities until all are atomic or evolve.leaves is met.
+
+    Returns the nodes, and whether the tree is whole: False when what the run may spend was spent before.
+    """
     config, store = current.config, current.store
     count = len(saved.document_ids(store))
     if count:
@@ -251,7 +257,7 @@ def _grow_tree(current: Session) -> list[Node]:
             asked = {division.node for division in frontier.values()}
             fresh = speciation.to_divide(nodes, asked, config.evolve.depth, config.evolve.leaves)
             if not fresh:
-                return nodes
+                return nodes, True
             first = len(frontier)
             rows = [
                 {"attempt": first + index, "node": division.node, "record": division.model_dump_json()}
@@ -266,7 +272,7 @@ def _grow_tree(current: Session) -> list[Node]:
             "functionalities divided",
         )
         if current.budget:
-            return nodes
+            return nodes, False
 
 
 # Pool ----------------------------------------------------------------------------------------------------------------

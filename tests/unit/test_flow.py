@@ -405,3 +405,40 @@ def test_workers_may_die_for_ever_as_long_as_something_is_committed(store, ended
         crew.look_after(49)
     with pytest.raises(RunStopped, match="nothing was committed in between"):
         crew.look_after(49)
+
+
+def test_what_a_dead_worker_committed_counts_once(store, monkeypatch):
+    """It told the planner of its first shard, and died after it wrote the second one, of both kinds."""
+    monkeypatch.setattr("ray.get", lambda value: value)
+    planner = survey(flow(4), store)
+    worker, kind = "e-dialogs-w001", "single.plain"
+    taken = planner.lease(worker, 6)
+    assert len(taken) == 6
+
+    def draft(attempt):
+        base = {
+            "id": f"{kind}-{attempt}",
+            "type": "single",
+            "kind": kind,
+            "attempt": attempt,
+            "key": "",
+            "record": "{}",
+        }
+        return {**base, **SPENT, "tokens": 8}
+
+    store.write("drafts/dialogs", f"{worker}-000001.parquet", [draft(0)], DRAFT)
+    planner.committed(worker, f"{worker}-000001.parquet", [(kind, 0, "")], [], (8, 0, 0.0))
+    store.write("drafts/dialogs", f"{worker}-000002.parquet", [draft(1)], DRAFT)
+    store.write("rejected", f"{worker}-000002.parquet", [ledger(2)], LEDGER)
+    store.write("spent", f"{worker}-000002.parquet", [{**draft(3), "tokens": 16}], rows.SPENT)
+    crew = Crew(store, print, {})
+    crew._planner = SimpleNamespace(
+        committed=SimpleNamespace(remote=planner.committed), lost=SimpleNamespace(remote=planner.lost)
+    )
+    crew._recover(worker)
+    quota = planner.quotas[kind]
+    assert planner.shards == [(f"{worker}-000001.parquet", None), (f"{worker}-000002.parquet", None)]
+    assert quota.drafted == {0, 1}
+    assert quota.ahead == {2: None}
+    assert sorted(quota.returned) == [3, 4, 5]
+    assert planner.tokens == 8 + 8 + 5 + 16 == run.spending(store)[0]
