@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from actors.ingest import import_row, ingest
+from jobs.flow import budget
 from jobs.session import Session
 from toolace_ray.errors import UserError
 from toolace_ray.records.api import Api
@@ -242,7 +243,7 @@ def _grow_tree(current: Session) -> tuple[list[Node], bool]:
     count = len(saved.document_ids(store))
     if count:
         name = "tree/extractions"
-        flow = Flow("documents", "documents", name, name, {"document": (count, count)}, **flows.limits(config))
+        flow = Flow("documents", "documents", name, name, {"document": (count, count)}, **budget(config))
         current.play(flow, "documents read")
     while True:
         before = saved.load_nodes(store)
@@ -268,7 +269,7 @@ def _grow_tree(current: Session) -> tuple[list[Node], bool]:
         total = len(frontier)
         name = "tree/divisions"
         current.play(
-            Flow("nodes", "nodes", name, name, {"node": (total, total)}, **flows.limits(config)),
+            Flow("nodes", "nodes", name, name, {"node": (total, total)}, **budget(config)),
             "functionalities divided",
         )
         if current.budget:
@@ -313,7 +314,7 @@ def _grow_pool(current: Session, nodes: list[Node], evolution: Evolution, number
             current.progress.say("the tree has no further set of functionalities for an API; add documents")
             break
         quotas = {kind: (wanted, limit)}
-        flow = Flow(f"apis-{kind}", "apis", "drafts/apis", "apis", quotas, evolution.novelty, **flows.limits(config))
+        flow = Flow(f"apis-{kind}", "apis", "drafts/apis", "apis", quotas, evolution.novelty, **budget(config))
         status = current.play(flow, f"APIs (generation {number}, {evolution.count} before)")
         settle(flow, store, API, current.epoch)
         rows = _accepted(store, part)

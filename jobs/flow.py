@@ -33,7 +33,7 @@ QUIET, REPEATED = 300.0, 1800.0  # seconds without a verdict after which that is
 Report = Callable[[dict[str, Any], float], None]
 
 
-def limits(config: Config) -> dict[str, Any]:
+def budget(config: Config) -> dict[str, Any]:
     """The fields of a Flow that bound what it plays."""
     settings = config.generate
     return {

@@ -74,7 +74,7 @@ def generate(current: Session) -> dict[str, Any]:
 
 def _flow(current: Session, name: str, quotas: dict[str, tuple[int, int]]) -> Flow:
     near = current.config.verify.duplicates
-    return Flow(name, name, "drafts/dialogs", "dialogs", quotas, near=near, **flows.limits(current.config))
+    return Flow(name, name, "drafts/dialogs", "dialogs", quotas, near=near, **flows.budget(current.config))
 
 
 def _twins(current: Session) -> Flow | None:

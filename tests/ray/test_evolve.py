@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from toolace_ray.store import ledger
 from toolace_ray.store.storage import RunStore
 from toolace_ray.tss import saved
 
@@ -102,12 +103,12 @@ def test_a_pool_grows_to_what_it_would_have_been(finished, tmp_path, environment
 
 def test_a_pool_whose_budget_was_spent_goes_on_when_it_is_raised(finished, tmp_path, environment):
     path = tmp_path / "poor"
-    whole = runs.spending(RunStore(str(finished)))[0]
+    whole = ledger.spending(RunStore(str(finished)))[0]
     for share in (0.02, 0.5):  # in the tree, then among the APIs
         budget = f"generate.max_tokens={round(share * whole)}"
         text = evolve(path, environment, budget, "execution.in_flight=4", "execution.speculate=false", *SMALL, code=3)
         assert f"since generate.max_tokens ({round(share * whole)}) is spent" in text
-        assert share * whole <= runs.spending(RunStore(str(path)))[0] < (share + 0.4) * whole
+        assert share * whole <= ledger.spending(RunStore(str(path)))[0] < (share + 0.4) * whole
     evolve(path, environment, *SMALL)
     assert tree(path) == tree(finished)
     assert pool(path)[0] == pool(finished)[0]
