@@ -27,8 +27,7 @@ from toolace_ray.engines.protocol import (
 from toolace_ray.errors import RunStopped, UserError
 from toolace_ray.records.usage import Usage
 from toolace_ray.records.verdict import Verdict
-from toolace_ray.store import folder, rows
-from toolace_ray.store import folder as run
+from toolace_ray.store import folder, ledger, rows
 from toolace_ray.store.folder import attempt_id
 from toolace_ray.store.rows import DIALOG, DRAFT, LEDGER, dialog_row, ledger_row, usage_columns
 from toolace_ray.store.settle import Flow, settle
@@ -242,8 +241,8 @@ def test_what_is_spent_is_counted_however_an_attempt_ends(store, monkeypatch):
     ends = {0: EngineError("x"), 1: BadRequest("x"), 2: ZeroDivisionError("x"), 3: EngineTimeout("x")}
     planner, engine = work(store, monkeypatch, lambda attempt, _: ends.get(attempt), wanted=9, player=Player)
     assert engine.tokens > 7 * 2 * 9  # more than the accepted ones cost
-    assert run.spending(store)[0] == planner.tokens == engine.tokens
-    assert run.spending(store)[1] == planner.prompt_tokens
+    assert ledger.spending(store)[0] == planner.tokens == engine.tokens
+    assert ledger.spending(store)[1] == planner.prompt_tokens
     assert len(list(store.rows("spent"))) >= 2  # attempt 0 was given back twice
     again = survey(replace(flow(9), max_tokens=10**9), store)
     assert again.tokens == engine.tokens
@@ -261,7 +260,7 @@ def test_what_was_in_flight_when_the_flow_was_done_is_counted(store, monkeypatch
 
     _, engine = work(store, monkeypatch, lambda *_: None, wanted=1, player=Slow, shard_rows=1)
     assert engine.asked["greeting"] > 1
-    assert run.spending(store)[0] == engine.tokens
+    assert ledger.spending(store)[0] == engine.tokens
 
 
 def test_shards_are_small_and_complete(store, monkeypatch):
@@ -441,4 +440,4 @@ def test_what_a_dead_worker_committed_counts_once(store, monkeypatch):
     assert quota.drafted == {0, 1}
     assert quota.ahead == {2: None}
     assert sorted(quota.returned) == [3, 4, 5]
-    assert planner.tokens == 8 + 8 + 5 + 16 == run.spending(store)[0]
+    assert planner.tokens == 8 + 8 + 5 + 16 == ledger.spending(store)[0]

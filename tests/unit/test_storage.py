@@ -85,7 +85,7 @@ def failing(real, error, times):
 @pytest.fixture
 def pauses(monkeypatch):
     waited = []
-    monkeypatch.setattr("toolace_ray.storage.time.sleep", waited.append)
+    monkeypatch.setattr("toolace_ray.store.storage.time.sleep", waited.append)
     return waited
 
 
