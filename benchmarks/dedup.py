@@ -18,7 +18,8 @@ import psutil
 
 from toolace_ray.records.api import Api
 from toolace_ray.schemas import gate
-from toolace_ray.schemas.draw import WORDS, instance
+from toolace_ray.schemas.draw import instance
+from toolace_ray.schemas.leaf import WORDS
 from toolace_ray.text.dedup import NearDuplicates, api_key
 from toolace_ray.tss.adaptation import Design, Subtree
 from toolace_ray.tss.evolution import DEFINITION_SCHEMA, build

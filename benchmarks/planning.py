@@ -17,7 +17,7 @@ import psutil
 from toolace_ray.config.tree import GenerateConfig
 from toolace_ray.records.api import Api, ApiError
 from toolace_ray.records.kinds import PLANNED
-from toolace_ray.schemas.draw import WORDS
+from toolace_ray.schemas.leaf import WORDS
 from toolace_ray.sdg.plans import NoPlan, Task, make_plan
 from toolace_ray.sdg.pool import Pool
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import psutil
 
 from jobs.report import statistics
-from toolace_ray.schemas.draw import WORDS
+from toolace_ray.schemas.leaf import WORDS
 from toolace_ray.store.storage import RunStore
 
 ROOT = Path(__file__).parents[1]

@@ -23,7 +23,8 @@ from toolace_ray.engines.protocol import (
     check_spans,
 )
 from toolace_ray.records.json import DECODER, canonical_json, digest
-from toolace_ray.schemas.draw import WORDS, instance
+from toolace_ray.schemas.draw import instance
+from toolace_ray.schemas.leaf import WORDS
 
 CHARS_PER_TOKEN = 4
 TOPIC = 300  # first characters of a prompt's last message: what it is about

@@ -1,66 +1,30 @@
-"""Walking JSON Schemas of the common kind: values that code can draw, the holes that a model must fill, the leaves.
+"""Values for JSON Schemas of the common kind: one drawing, and what is asked of it.
 
+`draw` leaves holes for a model, `instance` makes everything up, `example_object` takes what the schema shows and nothing else.
 A *hole* is a value that needs words or judgement: a free string, or a number without bounds. Everything else (enums,
 booleans, bounded numbers, dates, times) is drawn from a seeded generator: it costs no tokens and never collapses to the
 model's favourite.
+
+Invariant: a drawing ends. Below MAX_DEPTH and beyond MAX_VALUES there is null, which whoever validates the value finds.
 """
 
 from __future__ import annotations
 
 import datetime
 import random
-import re
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from toolace_ray.schemas.validate import errors
-from toolace_ray.schemas.walk import Path
+from toolace_ray.records.json import MAX_DEPTH
+from toolace_ray.schemas.leaf import bounds_of, example_of, made_up, number, text_of
+from toolace_ray.schemas.walk import Path, type_of
 
 MAX_STRING = 40
-WORDS = [
-    "amber",
-    "birch",
-    "cedar",
-    "delta",
-    "ember",
-    "fjord",
-    "grove",
-    "harbor",
-    "island",
-    "juniper",
-    "kelp",
-    "lagoon",
-    "maple",
-    "north",
-    "orchid",
-    "prairie",
-    "quartz",
-    "river",
-    "summit",
-    "tundra",
-    "upland",
-    "valley",
-    "willow",
-    "yarrow",
-    "zenith",
-    "breeze",
-    "canyon",
-    "dune",
-    "echo",
-    "forest",
-    "glacier",
-    "meadow",
-]
-FORMATS: dict[str, Callable[[random.Random], str]] = {
-    "email": lambda rng: f"{rng.choice(WORDS)}.{rng.choice(WORDS)}@mail.example",
-    "uri": lambda rng: f"https://{rng.choice(WORDS)}.example/{rng.choice(WORDS)}",
-    "hostname": lambda rng: f"{rng.choice(WORDS)}.{rng.choice(WORDS)}.example",
-    "ipv4": lambda rng: f"192.0.2.{rng.randint(1, 254)}",
-    "uuid": lambda rng: str(uuid.UUID(int=rng.getrandbits(128), version=4)),
-}
-"""Format (JSON Schema, draft 2020-12) -> a value of it. Hosts and addresses are the ones reserved for documentation."""
+MAX_VALUES = 1 << 14  # drawn for one schema
+_TODAY = datetime.date(2026, 1, 1)  # for who has no day of their own
+_NOTHING: Any = object()  # where no value can be given
+_UNASKED = random.Random(0)  # where nothing is left to chance
 
 
 @dataclass(frozen=True)
@@ -74,141 +38,190 @@ class Hole:
     schema: dict[str, Any]
 
 
-def example_of(schema: dict[str, Any]) -> Any:
-    """The first example or default that a schema carries, else None."""
-    examples = schema.get("examples")
-    if isinstance(examples, list) and examples:
-        return examples[0]
-    return schema.get("example", schema.get("default"))
+@dataclass(frozen=True)
+class _Policy:
+    """What a drawing does where a schema leaves a choice.
+
+    Args:
+        optional: share of the optional properties that are given.
+        choice: what a schema with an enum answers.
+        leaf: what stands for a scalar that code can't draw, by schema, type, path and name.
+        lists: the least and the most values of a list that does not ask for more.
+        true: share of the booleans that are true.
+        today: the day on which drawn dates follow.
+        shown: a schema's own example stands for its value, and nothing is drawn.
+    """
+
+    optional: float
+    choice: Callable[[dict[str, Any]], Any]
+    leaf: Callable[[dict[str, Any], str, Path, str], Any]
+    lists: tuple[int, int] = (1, 2)
+    true: float = 0.75
+    today: datetime.date = _TODAY
+    shown: bool = False
 
 
 def draw(
     schema: dict[str, Any], rng: random.Random, today: datetime.date, optional: float, usual: float = 0.0
 ) -> tuple[Any, list[Hole]]:
-    """A value for an object schema with None at its holes, and the holes.
+    """A value for a schema with None at its holes, and the holes.
 
     Args:
         optional: share of the optional values that are given.
         usual: share of the enums that answer with their example: results are mostly as one expects (confirmed, sent).
     """
-    holes: list[Hole] = []
-    value = _draw(schema, rng, _Drawing(today, optional, usual, holes), (), "")
-    return value, holes
+    holes: dict[str, Hole] = {}
 
-
-@dataclass(frozen=True)
-class _Drawing:
-    today: datetime.date
-    optional: float
-    usual: float
-    holes: list[Hole]
-
-
-def _draw(schema: dict[str, Any], rng: random.Random, drawing: _Drawing, path: Path, name: str) -> Any:
-    if "const" in schema:
-        return schema["const"]
-    if schema.get("enum"):
+    def choice(schema: dict[str, Any]) -> Any:
         example = example_of(schema)
-        return example if example in schema["enum"] and rng.random() < drawing.usual else rng.choice(schema["enum"])
-    kind = schema.get("type", "object" if "properties" in schema else "string")
-    if isinstance(kind, list):
-        kind = next((item for item in kind if item != "null"), "null")
-    if kind == "object":
+        return example if example in schema["enum"] and rng.random() < usual else rng.choice(schema["enum"])
+
+    def hole(schema: dict[str, Any], kind: str, path: Path, name: str) -> None:
+        own = name = name or "value"
+        while own in holes:  # a property a_b beside a property b of a
+            own += "_"
+        described = str(schema.get("description") or name)
+        holes[own] = Hole(path, own, described, example_of(schema), bounded(schema, kind))
+
+    value = _Drawing(rng, _Policy(optional, choice, hole, today=today)).value(schema)
+    return value, list(holes.values())
+
+
+def instance(schema: Any, rng: random.Random, first_choice: float = 0.5, words: Sequence[str] = ()) -> Any:
+    """A random value that is valid under a schema of the common keywords (no $ref, no conditionals).
+
+    Args:
+        first_choice: share of the enums that answer with their first value, and of the booleans that are true.
+        words: what made-up texts are about, see leaf.made_up.
+    """
+
+    def choice(schema: dict[str, Any]) -> Any:
+        return schema["enum"][0] if rng.random() < first_choice else rng.choice(schema["enum"])
+
+    def leaf(schema: dict[str, Any], kind: str, path: Path, name: str) -> Any:
+        return made_up(schema, kind, rng, words)
+
+    return _Drawing(rng, _Policy(0.5, choice, leaf, (0, 3), first_choice)).value(schema)
+
+
+def example_object(schema: dict[str, Any]) -> Any:
+    """The example of a schema: its own, or one of its properties' examples; None unless all required ones have one."""
+
+    def nothing(schema: dict[str, Any], kind: str, path: Path, name: str) -> Any:
+        return _NOTHING
+
+    policy = _Policy(1, lambda schema: schema["enum"][0], nothing, shown=True)
+    value = _Drawing(_UNASKED, policy).value(schema)
+    return None if value is _NOTHING else value
+
+
+class _Drawing:
+    def __init__(self, rng: random.Random, policy: _Policy) -> None:
+        self._rng = rng
+        self._policy = policy
+        self._left = MAX_VALUES
+
+    def value(self, schema: Any, path: Path = (), name: str = "", depth: int = 0) -> Any:
+        self._left -= 1
+        if not isinstance(schema, dict) or depth > MAX_DEPTH or self._left < 0:
+            return _NOTHING if self._policy.shown else None
+        kind = type_of(schema, "string")
+        example = example_of(schema) if self._policy.shown else None
+        if example is not None and (kind != "object" or isinstance(example, dict)):
+            return example
+        if "const" in schema:
+            return schema["const"]
+        if schema.get("enum"):
+            return self._policy.choice(schema)
+        for key in ("allOf", "anyOf", "oneOf"):
+            if schema.get(key):
+                rest = {word: value for word, value in schema.items() if word != key}
+                for part in schema[key] if key == "allOf" else self._branch(schema[key]):
+                    rest = _merged(rest, part)
+                return self.value(rest, path, name, depth + 1)
+        if kind == "object":
+            return self._object(schema, path, name, depth + 1)
+        if kind == "array":
+            return _NOTHING if self._policy.shown else self._array(schema, path, name, depth + 1)
+        drawn = _NOTHING if self._policy.shown else self._scalar(schema, kind, name)
+        return self._policy.leaf(schema, kind, path, name) if drawn is _NOTHING else drawn
+
+    def _branch(self, parts: list[Any]) -> list[Any]:
+        """One of the parts of a union, as a list; as with types, null only where there is nothing else."""
+        null = [part is False or (isinstance(part, dict) and part.get("type") == "null") for part in parts]
+        real = [part for part, empty in zip(parts, null, strict=True) if not empty] or parts
+        return real[:1] if self._policy.shown else [self._rng.choice(real)]
+
+    def _object(self, schema: dict[str, Any], path: Path, name: str, depth: int) -> Any:
         properties = schema.get("properties") or {}
-        given = {key for key in properties if key in set(schema.get("required", ())) or rng.random() < drawing.optional}
-        for key, needed in (schema.get("dependentRequired") or {}).items():
-            given |= set(needed) if key in given else set()
-        return {
-            key: _draw(below, rng, drawing, (*path, key), f"{name}_{key}" if name else key)
-            for key, below in properties.items()
-            if isinstance(below, dict) and key in given
-        }
-    if kind == "array":
-        low = int(schema.get("minItems", 1))
-        count = rng.randint(max(low, 1), max(low, 1, min(int(schema.get("maxItems", 2)), 2)))
-        items = schema.get("items") or {}
-        if items.get("enum"):
-            return rng.sample(items["enum"], min(count, len(items["enum"])))
+        required = set(schema.get("required", ()))
+        given = {key for key in properties if key in required or self._rng.random() < self._policy.optional}
+        needs = schema.get("dependentRequired") or {}
+        while more := {other for key in needs.keys() & given for other in needs[key]} - given:
+            given |= more
+        result = {}
+        for key, below in properties.items():
+            if key not in given or (not isinstance(below, dict) and key not in required):
+                continue
+            value = self.value(below, (*path, key), f"{name}_{key}" if name else key, depth)
+            if value is not _NOTHING:
+                result[key] = value
+        if self._policy.shown:
+            while lacking := [key for key in needs if key in result and not set(needs[key]) <= result.keys()]:
+                del result[lacking[0]]
+            if not required <= result.keys() or (path and not properties):
+                return _NOTHING  # and an object of which nothing is said is no example of one
+        return result
+
+    def _array(self, schema: dict[str, Any], path: Path, name: str, depth: int) -> list[Any]:
+        least, most = self._policy.lists
+        asked = int(schema.get("minItems", 1))
+        limit = int(schema.get("maxItems", max(asked, most)))
+        low = min(max(asked, least), limit)
+        count = self._rng.randint(low, max(low, min(most, limit)))
+        items = schema.get("items", {})
+        if isinstance(items, dict) and items.get("enum"):
+            chosen = self._rng.sample(items["enum"], min(count, len(items["enum"])))
+            chosen += [self._rng.choice(items["enum"]) for _ in range(min(asked, self._left) - len(chosen))]
+            self._left -= len(chosen)
+            return chosen
         if count == 1:
-            return [_draw(items, rng, drawing, (*path, 0), name)]
-        return [_draw(items, rng, drawing, (*path, index), f"{name}_{index + 1}") for index in range(count)]
-    if kind == "boolean":
-        return rng.random() < 0.75
-    if kind in ("integer", "number") and (bounds := _bounds(schema, kind)):
-        return _number(schema, kind, bounds, rng)
-    if kind == "string" and (text := _timed(schema, rng, drawing.today)) is not None:
-        return text
-    if kind == "string" and schema.get("format") in FORMATS:
-        return FORMATS[schema["format"]](rng)
-    if kind == "string" and "pattern" in schema and (text := _alike(schema, rng)) is not None:
-        return text
-    if kind == "null":
-        return None
-    example = example_of(schema)
-    if kind == "string" and isinstance(example, str) and is_code(name, example):
-        return _renumber(example, rng)
-    drawing.holes.append(Hole(path, name, str(schema.get("description") or name), example, bounded(schema, kind)))
-    return None
+            return [self.value(items, (*path, 0), name, depth)]
+        return [self.value(items, (*path, i), f"{name}_{i + 1}", depth) for i in range(min(count, max(self._left, 0)))]
+
+    def _scalar(self, schema: dict[str, Any], kind: str, name: str) -> Any:
+        """What code can draw by itself."""
+        if kind == "null":
+            return None
+        if kind == "boolean":
+            return self._rng.random() < self._policy.true
+        if kind in ("integer", "number"):
+            low, high = bounds_of(schema, kind)
+            if low is not None and high is not None and low <= high:
+                return number(schema, kind, (low, high), self._rng)
+        elif kind == "string" and (text := text_of(schema, name, self._rng, self._policy.today)) is not None:
+            return text
+        return _NOTHING
 
 
-def _alike(schema: dict[str, Any], rng: random.Random) -> str | None:
-    """A value that a pattern lets pass, made from the schema's example with other digits; None where there is none."""
-    example = example_of(schema)
-    if not isinstance(example, str):
-        return None
-    tries = [re.sub(r"\d", lambda _: str(rng.randint(0, 9)), example) for _ in range(4)]
-    return next((text for text in (*tries, example) if not errors(schema, text, 1)), None)
-
-
-def is_code(name: str, example: str) -> bool:
-    """True for identifiers such as FL-2041: a name that says id, number or code and an example with digits."""
-    words = set(re.split(r"[_\W]+", name.lower()))
-    named = bool(words & {"id", "number", "code", "reference", "key", "no"})
-    return named and len(example) <= 16 and " " not in example and sum(map(str.isdigit, example)) >= 2
-
-
-def _renumber(example: str, rng: random.Random) -> str:
-    return re.sub(r"\d", lambda _: str(rng.randint(1, 9)), example)
-
-
-def _bounds(schema: dict[str, Any], kind: str) -> tuple[float, float] | None:
-    step = 1 if kind == "integer" else 0.1
-    low = schema.get("minimum", schema["exclusiveMinimum"] + step if "exclusiveMinimum" in schema else None)
-    high = schema.get("maximum", schema["exclusiveMaximum"] - step if "exclusiveMaximum" in schema else None)
-    return None if low is None or high is None or low > high else (low, high)
-
-
-def _number(schema: dict[str, Any], kind: str, bounds: tuple[float, float], rng: random.Random) -> Any:
-    low, high = bounds
-    example = example_of(schema)
-    if isinstance(example, int | float) and not isinstance(example, bool) and high - low > 20 and example > 0:
-        low, high = max(low, example * 0.4), min(high, example * 2.5)  # the example tells what is usual
-    # People name small, round numbers; a wide range is drawn near its lower end.
-    value = rng.uniform(low, high) if high - low <= 100 else low + (high - low) * rng.random() ** 3
-    step = schema.get("multipleOf") or (1 if kind == "integer" else 0.1)
-    if kind == "integer" and high - low > 200 and "multipleOf" not in schema:
-        step = 5
-    value = min(max(round(value / step) * step, bounds[0]), bounds[1])
-    return int(value) if kind == "integer" else round(float(value), 2)
-
-
-def _timed(schema: dict[str, Any], rng: random.Random, today: datetime.date) -> str | None:
-    described = f"{schema.get('description', '')}".lower()
-    if schema.get("format") == "date" or "yyyy-mm-dd" in described:
-        return str(today + datetime.timedelta(days=rng.randint(1, 60)))
-    clock = f"{rng.randint(7, 21):02d}:{rng.choice((0, 15, 30, 45)):02d}"
-    if schema.get("format") == "time" or "hh:mm" in described:
-        return f"{clock}:00Z" if schema.get("format") == "time" else clock
-    if schema.get("format") == "date-time":
-        return f"{today + datetime.timedelta(days=rng.randint(1, 60))}T{clock}:00Z"
-    return None
+def _merged(schema: dict[str, Any], part: Any) -> dict[str, Any]:
+    """A schema together with one that holds beside it; where both say something, the part's word counts."""
+    if not isinstance(part, dict):
+        return schema
+    merged = {**schema, **part}
+    if isinstance(schema.get("properties"), dict) and isinstance(part.get("properties"), dict):
+        merged["properties"] = {**schema["properties"], **part["properties"]}
+    if schema.get("required") and part.get("required"):
+        merged["required"] = list(dict.fromkeys((*schema["required"], *part["required"])))
+    return merged
 
 
 def bounded(schema: dict[str, Any], kind: str) -> dict[str, Any]:
     """What a decoder is held to for a hole: its type with bounds. Full validation follows after decoding."""
     if kind == "integer":
-        low = int(schema.get("minimum", 1))
-        return {"type": "integer", "minimum": low, "maximum": int(schema.get("maximum", low + 9999))}
+        least, most = bounds_of(schema, kind)
+        low = int(least) if least is not None else 1 if most is None or most >= 1 else int(most) - 9999
+        return {"type": "integer", "minimum": low, "maximum": low + 9999 if most is None else int(most)}
     if kind == "number":
         return {"type": "number"}
     return {
@@ -221,11 +234,14 @@ def bounded(schema: dict[str, Any], kind: str) -> dict[str, Any]:
 def fill(value: Any, holes: list[Hole], found: dict[str, Any]) -> Any:
     """`value` with each hole's answer in its place."""
     for hole in holes:
+        answer = found[hole.name]
+        answer = answer.strip() if isinstance(answer, str) else answer
+        if not hole.path:
+            return answer
         node = value
         for key in hole.path[:-1]:
             node = node[key]
-        answer = found[hole.name]
-        node[hole.path[-1]] = answer.strip() if isinstance(answer, str) else answer
+        node[hole.path[-1]] = answer
     return value
 
 
@@ -237,88 +253,3 @@ def hole_schema(holes: list[Hole]) -> dict[str, Any]:
         "required": [hole.name for hole in holes],
         "additionalProperties": False,
     }
-
-
-DESCRIPTIVE = 8  # a string of this least length is a description: it begins with a word of what it is about
-
-
-def instance(
-    schema: Any, rng: random.Random, first_choice: float = 0.5, words: Sequence[str] = (), depth: int = 0
-) -> Any:
-    """A random value that is valid under a schema of the common keywords (no $ref or conditionals).
-
-    A pattern is answered by an identifier such as amber_birch_kdl, which suits the patterns that our own schemas use; its
-    first word is one of `words` where there are any.
-    """
-    if not isinstance(schema, dict) or depth > 16:
-        return None
-    if "const" in schema:
-        return schema["const"]
-    if schema.get("enum"):
-        return schema["enum"][0] if rng.random() < first_choice else rng.choice(schema["enum"])
-    for key in ("anyOf", "oneOf"):
-        if schema.get(key):
-            return instance(rng.choice(schema[key]), rng, first_choice, words, depth + 1)
-    kind = schema.get("type", "object" if "properties" in schema else "string")
-    if isinstance(kind, list):
-        kind = next((item for item in kind if item != "null"), "null")
-    if kind == "object":
-        required = set(schema.get("required", ()))
-        return {
-            name: instance(below, rng, first_choice, words, depth + 1)
-            for name, below in (schema.get("properties") or {}).items()
-            if name in required or rng.random() < 0.5
-        }
-    if kind == "array":
-        low = int(schema.get("minItems", 1))
-        count = rng.randint(low, max(low, min(int(schema.get("maxItems", low + 2)), low + 2)))
-        return [instance(schema.get("items", {}), rng, first_choice, words, depth + 1) for _ in range(count)]
-    if kind in ("integer", "number"):
-        low = schema.get("minimum", schema.get("exclusiveMinimum", 0) + (1 if "exclusiveMinimum" in schema else 0))
-        high = schema.get("maximum", low + 100)
-        if kind == "integer":
-            return rng.randint(int(-(-low // 1)), max(int(-(-low // 1)), int(high)))
-        return round(min(max(rng.uniform(low, high), low), high), 1) if high - low >= 1 else low
-    if kind == "boolean":
-        return rng.random() < first_choice
-    return None if kind == "null" else _string(schema, rng, words)
-
-
-def _string(schema: dict[str, Any], rng: random.Random, words: Sequence[str]) -> str:
-    match schema.get("format"):
-        case "date":
-            return str(datetime.date(2026, 1, 1) + datetime.timedelta(days=rng.randrange(700)))
-        case "time":
-            return f"{rng.randrange(24):02d}:{rng.randrange(60):02d}:00Z"
-        case "date-time":
-            return f"{datetime.date(2026, 1, 1) + datetime.timedelta(days=rng.randrange(700))}T{rng.randrange(24):02d}:00:00Z"
-        case form if form in FORMATS:
-            return FORMATS[form](rng)
-    low, high = int(schema.get("minLength", 1)), int(schema.get("maxLength", 40))
-    if "pattern" in schema:
-        # No digits in names: what is said of them would be taken for a number that nobody gave.
-        return f"{rng.choice(words or WORDS)[:16]}_{rng.choice(WORDS)}_{''.join(rng.choices('bcdfgklmnprstvz', k=3))}"
-    first = rng.choice(words if words and low >= DESCRIPTIVE else WORDS)
-    text = f"{first} {rng.choice(WORDS)} {rng.choice(WORDS)}"  # no digits: numbers are facts
-    if len(text) > high:
-        text = text[:high].strip() or "a"
-    return text + "x" * max(0, low - len(text))
-
-
-def example_object(schema: dict[str, Any]) -> Any:
-    """The example of an object schema from its properties' examples; None unless all required ones have one."""
-    found = example_of(schema)
-    if isinstance(found, dict) or (schema.get("type") or "object") != "object":
-        return found
-    result = {}
-    for name, below in (schema.get("properties") or {}).items():
-        if not isinstance(below, dict):
-            continue
-        value = example_of(below)
-        if value is None and below.get("enum"):
-            value = below["enum"][0]
-        if value is None and below.get("properties"):
-            value = example_object(below)
-        if value is not None:
-            result[name] = value
-    return result if set(schema.get("required", ())) <= set(result) else None

@@ -19,6 +19,11 @@ from toolace_ray.schemas.walk import FIELDS, fields, keywords, walk
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 MAX_PARAMETERS = 32
 MAX_ITEMS, MAX_LENGTH, MAX_NUMBER, MAX_DRAWN = 32, 1000, 1e15, 256
+_MOST = {
+    "minItems": MAX_ITEMS,
+    "minLength": MAX_LENGTH,
+    **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"), MAX_NUMBER),
+}
 _PARTS = keywords("anyOf", "oneOf", "allOf")
 
 
@@ -44,7 +49,7 @@ def _findings(api: Api) -> Iterator[tuple[str, str]]:
     sound = True
     for part, schema in (("parameters", api.parameters), ("returns", api.returns)):
         try:
-            check_schema(schema)
+            check_schema(schema, key=f"{api.id}/{part}")
         except SchemaError as error:
             sound = False
             yield "schema", f"{part} of {api.name}: {error}"
@@ -72,13 +77,13 @@ def _findings(api: Api) -> Iterator[tuple[str, str]]:
 
 def _examples(api: Api) -> Iterator[tuple[str, str]]:
     rng = random.Random(api.id)
-    for rule, schema, example in (
-        ("example_call", api.parameters, api.example_arguments),
-        ("example_return", api.returns, api.example_return),
+    for rule, part, schema, example in (
+        ("example_call", "parameters", api.parameters, api.example_arguments),
+        ("example_return", "returns", api.returns, api.example_return),
     ):
         # An imported API without examples is tried with a drawn value: a schema nothing fits must not pass.
         shown = instance(schema, rng) if example is None else example
-        if found := errors(schema, shown, 1):
+        if found := errors(schema, shown, 1, key=f"{api.id}/{part}"):
             yield rule, f"{api.name}: {found[0]}"
 
 
@@ -91,12 +96,9 @@ def unwieldy(schema: Any) -> str | None:
             if isinstance(node, bool) and sub.step is not None and sub.step[0] in _PARTS:
                 continue
             return f"a property or item is {node!r}, not a schema"
-        for key, most in (("minItems", MAX_ITEMS), ("minLength", MAX_LENGTH)):
-            if isinstance(node.get(key), int | float) and node[key] > most:
-                return f"{key} is {node[key]}, the limit is {most}"
-        for key in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"):
-            if isinstance(node.get(key), int | float) and abs(node[key]) > MAX_NUMBER:
-                return f"{key} is beyond {MAX_NUMBER:g}"
+        for key, value in node.items():
+            if key in _MOST and isinstance(value, int | float) and abs(value) > _MOST[key]:
+                return f"{key} is beyond {_MOST[key]:g}"
         del sizes[sub.depth :]
         sizes.append((sizes[-1] if sizes else 1) * max(int(node.get("minItems") or 1), 1))
         if sizes[-1] > MAX_DRAWN:

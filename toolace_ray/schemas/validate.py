@@ -21,24 +21,19 @@ class SchemaError(ValueError):
 
 def schema_depth(value: Any, limit: int = MAX_DEPTH) -> int:
     """Nesting depth of a JSON value, without recursion; stops counting above `limit`."""
-    deepest, stack = 0, [(value, 1)]
-    while stack:
-        item, depth = stack.pop()
-        deepest = max(deepest, depth)
-        if depth > limit:
-            return depth
-        if isinstance(item, dict):
-            stack.extend((below, depth + 1) for below in item.values())
-        elif isinstance(item, list):
-            stack.extend((below, depth + 1) for below in item)
-    return deepest
+    depth, level = 0, [value]
+    while level and depth <= limit:
+        depth += 1
+        holding = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)]
+        level = [below for items in holding for below in items]
+    return depth
 
 
-def check_schema(schema: Any) -> None:
-    """Raise SchemaError unless `schema` is a JSON Schema (2020-12) that we can apply."""
+def check_schema(schema: Any, *, key: str | None = None) -> None:
+    """Raise SchemaError unless `schema` is a JSON Schema (2020-12) that we can apply. `key`: see errors."""
     if schema_depth(schema) > MAX_DEPTH:
         raise SchemaError(f"the schema nests deeper than {MAX_DEPTH}")
-    _validator(canonical_json(schema))
+    _compiled(schema, key)
 
 
 def errors(schema: Any, value: Any, limit: int = 5, *, key: str | None = None) -> list[str]:
@@ -52,21 +47,24 @@ def errors(schema: Any, value: Any, limit: int = 5, *, key: str | None = None) -
         SchemaError: see check_schema.
     """
     found = []
-    if key is None:
-        validator = _validator(canonical_json(schema))
-    else:
-        validator = _BY_KEY.get(key)
-        if validator is None:
-            validator = _validator(canonical_json(schema))
-            if len(_BY_KEY) >= _KEPT:
-                _BY_KEY.clear()
-            _BY_KEY[key] = validator
-    for error in validator.iter_errors(value):
+    for error in _compiled(schema, key).iter_errors(value):
         where = "/".join(map(str, error.instance_path)) or "the value"
         found.append(f"{where}: {error.message[:200]}")
         if len(found) >= limit:
             break
     return found
+
+
+def _compiled(schema: Any, key: str | None) -> Any:
+    if key is None:
+        return _validator(canonical_json(schema))
+    validator = _BY_KEY.get(key)
+    if validator is None:
+        validator = _validator(canonical_json(schema))
+        if len(_BY_KEY) >= _KEPT:
+            _BY_KEY.clear()
+        _BY_KEY[key] = validator
+    return validator
 
 
 @lru_cache(maxsize=_KEPT)
