@@ -269,7 +269,7 @@ def test_shards_are_small_and_complete(store, monkeypatch):
     assert len(store.files("dialogs")) >= 5
 
 
-def ledger(attempt, stage="generate", rule="no_plan"):
+def entry(attempt, stage="generate", rule="no_plan"):
     base = {"id": f"single.plain-{attempt}", "type": "single", "kind": "single.plain", "attempt": attempt, "key": None}
     return ledger_row(base, [Verdict(stage=stage, rule=rule)], None, {**SPENT, "tokens": 5})
 
@@ -277,7 +277,7 @@ def ledger(attempt, stage="generate", rule="no_plan"):
 def test_the_budget_is_the_runs_and_counts_all_that_is_on_disk(store):
     store.write("dialogs", "e-dialogs-a.parquet", [{**accepted(0), "tokens": 1}], DIALOG)
     store.write("dialogs", "e-twins-a.parquet", [{**accepted(0, "non_tool.twin_tool"), "tokens": 2}], DIALOG)
-    store.write("rejected", "e-apis-g0000-a.parquet", [{**ledger(7), "id": "api", "tokens": 4}], LEDGER)
+    store.write("rejected", "e-apis-g0000-a.parquet", [{**entry(7), "id": "api", "tokens": 4}], LEDGER)
     base = {"type": "single", "kind": "single.plain", "key": "", "record": "{}", **SPENT}
     drafts = [{**base, "id": f"single.plain-{i}", "attempt": i, "tokens": 8} for i in (0, 1)]  # 0 has its verdict
     store.write("drafts/dialogs", "e-dialogs-a.parquet", drafts, DRAFT)
@@ -298,7 +298,7 @@ def test_what_a_worker_wrote_that_was_given_up_is_sorted_out(store):
     kind = "single.plain"
     drafts = [{"id": f"{kind}-0", "type": "single", "kind": kind, "attempt": 0, "key": "", "record": "{}", **SPENT}]
     store.write("drafts/dialogs", "e-dialogs-w001-000001.parquet", drafts, DRAFT)
-    store.write("rejected", "e-dialogs-w001-000001.parquet", [ledger(1)], LEDGER)
+    store.write("rejected", "e-dialogs-w001-000001.parquet", [entry(1)], LEDGER)
     planner.committed("e-dialogs-w001", "e-dialogs-w001-000001.parquet", [(kind, 0, "")], [(kind, 1)])
     assert planner.shards == []
     store.write("drafts/dialogs", "e-dialogs-w002-000001.parquet", drafts, DRAFT)
@@ -318,7 +318,7 @@ def test_what_a_worker_wrote_that_was_given_up_is_sorted_out(store):
 def test_what_a_person_rejected_stays_in_the_ledger_beside_its_double(store):
     """An import of decisions that was killed leaves a row in both places; settling must not decide for the person."""
     store.write("dialogs", "e-dialogs-x.parquet", [accepted(0)], DIALOG)
-    store.write("rejected", "e-dialogs-review.parquet", [ledger(0, "human", "review")], LEDGER)
+    store.write("rejected", "e-dialogs-review.parquet", [entry(0, "human", "review")], LEDGER)
     settle(flow(1), store, DIALOG, "e2")
     assert held(store, "rejected") == [0]
 
@@ -428,7 +428,7 @@ def test_what_a_dead_worker_committed_counts_once(store, monkeypatch):
     store.write("drafts/dialogs", f"{worker}-000001.parquet", [draft(0)], DRAFT)
     planner.committed(worker, f"{worker}-000001.parquet", [(kind, 0, "")], [], (8, 0, 0.0))
     store.write("drafts/dialogs", f"{worker}-000002.parquet", [draft(1)], DRAFT)
-    store.write("rejected", f"{worker}-000002.parquet", [ledger(2)], LEDGER)
+    store.write("rejected", f"{worker}-000002.parquet", [entry(2)], LEDGER)
     store.write("spent", f"{worker}-000002.parquet", [{**draft(3), "tokens": 16}], rows.SPENT)
     crew = Crew(store, print, {})
     crew._planner = SimpleNamespace(
