@@ -14,6 +14,7 @@ from toolace_ray.dlv.duplicates import dialog_key
 from toolace_ray.engines.roles import TaskEngines
 from toolace_ray.records.json import digest
 from toolace_ray.records.verdict import Verdict
+from toolace_ray.sdg.contrasts import Contrasts, play_contrast
 from toolace_ray.sdg.difficulty.guide import Band, Target
 from toolace_ray.sdg.difficulty.measure import evaluator
 from toolace_ray.sdg.execution import Servers, playable
@@ -21,7 +22,6 @@ from toolace_ray.sdg.invented import Unfit
 from toolace_ray.sdg.plans import Task
 from toolace_ray.sdg.pool import Pool
 from toolace_ray.sdg.rollout import Outcome, rollout
-from toolace_ray.sdg.twins import Twins, play_twin
 from toolace_ray.store.folder import attempt_id, load_pool
 from toolace_ray.store.rows import ledger_row, usage_columns
 from toolace_ray.store.storage import RunStore
@@ -76,12 +76,12 @@ class DialogPlayer:
         return _dialog(outcome)
 
 
-class TwinPlayer:
-    """Plays twins of accepted dialogs; attempt i of a kind is the i-th that was designed."""
+class ContrastPlayer:
+    """Plays contrasts of accepted dialogs; attempt i of a kind is the i-th that was designed."""
 
     def __init__(self, config: Config, store: RunStore) -> None:
         self._config = config
-        self._twins = Twins(store)
+        self._contrasts = Contrasts(store)
         self._evaluator = evaluator(config) if config.complexity.active else None
 
     async def play(self, kind: str, attempt: int, engines: TaskEngines) -> Played:
@@ -89,8 +89,8 @@ class TwinPlayer:
         task = Task(attempt_id(self._config, kind, attempt), kind, attempt, seed_of(self._config, kind, attempt))
         outcome = Outcome(task, usage=engines.usage)
         try:
-            dialog = await play_twin(self._twins.at(kind, attempt), task, self._config, engines)
-            if self._evaluator is not None:  # a twin is what its dialog makes it: it is measured and not guided
+            dialog = await play_contrast(self._contrasts.at(kind, attempt), task, self._config, engines)
+            if self._evaluator is not None:  # a contrast is what its dialog makes it: it is measured and not guided
                 found = await self._evaluator.measure(dialog, engines)
                 dialog = dialog.model_copy(update={"meta": {**dialog.meta, "complexity": found.record()}})
             outcome.dialog = dialog
@@ -200,7 +200,7 @@ class ApiPlayer:
 
 PLAYERS: dict[str, type[Any]] = {
     "dialogs": DialogPlayer,
-    "twins": TwinPlayer,
+    "contrasts": ContrastPlayer,
     "documents": DocumentPlayer,
     "nodes": NodePlayer,
     "apis": ApiPlayer,

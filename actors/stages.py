@@ -432,7 +432,7 @@ def stream(
         source = DraftSource(uri, drafts, planner, first, count)
         data = ray.data.read_datasource(source, override_num_blocks=count, num_cpus=WAITING_CPUS, compute=compute)
         # Different reservations keep Ray Data from fusing the stages into the read, which would wait and judge by turns.
-        if player in ("dialogs", "twins"):
+        if player in ("dialogs", "contrasts"):
             data = data.map_batches(judge_dialogs, fn_args=(config,), num_cpus=RULE_CPUS, **whole)
             if config.verify.experts:
                 data = data.map_batches(Experts.judge, fn_args=(config, pools, epoch), num_cpus=EXPERT_CPUS, **whole)

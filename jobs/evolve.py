@@ -244,7 +244,7 @@ def _grow_tree(current: Session) -> tuple[list[Node], bool]:
     if count:
         name = "tree/extractions"
         flow = Flow("documents", "documents", name, name, {"document": (count, count)}, **budget(config))
-        current.play(flow, "documents read")
+        current.run_flow(flow, "documents read")
     while True:
         before = saved.load_nodes(store)
         nodes = speciation.grow(
@@ -268,7 +268,7 @@ def _grow_tree(current: Session) -> tuple[list[Node], bool]:
             frontier = saved.load_frontier(store)
         total = len(frontier)
         name = "tree/divisions"
-        current.play(
+        current.run_flow(
             Flow("nodes", "nodes", name, name, {"node": (total, total)}, **budget(config)),
             "functionalities divided",
         )
@@ -315,7 +315,7 @@ def _grow_pool(current: Session, nodes: list[Node], evolution: Evolution, number
             break
         quotas = {kind: (wanted, limit)}
         flow = Flow(f"apis-{kind}", "apis", "drafts/apis", "apis", quotas, evolution.novelty, **budget(config))
-        status = current.play(flow, f"APIs (generation {number}, {evolution.count} before)")
+        status = current.run_flow(flow, f"APIs (generation {number}, {evolution.count} before)")
         settle(flow, store, API, current.epoch)
         rows = _accepted(store, part)
         evolution.take(rows, known=True)

@@ -64,7 +64,7 @@ def survey(flow: Flow, store: RunStore) -> Planner:
     return planner
 
 
-def play(
+def run_flow(
     flow: Flow,
     planner: Planner,
     config: Config,

@@ -16,18 +16,20 @@ from jobs import flow as flows
 from jobs.evolve import evolve
 from jobs.session import Session
 from toolace_ray.corpus.export import export
-from toolace_ray.records.kinds import TWINS
-from toolace_ray.sdg import balance, twins
+from toolace_ray.records.kinds import CONTRASTS
+from toolace_ray.sdg import balance, contrasts
 from toolace_ray.sdg.balance import apportion
 from toolace_ray.sdg.difficulty.guide import check_band
 from toolace_ray.sdg.execution import playable
 from toolace_ray.sdg.plans import feasible
 from toolace_ray.sdg.pool import Pool
 from toolace_ray.store import folder
-from toolace_ray.store.rows import DIALOG, TWIN, row_dialog
+from toolace_ray.store.rows import CONTRAST, DIALOG, row_dialog
 from toolace_ray.store.settle import Flow, settle
 
-TWIN_ATTEMPTS = 4  # at most, as a multiple of the twins wanted: each is written down with the dialog it comes from
+CONTRAST_ATTEMPTS = (
+    4  # at most, as a multiple of the contrasts wanted: each is written down with the dialog it comes from
+)
 
 
 def generate(current: Session) -> dict[str, Any]:
@@ -54,11 +56,11 @@ def generate(current: Session) -> dict[str, Any]:
     quotas = {kind: (number, number * settings.max_attempts) for kind, number in wanted.items()}
     flow = _flow(current, "dialogs", quotas)
     finished = flows.survey(flow, store).done
-    status = current.play(flow, "dialogs")
+    status = current.run_flow(flow, "dialogs")
     moved = settle(flow, store, DIALOG, current.epoch)
-    if (second := _twins(current)) is not None:
+    if (second := _contrasts(current)) is not None:
         finished = finished and flows.survey(second, store).done
-        more = current.play(second, "twins")
+        more = current.run_flow(second, "contrasts")
         moved = settle(second, store, DIALOG, current.epoch) or moved
         status = {**more, "types": {**status["types"], **more["types"]}}
         quotas |= second.quotas
@@ -77,37 +79,42 @@ def _flow(current: Session, name: str, quotas: dict[str, tuple[int, int]]) -> Fl
     return Flow(name, name, "drafts/dialogs", "dialogs", quotas, near=near, **flows.budget(current.config))
 
 
-def _twins(current: Session) -> Flow | None:
-    """The flow of twins; which dialogs they come from is written down first, and never changes afterwards."""
+def _contrasts(current: Session) -> Flow | None:
+    """The flow of contrasts; which dialogs they come from is written down first, and never changes afterwards."""
     store, settings = current.store, current.config.generate
-    known = [(row["kind"], row["base"]) for row in store.rows("twins", ["kind", "base"])]
+    known = [(row["kind"], row["base"]) for row in store.rows("contrasts", ["kind", "base"])]
     served = sum(row["type"] != "non_tool" for row in store.rows("dialogs", ["type"], "-dialogs-"))
-    number = round(settings.twins * served)
+    number = round(settings.contrastive * served)
     if not number and not known:
         return None
-    wanted = apportion(number, dict.fromkeys(TWINS, 1.0))
-    limits = {kind: min(settings.max_attempts, TWIN_ATTEMPTS) * wanted[kind] for kind in TWINS}
+    wanted = apportion(number, dict.fromkeys(CONTRASTS, 1.0))
+    limits = {kind: min(settings.max_attempts, CONTRAST_ATTEMPTS) * wanted[kind] for kind in CONTRASTS}
     counts = Counter(kind for kind, _ in known)
-    if any(counts[kind] < limits[kind] for kind in TWINS):
-        counts = _design_twins(current, Counter(known), limits, counts)
-    if none := [kind for kind in TWINS if wanted[kind] and not counts[kind]]:
+    if any(counts[kind] < limits[kind] for kind in CONTRASTS):
+        counts = _design_contrasts(current, Counter(known), limits, counts)
+    if none := [kind for kind in CONTRASTS if wanted[kind] and not counts[kind]]:
         current.progress.say(f"{', '.join(none)}: no accepted dialog can have one")
     return _flow(
-        current, "twins", {kind: (wanted[kind], min(counts[kind], limits[kind])) for kind in TWINS if counts[kind]}
+        current,
+        "contrasts",
+        {kind: (wanted[kind], min(counts[kind], limits[kind])) for kind in CONTRASTS if counts[kind]},
     )
 
 
-def _design_twins(
+def _design_contrasts(
     current: Session, used: Counter[tuple[str, str]], limits: dict[str, int], counts: Counter[str]
 ) -> Counter[str]:
-    """Write down as many more twins as `limits` allows, in the order of their hashes; a dialog gets a second one of a
+    """Write down as many more contrasts as `limits` allows, in the order of their hashes; a dialog gets a second one of a
     kind when every other has its first. Returns the counts then."""
     store = current.store
     found: dict[str, list[tuple[int, float, str, str | None]]] = {}
     for row in store.rows("dialogs", part="-dialogs-"):
-        for twin in twins.possible(row_dialog(row)):
-            times = used[twin.kind, twin.base.id]
-            heapq.heappush(found.setdefault(twin.kind, []), (times, twins.order(twin), twin.base.id, twin.missing))
+        for contrast in contrasts.possible(row_dialog(row)):
+            times = used[contrast.kind, contrast.base.id]
+            heapq.heappush(
+                found.setdefault(contrast.kind, []),
+                (times, contrasts.order(contrast), contrast.base.id, contrast.missing),
+            )
     rows: dict[str, list[dict[str, Any]]] = {}
     for kind, heap in found.items():
         while counts[kind] < limits[kind]:
@@ -121,10 +128,10 @@ def _design_twins(
         for row in store.rows("dialogs", part="-dialogs-"):
             if row["id"] in rows:
                 record = row_dialog(row).model_dump_json()
-                yield pa.Table.from_pylist([{**item, "record": record} for item in rows[row["id"]]], schema=TWIN)
+                yield pa.Table.from_pylist([{**item, "record": record} for item in rows[row["id"]]], schema=CONTRAST)
 
     if rows:
-        store.write_tables("twins", f"{current.epoch}-twins.parquet", tables(), TWIN)
+        store.write_tables("contrasts", f"{current.epoch}-contrasts.parquet", tables(), CONTRAST)
     return counts
 
 

@@ -6,14 +6,14 @@ import json
 
 import yaml
 
-from toolace_ray.corpus.report import Sample, render
+from toolace_ray.corpus.report import ApiReservoir, render
 from toolace_ray.records.api import Api
 from toolace_ray.store.storage import RunStore
 from toolace_ray.tss import saved
 from toolace_ray.tss.statistics import PoolStatistics, distances, tree_counts
 
 
-def statistics(store: RunStore, sample: Sample | None = None) -> tuple[PoolStatistics, list[str]]:
+def statistics(store: RunStore, sample: ApiReservoir | None = None) -> tuple[PoolStatistics, list[str]]:
     """The pool's statistics and its keys, in one pass over its rows. The sample takes every API that streams by."""
     pool, keys = PoolStatistics(), []
     seen: set[str] = set()
@@ -43,7 +43,7 @@ def report(store: RunStore) -> str:
         pools.get(name, {}).get("engine") == "simulated"
         for name in ([writers] if isinstance(writers, str) else writers)
     )
-    sample = Sample(seed)
+    sample = ApiReservoir(seed)
     pool, keys = statistics(store, sample)
     nodes = saved.load_nodes(store)
     found = distances(keys, seed)

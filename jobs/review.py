@@ -12,7 +12,7 @@ from toolace_ray.corpus import review
 from toolace_ray.corpus.export import export as write_corpus
 from toolace_ray.errors import UserError
 from toolace_ray.records.dialog import Dialog
-from toolace_ray.records.kinds import TWINS
+from toolace_ray.records.kinds import CONTRASTS
 from toolace_ray.records.verdict import Verdict
 from toolace_ray.store.rows import DIALOG, LEDGER, USAGE_COLUMNS, dialog_row, ledger_row, row_dialog, verdicts_from
 from toolace_ray.store.settle import rewrite
@@ -112,7 +112,7 @@ def _apply(store: RunStore, told: dict[str, dict[str, str]]) -> tuple[dict[str, 
         def goes(row: dict[str, Any], leaving: set[str] = leaving) -> bool:
             return row["id"] in leaving
 
-        for part in ("-dialogs-", "-twins-") if leaving else ():
+        for part in ("-dialogs-", "-contrasts-") if leaving else ():
             rewrite(store, folder, schema, f"{epoch}{part}", goes, part, but=f"{epoch}{part}review")
     return pairs, moved, len(set(told) - set(pairs))
 
@@ -126,7 +126,7 @@ def _judges(store: RunStore) -> dict[str, bool]:
 
 
 def _part(row: dict[str, Any]) -> str:
-    return "-twins-" if row["kind"] in TWINS else "-dialogs-"
+    return "-contrasts-" if row["kind"] in CONTRASTS else "-dialogs-"
 
 
 def _summary(rows: list[dict[str, Any]], moved: Counter[str], unknown: int) -> str:

@@ -64,7 +64,7 @@ class Session:
             self._pools.stop()
             self._pools = None
 
-    def play(self, flow: Flow, what: str) -> dict[str, Any]:
+    def run_flow(self, flow: Flow, what: str) -> dict[str, Any]:
         """Bring a flow to its end; a flow that is done starts nothing. Returns its last status."""
         planner = flows.survey(flow, self.store)
         self.budget = planner.over_budget
@@ -73,7 +73,7 @@ class Session:
         pools = self.pools()
         self.progress.begin()
         self._plays += 1
-        status = flows.play(
+        status = flows.run_flow(
             flow,
             planner,
             self.config,

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from jobs.progress import EVERY, clock
 from toolace_ray.config.tree import Config
-from toolace_ray.corpus import samples
+from toolace_ray.corpus import datasets
 from toolace_ray.dlv.layer import layer
 from toolace_ray.errors import UserError
 from toolace_ray.records.verdict import Verdict
@@ -94,9 +94,9 @@ def verify(config: Config, pattern: str, format: str, output: str, quiet: bool) 
         UserError: no such input, an output that can't be written, a wrong rule setting.
     """
     layer(config.verify)
-    paths = samples.files(pattern)
-    parts = [portion for path in paths for portion in samples.portions(path)]
-    names = samples.names(paths)
+    paths = datasets.files(pattern)
+    parts = [portion for path in paths for portion in datasets.portions(path)]
+    names = datasets.names(paths)
     outcome = Outcome(pattern, format, output=os.path.abspath(output))
     started = time.monotonic()
     shown = started
@@ -124,10 +124,10 @@ def verify(config: Config, pattern: str, format: str, output: str, quiet: bool) 
     return outcome
 
 
-def _rows(config: Config, parts: list[samples.Portion], format: str) -> Iterator[dict[str, Any]]:
+def _rows(config: Config, parts: list[datasets.Portion], format: str) -> Iterator[dict[str, Any]]:
     if not parts:
         return
-    from actors.samples import judged
+    from actors.datasets import judged
     from jobs.cluster import ray_session
 
     with ray_session(config, check=False):

@@ -76,11 +76,11 @@ def test_a_run_makes_exactly_what_was_asked_for(finished):
     kinds = Counter(row["kind"] for row in dialogs(finished)[1])
     assert [kinds[f"non_tool.{name}"] for name in ("no_function", "missing", "small_talk", "knowledge")] == [3, 2, 1, 1]
     assert kinds["recovery.retry"] == kinds["recovery.correct"] == 2
-    # A fifth of the 33 with calls has a twin, which says whose it is.
-    assert (kinds["non_tool.twin_tool"], kinds["non_tool.twin_value"]) == (4, 3)
+    # A fifth of the 33 with calls has a contrast, which says whose it is.
+    assert (kinds["non_tool.contrast_tool"], kinds["non_tool.contrast_value"]) == (4, 3)
     ids = {row["id"] for row in dialogs(finished)[1]}
-    twins = [json.loads(row["meta"]) for row in dialogs(finished)[1] if "twin" in row["kind"]]
-    assert all(meta["twin_of"] in ids for meta in twins)
+    contrasts = [json.loads(row["meta"]) for row in dialogs(finished)[1] if "contrast" in row["kind"]]
+    assert all(meta["contrast_of"] in ids for meta in contrasts)
 
 
 def test_a_finished_run_does_nothing_and_says_so(finished, environment):
@@ -135,7 +135,7 @@ def test_dialogs_are_measured_and_guided_into_the_band(tmp_path, environment):
     path = tmp_path / "guided"
     roles = dict.fromkeys(("writer", "user", "assistant", "tool", "judge", "target"), "simulated")
     run(path, environment, "--set", f"complexity.band={band}", "--set", f"roles={json.dumps(roles)}",
-        "--set", "generate.twins=0", "--set", "generate.quotas={single: 6, parallel: 4, dependent: 0, non_tool: 0}")  # fmt: skip
+        "--set", "generate.contrastive=0", "--set", "generate.quotas={single: 6, parallel: 4, dependent: 0, non_tool: 0}")  # fmt: skip
     found = [json.loads(row["meta"]) for row in dialogs(path)[1]]
     assert len(found) == 10
     for meta in found:
@@ -160,7 +160,7 @@ def test_calls_are_executed_on_a_live_server(tmp_path, environment):
     }
     path = tmp_path / "live"
     run(path, environment, "--set", "sources={}", "--set", f"sources.mcp_servers.bank={json.dumps(server)}",
-        "--set", "evolve.apis=0", "--set", "generate.execution=mcp", "--set", "generate.twins=0",
+        "--set", "evolve.apis=0", "--set", "generate.execution=mcp", "--set", "generate.contrastive=0",
         "--set", "verify.experts={}", "--set", "generate.features={single: {plain: 1}}",
         "--set", "generate.quotas={single: 4, parallel: 0, dependent: 0, non_tool: 0}", "--set", "execution.in_flight=4")  # fmt: skip
     executed = log.read_text().splitlines()

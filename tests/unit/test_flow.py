@@ -276,14 +276,14 @@ def entry(attempt, stage="generate", rule="no_plan"):
 
 def test_the_budget_is_the_runs_and_counts_all_that_is_on_disk(store):
     store.write("dialogs", "e-dialogs-a.parquet", [{**accepted(0), "tokens": 1}], DIALOG)
-    store.write("dialogs", "e-twins-a.parquet", [{**accepted(0, "non_tool.twin_tool"), "tokens": 2}], DIALOG)
+    store.write("dialogs", "e-contrasts-a.parquet", [{**accepted(0, "non_tool.contrast_tool"), "tokens": 2}], DIALOG)
     store.write("rejected", "e-apis-g0000-a.parquet", [{**entry(7), "id": "api", "tokens": 4}], LEDGER)
     base = {"type": "single", "kind": "single.plain", "key": "", "record": "{}", **SPENT}
     drafts = [{**base, "id": f"single.plain-{i}", "attempt": i, "tokens": 8} for i in (0, 1)]  # 0 has its verdict
     store.write("drafts/dialogs", "e-dialogs-a.parquet", drafts, DRAFT)
     back = {**base, "id": "single.plain-3", "attempt": 3, "tokens": 16}
     store.write("spent", "e-dialogs-w001-000001.parquet", [{**back}, {**back}], rows.SPENT)
-    for name in ("dialogs", "twins"):
+    for name in ("dialogs", "contrasts"):
         planner = survey(replace(flow(5), name=name, max_tokens=47), store)
         assert planner.tokens == 1 + 2 + 4 + 8 + 2 * 16
         assert planner.over_budget

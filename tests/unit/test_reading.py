@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.samples import judge_all, numbered
+from actors.datasets import judge_all, numbered
 from tests.samples import good_dialogs
 from toolace_ray.calls import hermes
 from toolace_ray.config.tree import VerifyConfig
-from toolace_ray.corpus import samples
+from toolace_ray.corpus import datasets
+from toolace_ray.corpus.datasets import Portion, Refused
 from toolace_ray.corpus.formats import READERS, read
 from toolace_ray.corpus.formats.openai import write as to_openai
 from toolace_ray.corpus.formats.reading import Unreadable
-from toolace_ray.corpus.samples import Portion, Refused
 from toolace_ray.corpus.verification import judge
 from toolace_ray.errors import UserError
 from toolace_ray.records.dialog import Dialog, ToolCall
@@ -173,7 +173,7 @@ def test_files_are_read_in_portions_that_share_no_line(tmp_path):
     size = path.stat().st_size
     for step in (size + 1, 4096, 333, 50):
         parts = [Portion(str(path), start, min(start + step, size)) for start in range(0, size, step)]
-        assert [row for part in parts for row in samples.rows(part)] == lines
+        assert [row for part in parts for row in datasets.rows(part)] == lines
 
 
 def test_arrays_and_tables_are_read(tmp_path):
@@ -182,8 +182,8 @@ def test_arrays_and_tables_are_read(tmp_path):
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "b.parquet")
     (tmp_path / "c.json").write_text("\n".join(map(json.dumps, rows)))
     found = [
-        [json.loads(row) for part in samples.portions(path) for row in samples.rows(part) if row]
-        for path in samples.files(str(tmp_path))
+        [json.loads(row) for part in datasets.portions(path) for row in datasets.rows(part) if row]
+        for path in datasets.files(str(tmp_path))
     ]
     assert found == [rows, [{"a": 1}, {"a": 2, "b": {"c": "x"}}], rows]
 
@@ -220,17 +220,17 @@ def test_a_file_is_called_by_its_path_below_the_folder_of_all(tmp_path, monkeypa
     (tmp_path / "sub").mkdir()
     for name in ("a.jsonl", "sub/a.jsonl"):
         (tmp_path / name).write_text("{}")
-    assert list(samples.names(samples.files(str(tmp_path))).values()) == ["a.jsonl", "sub/a.jsonl"]
-    assert list(samples.names(samples.files(f"{tmp_path}/sub/*")).values()) == ["a.jsonl"]
+    assert list(datasets.names(datasets.files(str(tmp_path))).values()) == ["a.jsonl", "sub/a.jsonl"]
+    assert list(datasets.names(datasets.files(f"{tmp_path}/sub/*")).values()) == ["a.jsonl"]
     monkeypatch.chdir(tmp_path)
-    assert samples.names(["a.jsonl"]) == {"a.jsonl": "a.jsonl"}
+    assert datasets.names(["a.jsonl"]) == {"a.jsonl": "a.jsonl"}
 
 
 def test_json_lines_under_another_name_are_cut_at_line_breaks_alone(tmp_path):
     rows = [{"a": "one\u2028two\x85three"}, {"a": 2}]
     path = tmp_path / "a.json"
     path.write_text("\n\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
-    first, blank, second = samples.rows(Portion(str(path), 0, path.stat().st_size))
+    first, blank, second = datasets.rows(Portion(str(path), 0, path.stat().st_size))
     assert [json.loads(first), blank, json.loads(second)] == [rows[0], None, rows[1]]
 
 
@@ -244,13 +244,13 @@ def test_one_odd_value_of_a_table_or_an_array_is_one_odd_row(tmp_path):
     days = pa.array([0, 10**9, 1], pa.int32()).cast(pa.date32())
     pq.write_table(pa.table({"t": days}), tmp_path / "b.parquet")
     for name in ("a.parquet", "b.parquet"):
-        first, odd, last = samples.rows(Portion(str(tmp_path / name), 0, 1))
+        first, odd, last = datasets.rows(Portion(str(tmp_path / name), 0, 1))
         assert isinstance(odd, Refused), name
         assert not isinstance(first, Refused)
         assert not isinstance(last, Refused)
     for depth in range(300, 1100, 10):  # what can just be read can perhaps not be written
         (tmp_path / "c.json").write_text("[1, " + "[" * depth + "]" * depth + "]")
-        assert all(isinstance(row, str) for row in samples.rows(Portion(str(tmp_path / "c.json"), 0, 1)))
+        assert all(isinstance(row, str) for row in datasets.rows(Portion(str(tmp_path / "c.json"), 0, 1)))
 
 
 def test_a_damaged_row_group_is_as_many_rows_as_it_has(tmp_path):
@@ -261,7 +261,7 @@ def test_a_damaged_row_group_is_as_many_rows_as_it_has(tmp_path):
     start = pq.ParquetFile(path).metadata.row_group(0).column(0).data_page_offset
     content[start : start + 60] = b"\xff" * 60
     path.write_bytes(content)
-    found = [row for part in samples.portions(str(path)) for row in samples.rows(part)]
+    found = [row for part in datasets.portions(str(path)) for row in datasets.rows(part)]
     assert [isinstance(row, Refused) for row in found] == [True] * 20 + [False] * 20
 
 
@@ -292,7 +292,7 @@ def test_what_a_row_does_to_us_is_a_verdict_on_that_row(monkeypatch):
 def test_limits_come_before_parsing(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'"' + b"x" * (10 << 20) + b'"\n' + b"[" * 10_000 + b"\n\xff\xfe\n{}\n")
-    long, deep, coded, good = samples.rows(Portion(str(path), 0, path.stat().st_size))
+    long, deep, coded, good = datasets.rows(Portion(str(path), 0, path.stat().st_size))
     assert isinstance(long, Refused)
     assert "10485762 bytes" in long or "10485763 bytes" in long
     assert isinstance(deep, Refused)
@@ -303,7 +303,7 @@ def test_limits_come_before_parsing(tmp_path):
 def test_a_broken_table_is_the_users(tmp_path):
     (tmp_path / "a.parquet").write_text("no table")
     with pytest.raises(UserError, match="no Parquet file"):
-        list(samples.portions(str(tmp_path / "a.parquet")))
+        list(datasets.portions(str(tmp_path / "a.parquet")))
 
 
 @given(st.permutations([1, 1.0, True, 0, 0.0, False, -0.0, "1", None]))

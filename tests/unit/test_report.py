@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.samples import BOOK, SEARCH, WEATHER
 from toolace_ray.corpus import figures
-from toolace_ray.corpus.report import Sample, render
+from toolace_ray.corpus.report import ApiReservoir, render
 from toolace_ray.records.api import Lineage
 from toolace_ray.text.dedup import api_key
 from toolace_ray.tss.speciation import Node
@@ -96,7 +96,7 @@ def test_a_sample_is_seeded_and_uniform_whatever_the_order():
     met = Counter()
     pool = [*POOL, MADE.model_copy(update={"name": "four"})]
     for seed in range(300):
-        samples = [Sample(seed, size=2), Sample(seed, size=2)]
+        samples = [ApiReservoir(seed, size=2), ApiReservoir(seed, size=2)]
         for sample, order in zip(samples, (pool, pool[::-1]), strict=True):
             for api in order:
                 sample.take(api)

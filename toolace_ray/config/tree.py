@@ -225,9 +225,9 @@ class GenerateConfig(Section):
     features: dict[DialogType, Weights] = execution(
         FEATURES, "Type -> feature -> weight: how a type's quota is shared out, as counts of accepted dialogs."
     )
-    twins: float = execution(
+    contrastive: float = execution(
         0.0,
-        "Twins, as a share of the accepted dialogs with calls: the same request without its tool, or without a value.",
+        "Contrasts, as a share of the accepted dialogs with calls: the same request without its tool, or without a value.",
         ge=0,
         le=1,
     )
@@ -255,7 +255,7 @@ class GenerateConfig(Section):
     temperature: float = content(0.8, "Sampling temperature of words.", ge=0)
     max_tokens: int = execution(
         0,
-        "Generated tokens the run may spend at most, on its pool, its dialogs and its twins together, failed attempts included; "
+        "Generated tokens the run may spend at most, on its pool, its dialogs and its contrasts together, failed attempts included; "
         "what is in flight then is played to its end. 0 is no limit.",
         ge=0,
     )

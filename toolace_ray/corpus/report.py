@@ -106,7 +106,7 @@ def _branches(nodes: Sequence[Node]) -> list[dict[str, Any]]:
     return [branch(node) for node in children.get(None, ())]
 
 
-class Sample:
+class ApiReservoir:
     """Some APIs of a stream, those whose hash with the seed is the lowest: the same ones in whatever order they come."""
 
     def __init__(self, seed: int, size: int = EXAMPLES) -> None:

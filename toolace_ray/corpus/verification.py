@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolace_ray.config.tree import VerifyConfig
+from toolace_ray.corpus.datasets import Refused
 from toolace_ray.corpus.formats import read
 from toolace_ray.corpus.formats.openai import TURNS
 from toolace_ray.corpus.formats.reading import MAX_CHARS, Unreadable, listed
-from toolace_ray.corpus.samples import Refused
 from toolace_ray.dlv.duplicates import dialog_key
 from toolace_ray.dlv.layer import masked, rejects, run_rules
 from toolace_ray.errors import UserError

@@ -13,7 +13,7 @@ from toolace_ray.dlv.trace import trace
 from toolace_ray.records.api import Api
 from toolace_ray.records.dialog import Dialog, Message, Provenance, ToolCall
 from toolace_ray.records.json import MAX_DEPTH
-from toolace_ray.records.kinds import TWINS
+from toolace_ray.records.kinds import CONTRASTS
 from toolace_ray.schemas.validate import schema_depth
 from toolace_ray.text.dates import Day, day
 
@@ -59,9 +59,9 @@ class View:
         return not self.dialog.imported
 
     @property
-    def twin(self) -> bool:
+    def contrast(self) -> bool:
         """True for dialogs that were made from others."""
-        return self.dialog.kind in TWINS
+        return self.dialog.kind in CONTRASTS
 
     @property
     def english(self) -> bool:

@@ -19,9 +19,9 @@ VARIANTS: dict[DialogType, tuple[str, ...]] = {
 """Type -> its features. Accepted dialogs are counted by type and feature, so that no easy one crowds the others out."""
 PLANNED: dict[str, DialogType] = {f"{kind}.{variant}": kind for kind in DIALOG_TYPES for variant in VARIANTS[kind]}
 """Kind (type and feature, "parallel.same_api") -> the type."""
-TWINS = ("non_tool.twin_tool", "non_tool.twin_value")
+CONTRASTS = ("non_tool.contrast_tool", "non_tool.contrast_value")
 """Kinds of dialogs that are made from others: without the tool that is called, without a value that it needs."""
 IMPORTED: dict[str, DialogType] = {f"{kind}.imported": kind for kind in DIALOG_TYPES}
 """Kinds of dialogs that somebody else made: their types are read from their structure."""
-KINDS: dict[str, DialogType] = {**PLANNED, **dict.fromkeys(TWINS, "non_tool"), **IMPORTED}
+KINDS: dict[str, DialogType] = {**PLANNED, **dict.fromkeys(CONTRASTS, "non_tool"), **IMPORTED}
 """All kinds -> their types."""

@@ -20,7 +20,7 @@ from toolace_ray.store.storage import RunStore
 FOLDERS = (
     "sources/files", "sources/documents", "sources/mcp",
     "tree", "tree/extractions", "tree/frontiers", "tree/divisions",
-    "apis", "evolution", "drafts/apis", "drafts/dialogs", "dialogs", "twins", "rejected", "spent", "corpus", "report",
+    "apis", "evolution", "drafts/apis", "drafts/dialogs", "dialogs", "contrasts", "rejected", "spent", "corpus", "report",
 )  # fmt: skip
 SETTLED = "settled"  # suffix of files that settling wrote
 STAGES: dict[str, tuple[str, ...]] = {

@@ -110,7 +110,7 @@ DESIGN = pa.schema(
 )
 """An attempt at an API; `example` is a row of the generation's snapshot."""
 
-TWIN = pa.schema(
+CONTRAST = pa.schema(
     [
         ("kind", pa.string()),
         ("attempt", pa.int64()),
@@ -119,7 +119,7 @@ TWIN = pa.schema(
         ("record", pa.string()),
     ]
 )
-"""An attempt at a twin: `record` is the dialog it comes from."""
+"""An attempt at a contrast: `record` is the dialog it comes from."""
 
 ELITE = pa.schema(
     [

@@ -8,7 +8,7 @@ from toolace_ray.dlv.experts.question import NONE, Question, TurnGroup, asked_fo
 from toolace_ray.prompts import prompt
 from toolace_ray.records.describe import purpose
 from toolace_ray.records.dialog import Dialog
-from toolace_ray.records.kinds import TWINS
+from toolace_ray.records.kinds import CONTRASTS
 
 
 def questions(dialog: Dialog) -> Iterator[Question]:
@@ -35,7 +35,7 @@ def fitting(dialog: Dialog, group: TurnGroup) -> set[str] | None:
     called = {call.name for message in messages for call in message.tool_calls}
     if called:
         return called
-    if dialog.kind in ("non_tool.missing", TWINS[1]):
+    if dialog.kind in ("non_tool.missing", CONTRASTS[1]):
         wanted = {api.name for api in dialog.tools if api.id in dialog.meta.get("wanted", ())}
         return wanted or None
     return {NONE}

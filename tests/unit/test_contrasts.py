@@ -8,11 +8,11 @@ from toolace_ray.dlv.experts.consistency import fitting
 from toolace_ray.dlv.experts.question import turn_groups
 from toolace_ray.dlv.layer import run_rules
 from toolace_ray.engines.roles import Engines
-from toolace_ray.records.kinds import PLANNED, TWINS
+from toolace_ray.records.kinds import CONTRASTS, PLANNED
+from toolace_ray.sdg.contrasts import order, play_contrast, possible
 from toolace_ray.sdg.plans import Task
 from toolace_ray.sdg.pool import Pool
 from toolace_ray.sdg.rollout import rollout
-from toolace_ray.sdg.twins import order, play_twin, possible
 
 POOL = Pool.of(IDEAL_APIS)
 CONFIG = Config()
@@ -30,29 +30,29 @@ def played(kind):
 
 
 @pytest.mark.parametrize("kind", PLANNED)
-def test_twins_of_every_kind_are_right(kind):
-    found = [twin for dialog in played(kind) for twin in possible(dialog)]
+def test_contrasts_of_every_kind_are_right(kind):
+    found = [contrast for dialog in played(kind) for contrast in possible(dialog)]
     if not kind.startswith(("single", "parallel", "dependent")) or kind == "single.error":
         assert not found
         return
     assert found
-    assert len({order(twin) for twin in found}) == len(found)
-    for number, twin in enumerate(found):
-        dialog = asyncio.run(play_twin(twin, Task("t", twin.kind, number, number), CONFIG, engines()))
+    assert len({order(contrast) for contrast in found}) == len(found)
+    for number, contrast in enumerate(found):
+        dialog = asyncio.run(play_contrast(contrast, Task("t", contrast.kind, number, number), CONFIG, engines()))
         assert run_rules(dialog, CONFIG.verify) == []
-        assert (dialog.type, dialog.kind, dialog.meta["twin_of"]) == ("non_tool", twin.kind, twin.base.id)
-        called = {call.name for message in twin.base.messages for call in message.tool_calls}
+        assert (dialog.type, dialog.kind, dialog.meta["contrast_of"]) == ("non_tool", contrast.kind, contrast.base.id)
+        called = {call.name for message in contrast.base.messages for call in message.tool_calls}
         request = dialog.messages[1].content
         assert dialog.meta["features"]["calls"] == 0
-        if twin.kind == TWINS[0]:
-            assert request == twin.base.messages[1].content
+        if contrast.kind == CONTRASTS[0]:
+            assert request == contrast.base.messages[1].content
             assert fitting(dialog, turn_groups(dialog)[0]) == {"none"}
-            homes = {api.domain for api in twin.base.tools if api.name in called}
+            homes = {api.domain for api in contrast.base.tools if api.name in called}
             for api in dialog.tools:
                 assert api.name not in called
                 assert api.domain not in homes
         else:
             assert fitting(dialog, turn_groups(dialog)[0]) == called
-            assert twin.missing in {call.arguments and key for m in twin.base.messages for call in m.tool_calls for key in call.arguments}  # fmt: skip
+            assert contrast.missing in {call.arguments and key for m in contrast.base.messages for call in m.tool_calls for key in call.arguments}  # fmt: skip
             assert dialog.messages[-1].content.endswith("?")
-            assert twin.missing.replace("_", " ") in dialog.messages[-1].content
+            assert contrast.missing.replace("_", " ") in dialog.messages[-1].content

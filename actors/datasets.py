@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from toolace_ray.config.tree import VerifyConfig
-from toolace_ray.corpus.samples import Portion, rows
+from toolace_ray.corpus.datasets import Portion, rows
 from toolace_ray.corpus.verification import judge
 from toolace_ray.store.rows import verdicts_json
 

@@ -1,9 +1,9 @@
-"""Twins (method.md section 2): the request of an accepted dialog once more, where it can't be served.
+"""Contrastive pairs (method.md section 2): the request of an accepted dialog once more, where it can't be served.
 
-Data in which every request is served teaches to call always, and data of refusals alone to refuse. A twin shows the same
+Data in which every request is served teaches to call always, and data of refusals alone to refuse. A contrast shows the same
 words without the tool that they need (the assistant declines), or the same intent without a required value (it asks).
 
-Invariant: a twin of a missing tool has its dialog's request to the letter, and no candidate of the called API's subtree or
+Invariant: a contrast of a missing tool has its dialog's request to the letter, and no candidate of the called API's subtree or
 with a word of its name, verbs aside.
 """
 
@@ -20,7 +20,7 @@ from toolace_ray.config.tree import Config
 from toolace_ray.engines.roles import TaskEngines
 from toolace_ray.records.api import Api
 from toolace_ray.records.dialog import Dialog, Message, ToolCall
-from toolace_ray.records.kinds import TWINS
+from toolace_ray.records.kinds import CONTRASTS
 from toolace_ray.sdg.blueprint import Gold, GoldCall
 from toolace_ray.sdg.difficulty.measure import features
 from toolace_ray.sdg.invented import Unfit
@@ -28,41 +28,41 @@ from toolace_ray.sdg.plans import Intent, Plan, PlannedGroup, Task
 from toolace_ray.sdg.pool import VERBS, askable, words
 from toolace_ray.sdg.rollout import decline, serve
 from toolace_ray.sdg.speech import SET_BY_PROMPT, Scene
-from toolace_ray.store.rows import TWIN
+from toolace_ray.store.rows import CONTRAST
 from toolace_ray.store.storage import RunStore
 
 _SERVED = ("single", "parallel", "dependent")
 
 
 @dataclass(frozen=True)
-class Twin:
-    """A twin to be: its kind, the dialog it comes from, and the parameter that is to be missing."""
+class Contrast:
+    """The other half of a contrastive pair, to be played: its kind, the dialog it comes from, and the parameter that is to be missing."""
 
     kind: str
     base: Dialog
     missing: str | None = None
 
 
-def possible(dialog: Dialog) -> list[Twin]:
-    """The twins that a dialog can have: one a kind at most."""
+def possible(dialog: Dialog) -> list[Contrast]:
+    """The contrasts that a dialog can have: one a kind at most."""
     if dialog.type not in _SERVED or dialog.kind == "single.error":
         return []
-    twins = []
+    contrasts = []
     if _unrelated_tools(dialog):
-        twins.append(Twin(TWINS[0], dialog))
+        contrasts.append(Contrast(CONTRASTS[0], dialog))
     calls = _tool_calls(dialog)
     system = next((message.content for message in dialog.messages if message.role == "system"), "")
     if len(calls) == 1 and SET_BY_PROMPT not in system:  # what the system prompt sets is not missing
         api = next(api for api in dialog.tools if api.name == calls[0].name)
         names = [name for name in askable(api) if name in calls[0].arguments]
         if names and len(calls[0].arguments) > 1:
-            twins.append(Twin(TWINS[1], dialog, random.Random(f"twin/{dialog.id}").choice(names)))
-    return twins
+            contrasts.append(Contrast(CONTRASTS[1], dialog, random.Random(f"contrast/{dialog.id}").choice(names)))
+    return contrasts
 
 
-def order(twin: Twin) -> float:
-    """Where a twin stands in the order of playing: a hash in [0, 1), so that twins of the first dialogs do not come first."""
-    return random.Random(f"order/{twin.kind}/{twin.base.id}").random()
+def order(contrast: Contrast) -> float:
+    """Where a contrast stands in the order of playing: a hash in [0, 1), so that contrasts of the first dialogs do not come first."""
+    return random.Random(f"order/{contrast.kind}/{contrast.base.id}").random()
 
 
 def _tool_calls(dialog: Dialog) -> list[ToolCall]:
@@ -83,10 +83,10 @@ def _unrelated_tools(dialog: Dialog) -> tuple[Api, ...]:
     )
 
 
-async def play_twin(twin: Twin, task: Task, config: Config, engines: TaskEngines) -> Dialog:
-    """Play a twin. Raises Unfit, BadRequest, EngineError."""
-    base = twin.base
-    rng = random.Random(f"twin/{task.seed}")
+async def play_contrast(contrast: Contrast, task: Task, config: Config, engines: TaskEngines) -> Dialog:
+    """Play a contrast. Raises Unfit, BadRequest, EngineError."""
+    base = contrast.base
+    rng = random.Random(f"contrast/{task.seed}")
     call = _tool_calls(base)[0]
     api = next(tool for tool in base.tools if tool.name == call.name)
     today = datetime.date.fromisoformat(base.today)
@@ -97,7 +97,7 @@ async def play_twin(twin: Twin, task: Task, config: Config, engines: TaskEngines
         language=str(base.meta.get("language", "English")),
     )  # fmt: skip
     system = [message for message in base.messages if message.role == "system"][:1]
-    if twin.kind == TWINS[0]:
+    if contrast.kind == CONTRASTS[0]:
         group = PlannedGroup("no_function", (Intent(0, api),))
         plan = dataclasses.replace(plan, groups=(group,), tools=_unrelated_tools(base))
         scene = Scene(plan, rng, config, engines)
@@ -105,30 +105,30 @@ async def play_twin(twin: Twin, task: Task, config: Config, engines: TaskEngines
         scene.messages = [*system, Message(role="user", content=request)]
         await decline(scene, request, True)
     else:
-        if twin.missing is None:
-            raise Unfit("twin", "nothing is to be missing")
-        intent = Intent(0, api, missing=twin.missing)
+        if contrast.missing is None:
+            raise Unfit("contrast", "nothing is to be missing")
+        intent = Intent(0, api, missing=contrast.missing)
         group = PlannedGroup("calls", (intent,), ends="ask")
         scene = Scene(dataclasses.replace(plan, groups=(group,)), rng, config, engines)
-        said = {name: value for name, value in call.arguments.items() if name != twin.missing}
-        request = await scene.requested(api, said, {twin.missing: call.arguments[twin.missing]})
+        said = {name: value for name, value in call.arguments.items() if name != contrast.missing}
+        request = await scene.requested(api, said, {contrast.missing: call.arguments[contrast.missing]})
         scene.messages = [*system, Message(role="user", content=request)]
         await serve(scene, group, [Gold(intent, (GoldCall(call, None),), said, {})], request, True)
-    scene.meta["twin_of"] = base.id
+    scene.meta["contrast_of"] = base.id
     dialog = scene.dialog()
     return dialog.model_copy(update={"meta": {**dialog.meta, "features": features(dialog)}})
 
 
-class Twins:
-    """The twins that are to be played, as Arrow tables: a dialog becomes an object when it is asked for."""
+class Contrasts:
+    """The contrasts that are to be played, as Arrow tables: a dialog becomes an object when it is asked for."""
 
     def __init__(self, store: RunStore) -> None:
-        tables = [store.table("twins", name) for name in store.files("twins")] or [TWIN.empty_table()]
+        tables = [store.table("contrasts", name) for name in store.files("contrasts")] or [CONTRAST.empty_table()]
         self._table = pa.concat_tables(tables)
         pairs = zip(self._table["kind"].to_pylist(), self._table["attempt"].to_pylist(), strict=True)
         self._rows = {pair: index for index, pair in enumerate(pairs)}
 
-    def at(self, kind: str, attempt: int) -> Twin:
-        """The twin of an attempt."""
+    def at(self, kind: str, attempt: int) -> Contrast:
+        """The contrast of an attempt."""
         row = self._table.slice(self._rows[kind, attempt], 1).to_pylist()[0]
-        return Twin(kind, Dialog.model_validate_json(row["record"]), row["missing"])
+        return Contrast(kind, Dialog.model_validate_json(row["record"]), row["missing"])
