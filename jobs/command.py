@@ -87,8 +87,11 @@ def in_session(config: Config, work: Work, describe: Describe) -> None:
     started = time.monotonic()
     with session(config, Progress()) as current:
         result = work(current)
-        text = describe(current.store, result, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        text = describe(current.store, result, seconds)
     click.echo(text)
+    if phases := current.progress.phases(seconds):
+        click.echo(phases)
     if result and not all(item["reached"] for item in result.get("types", {}).values()):
         sys.exit(SHORT)
 

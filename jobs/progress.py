@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 EVERY = 10.0
+SHORTEST = 0.5  # seconds of a phase that is worth a word
 
 
 def clock(seconds: float) -> str:
@@ -14,6 +18,41 @@ def clock(seconds: float) -> str:
     hours, rest = divmod(int(seconds), 3600)
     minutes, left = divmod(rest, 60)
     return f"{hours}:{minutes:02d}:{left:02d}" if hours else f"{minutes}:{left:02d}"
+
+
+@dataclass
+class Phase:
+    """A part of a job: its seconds, and of a flow the tokens generated, the mean and the highest number of attempts in flight,
+    and the seconds at its end with less than half of the highest."""
+
+    name: str
+    seconds: float = 0.0
+    tokens: int = 0
+    attempt_seconds: float = 0.0
+    most: int = 0
+    tail: float = 0.0
+    _seen: float = field(default_factory=time.monotonic)
+
+    def see(self, status: dict[str, Any]) -> None:
+        """Take in a flow's status."""
+        now = time.monotonic()
+        seconds, self._seen = now - self._seen, now
+        flying = sum(item["leased"] for item in status["types"].values())
+        self.attempt_seconds += flying * seconds
+        self.most = max(self.most, flying)
+        self.tail = 0.0 if 2 * flying >= self.most else self.tail + seconds
+
+    def told(self) -> str:
+        """One line."""
+        if not self.most:
+            return f"{clock(self.seconds):>6}  {self.name}"
+        parts = [
+            f"{self.tokens / self.seconds:.0f} tokens/s",
+            f"{self.attempt_seconds / self.seconds:.1f} of {self.most} in flight",
+        ]
+        if self.tail >= SHORTEST:
+            parts.append(f"the last {clock(self.tail)} with less than half of them")
+        return f"{clock(self.seconds):>6}  {self.name}: {', '.join(parts)}"
 
 
 class Progress:
@@ -25,6 +64,25 @@ class Progress:
         self._last = 0.0
         self._width = 0
         self._start: tuple[float, int] | None = None
+        self._phases: list[Phase] = []
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[Phase]:
+        """Time a part of the job, for `phases`."""
+        phase, started = Phase(name), time.monotonic()
+        self._phases.append(phase)
+        try:
+            yield phase
+        finally:
+            phase.seconds = time.monotonic() - started
+
+    def phases(self, seconds: float) -> str:
+        """Where the time of a job went that took `seconds`: a line for each phase."""
+        shown = [phase for phase in self._phases if phase.seconds >= SHORTEST]
+        rest = Phase("all else", seconds - sum(phase.seconds for phase in shown))
+        if not shown:
+            return ""
+        return "\n".join(["where the time went:", *(phase.told() for phase in (*shown, rest))])
 
     def say(self, text: str) -> None:
         """A line that stays."""

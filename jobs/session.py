@@ -47,7 +47,8 @@ class Session:
         if not self._ray:
             # Before Ray: what is missing is fetched by child processes, and said before anything starts.
             check_models(self.config, self.progress)
-            self._stack.enter_context(ray_session(self.config, self.progress.say))
+            with self.progress.phase("starting Ray"):
+                self._stack.enter_context(ray_session(self.config, self.progress.say))
             self._ray = True
             self._lock = lock_on_cluster(self.store)
 
@@ -55,7 +56,8 @@ class Session:
         """The pools, started once."""
         if self._pools is None:
             self.ray()
-            self._pools = self._stack.enter_context(Pools(self.config, self.progress.say))
+            with self.progress.phase("loading the models"):
+                self._pools = self._stack.enter_context(Pools(self.config, self.progress.say))
         return self._pools
 
     def release(self) -> None:
@@ -71,18 +73,26 @@ class Session:
         if planner.done:
             return planner.status()
         pools = self.pools()
-        self.progress.begin()
         self._plays += 1
-        status = flows.run_flow(
-            flow,
-            planner,
-            self.config,
-            self.store,
-            pools.handles,
-            f"{self.epoch}{self._plays:04x}",  # a flow that is played twice must not write the same files twice
-            lambda status, seconds: self.progress.show(what, status, seconds),
-            self.progress.say,
-        )
+        with self.progress.phase(what) as phase:
+            before = planner.tokens
+
+            def report(status: dict[str, Any], seconds: float) -> None:
+                phase.see(status)
+                self.progress.show(what, status, seconds)
+
+            self.progress.begin()
+            status = flows.run_flow(
+                flow,
+                planner,
+                self.config,
+                self.store,
+                pools.handles,
+                f"{self.epoch}{self._plays:04x}",  # a flow that is played twice must not write the same files twice
+                report,
+                self.progress.say,
+            )
+            phase.tokens = status["tokens"] - before
         self.budget = status["budget"]
         self.progress.end()
         return status
