@@ -126,7 +126,7 @@ def test_what_is_said_in_another_unit_is_converted(value, unit, text, how):
     ],
 )
 def test_the_unit_that_a_parameter_wants(name, description, symbol):
-    found = units.wanted(name, description)
+    found = units.wanted(description, name)
     assert (found.symbol if found else None) == symbol
 
 

@@ -10,9 +10,8 @@ import calendar
 import datetime
 import re
 from collections.abc import Collection, Iterator
-from functools import lru_cache
 
-from toolace_ray.text import units
+from toolace_ray.text import memo, units
 from toolace_ray.text.dates import Day, Mention, clocks_in, dates_in
 from toolace_ray.text.numerals import number_words, numbers, other_numbers, word_numbers
 
@@ -92,7 +91,7 @@ def _close(left: float, right: float) -> bool:
     return abs(left - right) <= 1e-6 * max(1.0, abs(right))
 
 
-@lru_cache(maxsize=1024)
+@memo.of_texts(1024)
 def said_numbers(text: str) -> tuple[float, ...]:
     """The numbers of a text in any writing, decimal commas included, the latest first; at most as many as are worth combining."""
     found = [*reversed(numbers(text)), *other_numbers(text), *(item.value for item in units.quantities(text))]

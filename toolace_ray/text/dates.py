@@ -5,9 +5,9 @@ from __future__ import annotations
 import calendar
 import datetime
 import re
-from functools import lru_cache
 from typing import NamedTuple
 
+from toolace_ray.text import memo
 from toolace_ray.text.numerals import word_numbers
 
 Day = datetime.date | None
@@ -59,7 +59,7 @@ class Mention(NamedTuple):
     end: int
 
 
-@lru_cache(maxsize=4096)
+@memo.of_texts(4096)
 def dates_in(text: str, today: Day) -> tuple[Mention, ...]:
     """The dates that a text may mean. One that has several readings ("next Friday", a day without its year) is there with each."""
     found: list[Mention] = []
@@ -178,7 +178,7 @@ def _span(which: str, span: str, today: datetime.date) -> list[datetime.date]:
     return [first.replace(month=1), _shifted(today, span, step), first.replace(month=12, day=31)]
 
 
-@lru_cache(maxsize=4096)
+@memo.of_texts(4096)
 def clocks_in(text: str) -> frozenset[tuple[int, int]]:
     """The times of day (hour, minute) that a text says."""
     found: set[tuple[int, int]] = set()
@@ -210,7 +210,7 @@ def clocks_in(text: str) -> frozenset[tuple[int, int]]:
     return frozenset((hour, minute) for hour, minute in found if hour < 24 and minute < 60)
 
 
-@lru_cache(maxsize=4096)
+@memo.of_texts(4096)
 def parts_in(text: str, unit: str, today: Day) -> frozenset[int]:
     """The hours, minutes, days, months or years of the times and dates that a text says."""
     if unit in ("hour", "minute"):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from functools import lru_cache
+
+from toolace_ray.text import memo
 
 # The commonest words of each language that no other of them has.
 _COMMON = {
@@ -45,7 +46,7 @@ _LETTERS = {
 }
 
 
-@lru_cache(maxsize=4096)
+@memo.of_texts(4096)
 def tongues(text: str) -> Counter[str]:
     """Language -> how many of its own commonest words stand in a text."""
     found: Counter[str] = Counter()
@@ -56,7 +57,7 @@ def tongues(text: str) -> Counter[str]:
     return found
 
 
-@lru_cache(maxsize=8192)
+@memo.of_texts(8192)
 def scripts(text: str) -> Counter[str]:
     """Script -> letters, by the first word of the characters' Unicode names; Japanese writes in three at once."""
     if text.isascii():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+
+from toolace_ray.text import memo
 
 _UNITS = [
     "zero",
@@ -122,7 +123,7 @@ def word_numbers(text: str) -> set[int]:
     return found
 
 
-@lru_cache(maxsize=8192)
+@memo.of_texts(8192)
 def numbers(text: str) -> tuple[float, ...]:
     """The numbers written in digits in a text; digits inside words, dates and times are not numbers."""
     cleaned = _NO_NUMBER.sub(" ", text)
@@ -130,7 +131,7 @@ def numbers(text: str) -> tuple[float, ...]:
     return tuple(float(number) for number in found if len(number) < _LONGEST)
 
 
-@lru_cache(maxsize=8192)
+@memo.of_texts(8192)
 def other_numbers(text: str) -> frozenset[float]:
     """Numbers that a text says otherwise: glued to a unit ("30km", "€5"), in words, "2k", "5 %" (5 and 0.05), "3rd"."""
     found: set[float] = set()

@@ -6,6 +6,8 @@ import re
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from toolace_ray.text import memo
+
 
 class Unit(NamedTuple):
     """A unit: its dimension, how many of the dimension's base unit it is (None where it can't be converted), its symbol."""
@@ -99,7 +101,7 @@ def of_dimension(dimension: str) -> tuple[Unit, ...]:
     return tuple({item for item in _WORDS.values() if item.dimension == dimension})
 
 
-@lru_cache(maxsize=4096)
+@memo.of_texts(4096)
 def named(text: str) -> frozenset[Unit]:
     """The units and currencies that a text names, with or without a number."""
     return frozenset(_WORDS[match.group().lower()] for match in _NAMED.finditer(text)) | {
@@ -113,7 +115,7 @@ def mentions(text: str) -> list[tuple[Unit, int, int]]:
     return found + [(_WORDS[text[i]], i, i + 1) for i in range(len(text)) if text[i] in _SIGNS and text[i] in _WORDS]
 
 
-@lru_cache(maxsize=4096)
+@memo.of_texts(4096)
 def quantities(text: str) -> tuple[Quantity, ...]:
     """The numbers of a text that have a unit beside them."""
     found = []
@@ -133,8 +135,8 @@ def quantities(text: str) -> tuple[Quantity, ...]:
     return tuple(found)
 
 
-@lru_cache(maxsize=8192)
-def wanted(name: str, description: str) -> Unit | None:
+@memo.of_texts(8192)
+def wanted(description: str, name: str) -> Unit | None:
     """The unit that a parameter's name (its last word) or description wants its number in."""
     last = re.split(r"[_\W]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())[-1]
     if last in _WORDS and last not in _NOT_LAST:
@@ -167,4 +169,4 @@ def same(left: float, right: float) -> bool:
 
 def of_schema(name: str, schema: dict[str, Any]) -> Unit | None:
     """See wanted."""
-    return wanted(name, str(schema.get("description") or ""))
+    return wanted(str(schema.get("description") or ""), name)

@@ -9,9 +9,9 @@ import datetime
 import re
 import unicodedata
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Any, Literal
 
+from toolace_ray.text import memo
 from toolace_ray.text.dates import Day, clock_variants, clocks_in, date_variants, dates_in, day, parts_in
 from toolace_ray.text.numerals import number_words, numbers, other_numbers
 from toolace_ray.text.units import Unit, converted, named, quantities, same, unit
@@ -184,7 +184,7 @@ def without(text: str, values: Iterable[Any], today: datetime.date) -> str:
     return text
 
 
-@lru_cache(maxsize=8192)
+@memo.of_texts(8192)
 def fold(text: str) -> str:
     """Lower case, underscores and hyphens as spaces, no punctuation, no accents, words without a plural s."""
     if not text.isascii():

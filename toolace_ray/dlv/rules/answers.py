@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from toolace_ray.dlv.derived import answer_follows, number_follows, retold, said_numbers
@@ -14,7 +13,7 @@ from toolace_ray.dlv.view import Finding, View
 from toolace_ray.records.api import is_error
 from toolace_ray.records.dialog import Message
 from toolace_ray.schemas.walk import leaves
-from toolace_ray.text import units
+from toolace_ray.text import memo, units
 from toolace_ray.text.numerals import numbers, other_numbers, word_numbers
 from toolace_ray.text.values import find
 
@@ -275,7 +274,7 @@ def _stem(verb: str) -> str:
     return _STEMS.get(verb) or (verb[:-2] if verb.endswith("ed") else verb)
 
 
-@lru_cache(maxsize=4096)
+@memo.of_texts(4096)
 def _verbs(name: str) -> frozenset[str]:
     """The words of a function's name, without the e that a verb's past drops: schedule is schedul."""
     words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
@@ -317,7 +316,7 @@ def _empty(result: object) -> bool:
     return bool(result) and all(item in ([], 0, None) and item is not False for item in result.values())
 
 
-@lru_cache(maxsize=4096)
+@memo.of_texts(4096)
 def _told(content: str) -> str:
     try:
         return " ".join([content, *(str(value) for _, value in leaves(json.loads(content)))])

@@ -7,7 +7,6 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
-from functools import lru_cache
 
 from rapidfuzz import fuzz
 
@@ -15,6 +14,7 @@ from toolace_ray.dlv.registry import rule
 from toolace_ray.dlv.view import Finding, View
 from toolace_ray.records.api import Api
 from toolace_ray.schemas.walk import leaves
+from toolace_ray.text import memo
 from toolace_ray.text.language import language, scripts, tongues
 
 _LEAK = re.compile(
@@ -364,7 +364,7 @@ def _asked_who(view: View, turn: int) -> bool:
     return bool(_WHO.search(latest))
 
 
-@lru_cache(maxsize=4096)
+@memo.of_texts(4096)
 def _shingles(text: str) -> tuple[frozenset[str], frozenset[str]]:
     """The words of a prompt, and its runs of some words."""
     words = _WORD.findall(text.lower())
