@@ -22,6 +22,7 @@ from toolace_ray.sdg.invented import plain_words
 from toolace_ray.sdg.plans import Difficulty, NoPlan, Task, feasible, make_plan
 from toolace_ray.sdg.pool import Pool, domain, words
 from toolace_ray.sdg.rollout import rollout
+from toolace_ray.text.values import find, variants_of
 
 POOL = Pool.of(IDEAL_APIS)
 CONFIG = Config()
@@ -260,6 +261,111 @@ def test_a_user_makes_no_identifier_up():
         wording.request_fault("Please book 3 seats on train TR-9999.", BOOK, values, TODAY, {}) or ""
     )
     assert wording.reply_fault("It is TR-1020.", [(("train_id",), "TR-1020")], TODAY) is None
+
+
+REMIND = WEATHER.model_copy(
+    update={
+        "name": "add_reminder",
+        "description": "Adds a reminder to an event. It comes at noon where nothing is said.",
+        "parameters": schema(
+            ("minutes_before",),
+            minutes_before={"type": "integer", "description": "How many minutes before the event the reminder comes."},
+            hour={"type": "integer", "description": "Hour of the reminder"},
+            start={"type": "string", "description": "Time at which it begins, written HH:MM"},
+            day={"type": "string", "format": "date", "description": "Day of the event"},
+            nights={"type": "integer", "description": "Nights"},
+            place={"type": "integer", "description": "Place in the list"},
+            span={"type": "string", "enum": ["this week", "next week"], "description": "When"},
+            at={"type": "string", "format": "date-time", "description": "Moment of the event"},
+        ),
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "values", "invented"),
+    [
+        ("34 minutes before 7:00 PM", {"minutes_before": 34}, "7:00 PM"),
+        ("34 minutes before the event at noon", {"minutes_before": 34}, "noon"),
+        ("34 minutes before half past seven", {"minutes_before": 34}, "half past seven"),
+        ("34 minutes before the event of tomorrow", {"minutes_before": 34}, "tomorrow"),
+        ("34 minutes before the event of May 3rd", {"minutes_before": 34}, "May 3rd"),
+        ("34 minutes before the event of next Friday", {"minutes_before": 34}, "next Friday"),
+        ("at 7:00 PM, not at 8:00 PM", {"start": "19:00"}, "8:00 PM"),
+        ("on May 4th, or on Sunday", {"day": "2026-05-04"}, "on Sunday"),
+        ("34 minutes before", {"minutes_before": 34}, None),
+        ("34 minutes before what begins at 7:00 PM", {"minutes_before": 34, "start": "19:00"}, None),
+        ("in half an hour, which is 30 minutes", {"minutes_before": 30}, None),
+        ("from 7 PM", {"start": "19:00"}, None),
+        ("for half past seven", {"start": "19:30"}, None),
+        ("for 7:30 in the evening", {"start": "7:30"}, None),
+        ("at seven in the evening", {"start": "19:00"}, None),
+        ("at noon", {"start": "12:00"}, None),
+        ("at 7:00 PM", {"hour": 19}, None),
+        ("tomorrow at 7:30 pm", {"at": "2026-05-02T19:30:00"}, None),
+        ("today, 34 minutes before", {"minutes_before": 34}, None),
+        ("tonight at 7:30 PM", {"start": "19:30"}, None),
+        ("on the 4th", {"day": "2026-05-04"}, None),
+        ("on the 4th march", {"day": "2027-03-04"}, None),
+        ("for the 3rd in the list", {"place": 3}, None),
+        ("in 3 days, for 3 nights", {"nights": 3}, None),
+        ("for next week", {"span": "next week"}, None),
+    ],
+)  # fmt: skip
+def test_a_user_makes_no_time_and_no_date_up(said, values, invented):
+    stated = wording.stated_values(values)
+    fault = wording.request_fault(f"Please add a reminder {said}, thanks.", REMIND, stated, TODAY, {})
+    assert fault == (invented and f"invents {invented}")
+    assert wording.reply_fault(f"It is {said}, thanks.", stated, TODAY) == fault
+    if invented:
+        told = (
+            f"The event is at 7:00 PM or 8:00 PM, noon, 19:30, on May 2, May 3, 2026-05-08 or, well, 2026-05-03; {said}"
+        )
+        assert wording.reply_fault(f"It is {said}, thanks.", stated, TODAY, True, told) is None
+
+
+def test_what_the_api_is_for_may_be_said():
+    noon = REMIND.model_copy(update={"description": "Adds a reminder to an event of tomorrow at noon."})
+    text = "Please add a reminder to tomorrow's event, 34 minutes before noon."
+    stated = [(("minutes_before",), 34)]
+    assert wording.request_fault(text, noon, stated, TODAY, {}) is None
+    assert wording.request_fault(text, REMIND, stated, TODAY, {}) == "invents noon"
+
+
+@given(st.dates(TODAY - datetime.timedelta(300), TODAY + datetime.timedelta(300)), st.times(), st.data())
+def test_a_date_and_a_time_may_be_said_in_all_their_ways(date, time, data):
+    values = {"day": date.isoformat(), "start": f"{time:%H:%M}"}
+    ways = {name: [value, *variants_of(value, TODAY)] for name, value in values.items()}
+    shown = {name: data.draw(st.sampled_from(found), label=name) for name, found in ways.items()}
+    text = f"Please take {shown['day']}, from {shown['start']}."
+    stated = wording.stated_values(values)
+    if all(find(value, text, TODAY) for value in values.values()):
+        assert wording.reply_fault(text, stated, TODAY) is None
+
+
+@pytest.mark.parametrize("strategy", ["blueprint", "roleplay"])
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("single.plain", "Please do this for me"),
+        ("parallel.several_apis", "Please do this for me"),
+        ("non_tool.no_function", "Please do this for me"),
+        ("clarification.ask", "Please take"),
+        ("recovery.correct", "Please take"),
+        ("multi_turn.turns_3", "The same, please"),
+    ],
+)
+def test_no_user_of_a_planned_dialog_makes_a_time_up(kind, words, strategy):
+    class Late(IdealEngine):
+        def words(self, system, asked, request):
+            text = super().words(system, asked, request)
+            return f"{text[:-1]}, well before 7:00 PM." if (text or "").startswith(words) else text
+
+    config = parse({"generate": {"strategy": strategy, "rounds": 1}, "verify": {"repair": 0}})
+    outcomes = [play(kind, seed, Late(), config) for seed in range(6)]
+    assert any(outcome.verdicts and "invents 7:00 PM" in outcome.verdicts[0].evidence for outcome in outcomes)
+    for outcome in outcomes:
+        assert not any("7:00 PM" in message.content for message in getattr(outcome.dialog, "messages", ()))
 
 
 def test_who_asks_does_not_speak_like_who_serves():

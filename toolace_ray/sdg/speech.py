@@ -116,10 +116,13 @@ class Scene:
     async def requested(self, api: Api, said: dict[str, Any], hidden: dict[str, Any]) -> str:
         """The words of one intent: every value of `said`, none of `hidden`, nothing invented."""
         values = wording.stated_values(said)
+        known = self._known()
         difficulty = self.plan.difficulty
 
         def fault(text: str) -> str | None:
-            return self._leak(text) or wording.request_fault(text, api, values, self.plan.today, hidden, self.english)
+            return self._leak(text) or wording.request_fault(
+                text, api, values, self.plan.today, hidden, self.english, known
+            )
 
         shown = wording.shown_values(said, self.plan.today if difficulty.implicit else None)
         messages = prompt("request").render(facts={"wish": purpose(api), "values": shown})
@@ -136,9 +139,10 @@ class Scene:
 
     async def _stated(self, name: str, said: dict[str, Any], **shown: Any) -> str:
         values = wording.stated_values(said)
+        known = self._known()
 
         def fault(text: str) -> str | None:
-            return self._leak(text) or wording.reply_fault(text, values, self.plan.today, self.english)
+            return self._leak(text) or wording.reply_fault(text, values, self.plan.today, self.english, known)
 
         texts = await self._candidates("user", prompt(name).render(**shown), self.settings.query_samples, fault, name)
         return min(texts, key=len)
@@ -152,6 +156,10 @@ class Scene:
         messages = prompt(name).render(subject=subject)
         texts = await self._candidates("user", messages, self.settings.query_samples, fault, name)
         return texts[0]
+
+    def _known(self) -> str:
+        """What was said and returned so far."""
+        return "\n".join(message.content for message in self.messages)
 
     def _leak(self, text: str) -> str | None:
         name = next((name for name in self._names if name in text), None)

@@ -12,7 +12,7 @@ from toolace_ray.records.api import Api
 from toolace_ray.records.describe import purpose
 from toolace_ray.schemas.walk import Path, leaves
 from toolace_ray.text.numerals import number_words, numbers
-from toolace_ray.text.values import find, is_question, variants_of, without
+from toolace_ray.text.values import added_time, find, is_question, variants_of, without
 
 _ASSISTANT = re.compile(
     r"^(sure|certainly|of course|here (is|are)|i can help|i'm sorry|as an|you are|you can|assistant|user|step \d|the (function|api))\b",
@@ -106,6 +106,7 @@ def request_fault(
     today: datetime.date,
     hidden: Mapping[str, Any],
     english: bool = True,
+    known: str = "",
 ) -> str | None:
     """Why a user's request does not say what it must and nothing else, else None.
 
@@ -114,6 +115,7 @@ def request_fault(
         values: (path, value) that must be said.
         hidden: parameter name -> value that must not be said.
         english: False leaves out what only English words tell.
+        known: what was said and returned before: times and dates may come from there as well, and from what the API is for.
     """
     if not MIN_REQUEST <= len(text) <= MAX_REQUEST:
         return f"{len(text)} characters"
@@ -127,7 +129,7 @@ def request_fault(
     for name, value in hidden.items():
         if find(value, text, today, (name,)):
             return f"says {value!r}, which is to be missing"
-    if reason := _stated(text, values, today):
+    if reason := _stated(text, values, today, f"{known}\n{wish(api)}"):
         return reason
     about = _words(f"{api.name} {api.description} {' '.join(api.properties)}".replace("_", " "), 4) - _COMMON
     if english and not about & _words(without(text, (value for _, value in values), today), 4):
@@ -148,12 +150,13 @@ def _stem(verb: str) -> str:
     return verb.removesuffix("es").removesuffix("s").removesuffix("e")
 
 
-def _stated(text: str, values: Sequence[tuple[Path, Any]], today: datetime.date) -> str | None:
-    """Why a text does not state all of the values and no other number or date, in plain words, else None."""
+def _stated(text: str, values: Sequence[tuple[Path, Any]], today: datetime.date, before: str) -> str | None:
+    """Why a text does not state all of the values and no other number, time or date, in plain words, else None."""
     if found := _CODE.search(text):
         return f"code in the words: {found.group()!r}"
-    for path, value in values:
-        if find(value, text, today, tuple(part for part in path if isinstance(part, str))) is None:
+    named = [(tuple(part for part in path if isinstance(part, str)), value) for path, value in values]
+    for names, value in named:
+        if find(value, text, today, names) is None:
             return f"does not say {value!r}"
     left = without(text, (value for _, value in values), today)
     known = " ".join(str(value) for _, value in values)
@@ -164,20 +167,25 @@ def _stated(text: str, values: Sequence[tuple[Path, Any]], today: datetime.date)
     if code := next(codes, None):
         return f"invents {code}"
     date = _DATE.search(left)
-    return f"invents {date.group()}" if date else None
+    added = date.group() if date else added_time(text, named, before, today)
+    return f"invents {added}" if added else None
 
 
 def reply_fault(
-    text: str, values: Sequence[tuple[Path, Any]], today: datetime.date, english: bool = True
+    text: str, values: Sequence[tuple[Path, Any]], today: datetime.date, english: bool = True, known: str = ""
 ) -> str | None:
-    """Why a user's short answer, or a request that refers to the one before, does not say its values and nothing else."""
+    """Why a user's short answer, or a request that refers to the one before, does not say its values and nothing else.
+
+    Args:
+        known: what was said and returned before: times and dates may come from there as well.
+    """
     if not 1 <= len(text) <= MAX_REQUEST // 2:
         return f"{len(text)} characters"
     if english and (found := _ASSISTANT.search(text) if not text.lower().startswith("sure") else None):
         return f"speaks like an assistant: {found.group()!r}"
     if english and (found := _REPORTS.search(text)):
         return f"reports or instructs: {found.group()!r}"
-    return _stated(text, values, today)
+    return _stated(text, values, today, known)
 
 
 def talk_fault(text: str, said: str, question: bool | None, today: datetime.date, english: bool = True) -> str | None:

@@ -178,36 +178,46 @@ def _span(which: str, span: str, today: datetime.date) -> list[datetime.date]:
     return [first.replace(month=1), _shifted(today, span, step), first.replace(month=12, day=31)]
 
 
+Clock = tuple[int, int]  # hour and minute
+
+
 @memo.of_texts(4096)
-def clocks_in(text: str) -> frozenset[tuple[int, int]]:
-    """The times of day (hour, minute) that a text says."""
-    found: set[tuple[int, int]] = set()
-    for match in _CLOCK.finditer(text):
-        if match["word"]:
-            found.add((0, 0) if match["word"].lower() == "midnight" else (12, 0))
-            continue
-        if match["time"]:
-            hour = _count(match["hour4"].lower())
-            if hour is not None:
-                found.add((hour % 12 + (0 if match["time"].lower() == "morning" else 12), 0))
-            continue
-        if match["part"]:
-            hour = _count(match["hour3"].lower())
-            if hour is not None:
-                hour, minute = {"half past": (hour, 30), "quarter past": (hour, 15)}.get(
-                    match["part"].lower(), (hour - 1, 45)
-                )
-                found |= {(hour % 24, minute), ((hour + 12) % 24, minute)}
-            continue
+def clocks_in(text: str) -> frozenset[Clock]:
+    """The times of day that a text says."""
+    return frozenset(clock for _, readings in clock_mentions(text) for clock in readings)
+
+
+def clock_mentions(text: str) -> list[tuple[str, set[Clock]]]:
+    """Each time of day as it is written, with what it may mean: "8 o'clock" is one in the morning and one in the evening."""
+    found = [(match.group(), _clock(match)) for match in _CLOCK.finditer(text)]
+    return [(written, readings) for written, readings in found if readings]
+
+
+def _clock(match: re.Match[str]) -> set[Clock]:
+    found: set[Clock] = set()
+    if match["word"]:
+        found = {(0, 0) if match["word"].lower() == "midnight" else (12, 0)}
+    elif match["time"]:
+        hour = _count(match["hour4"].lower())
+        if hour is not None:
+            found = {(hour % 12 + (0 if match["time"].lower() == "morning" else 12), 0)}
+    elif match["part"]:
+        hour = _count(match["hour3"].lower())
+        if hour is not None:
+            hour, minute = {"half past": (hour, 30), "quarter past": (hour, 15)}.get(
+                match["part"].lower(), (hour - 1, 45)
+            )
+            found = {(hour % 24, minute), ((hour + 12) % 24, minute)}
+    else:
         hour, minute = int(match["hour"] or match["hour2"]), int(match["minute"] or match["minute2"] or 0)
         half = (match["half"] or "").lower()[:1]
         if half == "o":
-            found |= {(hour % 24, minute), ((hour + 12) % 24, minute)}
+            found = {(hour % 24, minute), ((hour + 12) % 24, minute)}
         elif half:
-            found.add((hour % 12 + (12 if half == "p" else 0), minute))
+            found = {(hour % 12 + (12 if half == "p" else 0), minute)}
         else:
-            found.add((hour, minute))
-    return frozenset((hour, minute) for hour, minute in found if hour < 24 and minute < 60)
+            found = {(hour, minute)}
+    return {(hour, minute) for hour, minute in found if hour < 24 and minute < 60}
 
 
 @memo.of_texts(4096)

@@ -11,8 +11,18 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any, Literal
 
+from toolace_ray.dlv import memo
 from toolace_ray.text import memo
-from toolace_ray.text.dates import Day, clock_variants, clocks_in, date_variants, dates_in, day, parts_in
+from toolace_ray.text.dates import (
+    Day,
+    clock_mentions,
+    clock_variants,
+    clocks_in,
+    date_variants,
+    dates_in,
+    day,
+    parts_in,
+)
 from toolace_ray.text.numerals import number_words, numbers, other_numbers
 from toolace_ray.text.units import Unit, converted, named, quantities, same, unit
 
@@ -162,6 +172,33 @@ def _find_written(value: str, text: str, today: Day) -> bool:
     if _DATED.fullmatch(value) and (dates := {found.date for found in dates_in(value, today)}):
         return any(found.date is None or found.date in dates for found in dates_in(text, today))
     return False
+
+
+def added_time(
+    text: str, values: Iterable[tuple[tuple[str, ...], Any]], known: str, today: datetime.date
+) -> str | None:
+    """A time of day or a date of a text that is in none of the values and was not known; as it is written, else None.
+
+    Args:
+        values: (names, value) as in `find`: what the text is to say.
+        known: what was said and returned before. Today's date is known always.
+    """
+    said = [(names, value) for names, value in values if not isinstance(value, bool)]
+    known = "\n".join([known, *(str(value) for _, value in said)])
+
+    def stated(written: str) -> bool:
+        return any(find(value, written, today, names) for names, value in said)
+
+    for written, clocks in clock_mentions(text):
+        if not clocks & clocks_in(known) and not stated(written):
+            return written
+    days = {today, *(item.date for item in dates_in(known, today))}
+    mentions = dates_in(text, today)
+    right = [item for item in mentions if item.date in days or stated(text[item.start : item.end])]
+    for item in mentions:  # one may have several readings, or be a part of another: "the 4th" of "the 4th of March"
+        if not any(item.start < other.end and other.start < item.end for other in right):
+            return text[item.start : item.end]
+    return None
 
 
 def variants_of(value: str, today: datetime.date) -> list[str]:
