@@ -129,7 +129,7 @@ def request_fault(
     for name, value in hidden.items():
         if find(value, text, today, (name,)):
             return f"says {value!r}, which is to be missing"
-    if reason := _stated(text, values, today, f"{known}\n{wish(api)}"):
+    if reason := _stated(text, values, today, f"{known}\n{purpose(api)}"):
         return reason
     about = _words(f"{api.name} {api.description} {' '.join(api.properties)}".replace("_", " "), 4) - _COMMON
     if english and not about & _words(without(text, (value for _, value in values), today), 4):

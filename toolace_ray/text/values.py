@@ -11,7 +11,6 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from toolace_ray.dlv import memo
 from toolace_ray.text import memo
 from toolace_ray.text.dates import (
     Day,
