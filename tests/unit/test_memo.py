@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.samples import WEATHER, calls, good_dialogs, result, say, user
 from toolace_ray.config.tree import VerifyConfig
-from toolace_ray.corpus.formats import FORMATS
+from toolace_ray.corpus.formats import WRITERS
 from toolace_ray.corpus.verification import judge
 from toolace_ray.text import memo
 
@@ -27,7 +27,7 @@ def rows(count, chars):
             result("c1", "get_forecast", {"summary": told, "high": 24}),
             say(f"It will be sunny in Lima, with a high of 24 degrees, guest {number}."),
         ]
-        yield json.dumps(FORMATS["openai"](good.model_copy(update={"messages": tuple(messages)})))
+        yield json.dumps(WRITERS["openai"](good.model_copy(update={"messages": tuple(messages)})))
 
 
 def test_rules_keep_no_dialogs():
