@@ -223,6 +223,12 @@ def test_an_attempt_that_always_fails_goes_to_the_ledger(store, monkeypatch, pla
     assert held(store)[:8] == list(range(1, 9))[: attempts - 1]
 
 
+def test_an_engine_that_refuses_the_question_whether_it_answers_does_answer(store, monkeypatch):
+    poison = lambda attempt, _: EngineError("no JSON") if attempt == 0 else None  # noqa: E731
+    work(store, monkeypatch, poison, wanted=1, attempts=1, probe=lambda _: BadRequest("max_tokens must be 16 or more"))
+    assert reasons(store) == {0: "engine_failure"}
+
+
 def test_a_request_that_times_out_while_others_are_answered_is_not_sent_thrice(store, monkeypatch):
     slow = lambda attempt, _: EngineTimeout("no answer within 600 s") if attempt == 1 else None  # noqa: E731
     _, engine = work(store, monkeypatch, slow)

@@ -12,7 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from toolace_ray.config.tree import Config, Role
-from toolace_ray.engines.protocol import Engine, EngineError, GenerateRequest, Generation, Sample, Score, ScoreRequest
+from toolace_ray.engines.protocol import (
+    BadRequest,
+    Engine,
+    EngineError,
+    GenerateRequest,
+    Generation,
+    Sample,
+    Score,
+    ScoreRequest,
+    Unsupported,
+)
 from toolace_ray.records.usage import Usage
 
 
@@ -90,6 +100,8 @@ class TaskEngines:
         request = GenerateRequest([{"role": "user", "content": "Hello"}], max_tokens=1, timeout=seconds)
         try:
             await self._ask(failure.role, failure.pool, failure.engine, request)
+        except (BadRequest, Unsupported):  # a refusal is an answer
+            return True
         except EngineError:
             return False
         return True
