@@ -106,7 +106,8 @@ def test_a_pool_whose_budget_was_spent_goes_on_when_it_is_raised(finished, tmp_p
     whole = ledger.spending(RunStore(str(finished)))[0]
     for share in (0.02, 0.5):  # in the tree, then among the APIs
         budget = f"generate.max_tokens={round(share * whole)}"
-        text = evolve(path, environment, budget, "execution.in_flight=4", "execution.speculate=false", *SMALL, code=3)
+        prompt = ("execution.in_flight=2", "execution.shard_rows=1", "execution.speculate=false")  # told at once
+        text = evolve(path, environment, budget, *prompt, *SMALL, code=3)
         assert f"since generate.max_tokens ({round(share * whole)}) is spent" in text
         assert share * whole <= ledger.spending(RunStore(str(path)))[0] < (share + 0.4) * whole
     evolve(path, environment, *SMALL)
