@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 
 from toolace_ray.config.tree import Config, PoolConfig
-from toolace_ray.dlv.layer import layer
-from toolace_ray.dlv.registry import registered
+from toolace_ray.dlv.layer import layer, registered
 from toolace_ray.errors import UserError
 from toolace_ray.models import REGISTRY, fetched, resolve
 from toolace_ray.sdg import balance

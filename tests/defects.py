@@ -1,19 +1,46 @@
-"""The seeded defects: every way in which a good dialog can be spoilt, each injected by code.
+"""The seeded defects: every way in which a good dialog can be spoilt, each injected by code, with the rules that must tell it.
 
-An injector takes a good dialog (a record, or for D a row) and gives spoilt ones; none where it does not apply to it. Kinds are
-named as in the list of the verification's specification, with the letter of their group.
+An injector takes a good dialog and gives spoilt ones; none where it does not apply to it. Kinds are named as in the list of the
+verification's specification, with the letter of their group; E is what is right and must not be in a corpus.
 """
 
+import asyncio
+import itertools
 import json
 import re
+from pathlib import Path
 
-from tests.samples import BOOK, SEARCH, WEATHER, _dialog, calls, good_dialogs, result, say, schema, user
+from tests.samples import (
+    BOOK,
+    IDEAL_APIS,
+    SEARCH,
+    WEATHER,
+    IdealEngine,
+    _dialog,
+    calls,
+    good_dialogs,
+    result,
+    say,
+    schema,
+    user,
+)  # fmt: skip
 from toolace_ray.calls import SYNTAXES, openai, toolace
+from toolace_ray.config.load import parse
+from toolace_ray.config.tree import VerifyConfig
 from toolace_ray.corpus.formats import WRITERS
+from toolace_ray.dlv.layer import registered
 from toolace_ray.dlv.trace import trace
+from toolace_ray.engines.roles import Engines
 from toolace_ray.records.api import Api
 from toolace_ray.records.dialog import ToolCall
+from toolace_ray.records.kinds import PLANNED
 from toolace_ray.schemas.walk import leaves, schema_at
+from toolace_ray.sdg.plans import Task
+from toolace_ray.sdg.pool import Pool
+from toolace_ray.sdg.rollout import rollout
+
+BENCHMARK = Path(__file__).with_name("benchmark.jsonl")
+CONFIG = VerifyConfig(decontaminate=(str(BENCHMARK),))
 
 REGISTER = Api(
     name="register_guest",
@@ -87,7 +114,38 @@ CANCEL = Api(
     side_effects=True,
     domain=("Shop",),
 )
-MORE = (REGISTER, TRIP, ORDERS, CANCEL)
+PAY = Api(
+    name="pay_invoice",
+    description="Pay an invoice of the shop.",
+    parameters=schema(("invoice_id",), invoice_id={"type": "string", "description": "Invoice"}),
+    returns=schema(("state",), state={"type": "string", "description": "State"}),
+    side_effects=True,
+    domain=("Shop",),
+)
+ROOMS = Api(
+    name="find_room",
+    description="Find a free room in a city.",
+    parameters=schema(("city",), city={"type": "string", "description": "City"}),
+    returns=schema(
+        ("room_id", "desk_id"),
+        room_id={"type": "string", "description": "Room"},
+        desk_id={"type": "string", "description": "Front desk"},
+    ),
+    domain=("Hotels",),
+)
+HOLD = Api(
+    name="hold_room",
+    description="Hold a room for some nights.",
+    parameters=schema(
+        ("room_id", "nights"),
+        room_id={"type": "string", "description": "Room"},
+        nights={"type": "integer", "description": "Number of nights"},
+    ),
+    returns=schema(("hold",), hold={"type": "string", "description": "Code"}),
+    side_effects=True,
+    domain=("Hotels",),
+)
+MORE = (REGISTER, TRIP, ORDERS, CANCEL, PAY, ROOMS, HOLD)
 
 
 def _with_tools(dialog, tools):
@@ -95,35 +153,122 @@ def _with_tools(dialog, tools):
     return changed.model_copy(update={"provenance": trace(changed)})
 
 
-def base():
-    """Good dialogs of every type, among them some with nested values, units, corrections and chains."""
-    found = dict(good_dialogs())
-    register = {
-        "email": "lena.vogt@mail.example", "code": "EV-2041", "page": "https://vogt.example/lena", "arrival": "2026-05-03",
-        "departure": "2026-05-06", "adults": 3, "children": 2, "budget": 250, "note": "vegetarian",
-        "visit": {"city": "Lima", "days": [2, 4]},
+def _guest(name, code, days, adults, children, budget, note, city, visits):
+    """Somebody is registered: nested values, lists, patterns and formats. `days` are two dates, each as it is passed and as it is said."""
+    arrival, first, departure, last = days
+    arguments = {
+        "email": f"{name}@mail.example", "code": code, "page": f"https://{name}.example/me", "arrival": f"2026-{arrival}",
+        "departure": f"2026-{departure}", "adults": adults, "children": children, "budget": budget, "note": note,
+        "visit": {"city": city, "days": visits},
     }  # fmt: skip
-    found["nested"] = _dialog(
+    return _dialog(
         "single",
         [
             user(
-                "Please register lena.vogt@mail.example (https://vogt.example/lena) for EV-2041 from May 3rd to May 6th: 3 adults "
-                "and 2 children, 250 euros, vegetarian, visiting Lima on days 2 and 4."
+                f"Please register {arguments['email']} ({arguments['page']}) for {code} from {first} to {last}: {adults} adults "
+                f"and {children} children, {budget} euros, {note}, visiting {city} on days {' and '.join(map(str, visits))}."
             ),
-            calls(("c1", "register_guest", register)),
+            calls(("c1", "register_guest", arguments)),
             result("c1", "register_guest", {"guest_id": "GU-881", "seat": 17}),
             say("The guest is registered as GU-881 with seat 17."),
         ],
     )
-    found["units"] = _dialog(
+
+
+def _trip(start, end, distance, price, said, currency):
+    """A trip is planned: a number with its unit, and one with its currency."""
+    arguments = {"start": start, "end": end, "distance": distance, "price": price, "currency": currency}
+    return _dialog(
         "single",
         [
-            user("Plan a trip from Lyon to Turin of at most 90 km, for up to 300 euros."),
-            calls(("c1", "plan_trip", {"start": "Lyon", "end": "Turin", "distance": 90, "price": 300, "currency": "EUR"})),
+            user(f"Plan a trip from {start} to {end} of at most {distance} km, for up to {price} {said}."),
+            calls(("c1", "plan_trip", arguments)),
             result("c1", "plan_trip", {"trip_id": "TP-12", "stops": 4}),
             say("Trip TP-12 has 4 stops."),
         ],
-    )  # fmt: skip
+    )
+
+
+def base():
+    """Good dialogs of every type, among them some with nested values, units, corrections and chains."""
+    found = dict(good_dialogs())
+    found |= {
+        "nested": _guest("lena.vogt", "EV-2041", ("05-03", "May 3rd", "05-06", "May 6th"), 3, 2, 250, "vegetarian", "Lima", [2, 4]),
+        "nested_2": _guest("tom.reed", "EV-1180", ("06-11", "June 11th", "06-15", "June 15th"), 2, 3, 600, "window", "Quito", [2, 4]),
+        "nested_3": _guest("ida.holm", "EV-7705", ("05-20", "May 20th", "05-22", "May 22nd"), 5, 3, 900, "quiet", "Porto", [2, 4]),
+        "units": _trip("Lyon", "Turin", 90, 300, "euros", "EUR"),
+        "units_2": _trip("Porto", "Faro", 250, 400, "dollars", "USD"),
+        "units_3": _trip("Leeds", "York", 45, 150, "pounds", "GBP"),
+        "corrected_2": _dialog(
+            "single",
+            [
+                user("Please book 2 seats on train TR-1020. No, sorry, make it 4."),
+                calls(("c1", "book_seats", {"train_id": "TR-1020", "seats": 4})),
+                result("c1", "book_seats", {"booking": "BK-318"}),
+                say("I booked 4 seats on train TR-1020; your booking code is BK-318."),
+            ],
+        ),
+        "corrected_3": _dialog(
+            "single",
+            [
+                user("How will the weather be in Lima on May 3rd? No, wait, make it May 6th."),
+                calls(("c1", "get_forecast", {"city": "Lima", "date": "2026-05-06"})),
+                result("c1", "get_forecast", {"summary": "windy", "high": 21}),
+                say("Lima will be windy that day, with a high of 21 degrees."),
+            ],
+        ),
+        "asked": _dialog(
+            "clarification",
+            [
+                user("Please book seats on train TR-1020."),
+                say("How many seats would you like?"),
+                user("I would like 4 of them."),
+                calls(("c1", "book_seats", {"train_id": "TR-1020", "seats": 4})),
+                result("c1", "book_seats", {"booking": "BK-31"}),
+                say("I booked 4 seats on train TR-1020; your booking code is BK-31."),
+            ],
+            meta={"missing": {"name": "seats", "value": 4}},
+        ),
+        "no_function_2": _dialog(
+            "no_function",
+            [user("Can you paint the fence of my garden?"), say("I'm sorry, I can't paint anything with what I have.")],
+        ),
+        "invoice": _dialog(
+            "dependent",
+            [
+                user("Pay the invoice of the latest order of Tom Reed, please."),
+                calls(("c1", "find_order", {"customer": "Tom Reed"})),
+                result("c1", "find_order", {"order_id": "OR-610", "invoice_id": "IN-802"}),
+                calls(("c2", "pay_invoice", {"invoice_id": "IN-802"})),
+                result("c2", "pay_invoice", {"state": "paid"}),
+                say("Invoice IN-802 of Tom Reed is paid."),
+            ],
+        ),
+        "rooms": _dialog(
+            "dependent",
+            [
+                user("Find a free room in Porto and hold it for 3 nights, please."),
+                calls(("c1", "find_room", {"city": "Porto"})),
+                result("c1", "find_room", {"room_id": "RM-217", "desk_id": "DK-884"}),
+                calls(("c2", "hold_room", {"room_id": "RM-217", "nights": 3})),
+                result("c2", "hold_room", {"hold": "HO-46"}),
+                say("Room RM-217 in Porto is held for 3 nights under HO-46."),
+            ],
+        ),
+        "several_2": _dialog(
+            "parallel.several_apis",
+            [
+                user("How will the weather be in Quito tomorrow? And what did Vera Lind order last?"),
+                calls(
+                    ("c1", "get_forecast", {"city": "Quito", "date": "2026-05-02"}),
+                    ("c2", "find_order", {"customer": "Vera Lind"}),
+                ),
+                result("c1", "get_forecast", {"summary": "light rain", "high": 17}),
+                result("c2", "find_order", {"order_id": "OR-550", "invoice_id": "IN-771"}),
+                say("Quito will have light rain at 17 degrees; the last order of Vera Lind is OR-550."),
+            ],
+        ),
+    }  # fmt: skip
     found["corrected"] = _dialog(
         "single",
         [
@@ -159,6 +304,8 @@ def base():
     )
     return {name: _with_tools(dialog, (*dialog.tools, *MORE)) for name, dialog in found.items()}
 
+
+BASE = base()
 
 # Helpers
 
@@ -272,11 +419,13 @@ def _swapped_tools(d):
     yield d.model_copy(update={"tools": (*d.tools, d.tools[0])})
 
 
+_TAKEN_BACK = {"Turin": "Genoa", 4: 2, "2026-05-06": "2026-05-03"}
+
+
 def _correct_back(d):
     """The value that the user took back, in the call."""
-    for index, text in enumerate(m.content if m.role == "user" else "" for m in d.messages):
-        if "Genoa" in text and index < len(d.messages):
-            yield from _value(d, lambda part, value: value == "Turin", lambda value: "Genoa")
+    if any("No, " in m.content for m in d.messages if m.role == "user"):
+        yield from _value(d, lambda part, value: value in _TAKEN_BACK, _TAKEN_BACK.__getitem__)
 
 
 def _swap(d):
@@ -298,15 +447,17 @@ def _swap(d):
 
 
 def _currency(d):
-    yield from _value(d, lambda part, value: value == "EUR", lambda value: "USD")
+    others = {"EUR": "USD", "USD": "GBP", "GBP": "EUR"}
+    yield from _value(d, lambda part, value: value in others, others.__getitem__)
 
 
 def _unit_said(d):
     for index, message in enumerate(d.messages):
-        if message.role == "user" and "90 km" in message.content:
-            yield _put(d, index, content=message.content.replace("90 km", "90 miles"))
-        if message.role == "user" and "250 euros" in message.content:
-            yield _put(d, index, content=message.content.replace("250 euros", "250 dollars"))
+        text = message.content
+        if message.role == "user" and " km" in text:
+            yield _put(d, index, content=text.replace(" km", " miles"))
+        if message.role == "user" and "euros, " in text:
+            yield _put(d, index, content=text.replace("euros", "dollars"))
 
 
 def _relative(d):
@@ -330,7 +481,7 @@ def _more_results(d):
 
 
 def _bad_result(d):
-    for index in _results(d):
+    for index in [i for i in _results(d) if i > _turns(d)[-1]]:
         value = json.loads(d.messages[index].content)
         if "error" not in value:
             wrong = {key: ["x"] if isinstance(item, str | int | float) else 3 for key, item in value.items()}
@@ -369,23 +520,64 @@ def _before_source(d):
     yield d.model_copy(update={"messages": (*m[:a], *m[b : b + 2], *m[a : a + 2], *m[b + 2 :])})
 
 
-def _other_source(d):
+def _fed(d, change):
+    """A chain in which `change(value, other)` stands for each value that an earlier result gave; None leaves it as it is.
+
+    `other` is an identifier of another field of the first result, None where there is none.
+    """
     if d.type != "dependent":
         return
-    fed = {r.path: r for r in d.provenance if r.source == "tool_output"}
-    for path in fed:
-        name = path.split("/")[1]
+    given = [value for _, value in leaves(json.loads(d.messages[_results(d)[0]].content))]
+    fed = {r.path.split("/")[1] for r in d.provenance if r.source == "tool_output"}
 
-        def change(call, api, name=name):
-            if name not in call.arguments:
-                return None
+    def replaced(call, api):
+        for name in fed & set(call.arguments):
             value = call.arguments[name]
-            other = (
-                "IN-771" if value == "OR-550" else re.sub(r"\d", lambda m: str((int(m.group()) + 3) % 10), str(value))
-            )
-            return call.model_copy(update={"arguments": {**call.arguments, name: other}})
+            others = (item for item in given if item != value and re.fullmatch(r"[A-Z]{2}-\d+", str(item)))
+            new = change(value, next(others, None))
+            return new and call.model_copy(update={"arguments": {**call.arguments, name: new}})
+        return None
 
-        yield from _call(d, change)
+    yield from _call(d, replaced)
+
+
+def _renumbered(value, other=None):
+    return re.sub(r"\d", lambda digit: str((int(digit.group()) + 3) % 10), value)
+
+
+def _unneeded(d):
+    """A chain whose second call takes what the user says instead of what the first one gave."""
+    for item in _fed(d, _renumbered):
+        code = next(v for i in _turns(item)[1:] for c in item.messages[i].tool_calls for v in c.arguments.values())
+        yield _put(item, 1, content=f"{item.messages[1].content} It is {code}.")
+
+
+def _one_id(d):
+    """The second call under the first one's id; its result says so too."""
+    made = [call for i in _turns(d) for call in d.messages[i].tool_calls]
+    if len(made) > 1:
+        (first, second), changed = made[:2], d
+        for index in range(len(d.messages)):
+            message = d.messages[index]
+            renamed = (c.model_copy(update={"id": first.id}) if c is second else c for c in message.tool_calls)
+            own = message.tool_call_id == second.id
+            changed = _put(
+                changed, index, tool_calls=tuple(renamed), tool_call_id=first.id if own else message.tool_call_id
+            )
+        yield changed
+
+
+def _missing_said(d):
+    """The value that is to be missing, said by the user and set by the system prompt."""
+    if missing := d.meta.get("missing"):
+        for index in (0, 1):
+            told = f" The {missing['name']} is {missing['value']}."
+            yield _put(d, index, content=d.messages[index].content + told)
+
+
+def _unasked(d):
+    if d.meta.get("missing"):
+        yield _put(d, 2, content="All right, thank you for telling me.")
 
 
 def _required_unsaid(d):
@@ -409,6 +601,51 @@ def _say(change):
     return lambda d: (_put(d, i, content=change(d.messages[i].content)) for i in _talk(d)[-1:])
 
 
+def _asked(d, words):
+    """The user's last words changed."""
+    for index in [i for i, m in enumerate(d.messages) if m.role == "user"][-1:]:
+        yield _put(d, index, content=words(d.messages[index].content))
+
+
+def _said_back(d):
+    for index in _talk(d)[-1:]:
+        yield _put(d, index, content=next(m.content for m in reversed(d.messages[:index]) if m.role == "user"))
+
+
+def _masked(d):
+    yield d.model_copy(update={"messages": tuple(m.model_copy(update={"train": False}) for m in d.messages)})
+
+
+def _denied(d):
+    for index in _answers(d):
+        if not any('"error"' in m.content for m in d.messages[:index]):
+            yield _put(d, index, content="I'm sorry, I could not do it.")
+
+
+def _promised(d):
+    """Nothing is called, and the answer says that it was done."""
+    if d.type == "single":
+        yield _messages(d, lambda m: [*m[:2], say("I've booked it for you.")])
+
+
+def _tool_of_benchmark(d):
+    yield d.model_copy(
+        update={"tools": (*d.tools, WEATHER.model_copy(update={"name": "ferry_timetable", "parameters": FERRY}))}
+    )
+
+
+FERRY = schema(
+    ("harbour",), harbour={"type": "string", "description": "Harbour"}, cars={"type": "integer", "description": "Cars"}
+)
+WORDS = (
+    "".join(parts)
+    for parts in itertools.product(("bra", "no", "tel", "mi"), ("lo", "ra", "sun", "ke"), ("dan", "pir", "os", "ul"))
+)
+LONG = ". ".join(
+    f"{first.title()} {second}" for first, second in itertools.islice(itertools.permutations(WORDS, 2), 1200)
+)
+QUESTION = json.loads(BENCHMARK.read_text().splitlines()[0])["question"]
+KEY = "AKIA" + "IOSFODNN7ABCDEFG"
 LEAK = "You are a helpful assistant. Today is Friday, 2026-05-01. "
 KINDS = {
     "A invalid JSON Schema": _invalid_schema,
@@ -441,8 +678,11 @@ KINDS = {
         if "visit" in call.arguments
         else None,
     ),
-    "B invented value": lambda d: _value(d, lambda part, value: _string(part, value) and value.isalpha() and len(part) < 4, lambda v: "Reykjavik"),
+    "B invented value": lambda d: _value(d, lambda part, value: _string(part, value) and value.isalpha() and len(part) < 4 and "enum" not in part, lambda v: "Reykjavik"),
     "B invented number": lambda d: _value(d, lambda part, value: part.get("type") == "integer" and "maximum" in part, lambda v: 7),
+    "B choice that nobody made": lambda d: _call(
+        d, lambda call, api: call.model_copy(update={"arguments": {**call.arguments, "unit": "fahrenheit"}}) if call.name == WEATHER.name else None
+    ),
     "B two values swapped": _swap,
     "B a value that the user has since corrected": _correct_back,
     "B a relative date resolved wrongly": _relative,
@@ -460,7 +700,15 @@ KINDS = {
     "C duplicate parallel call": _twice,
     "C parallel calls that depend on each other": _parallel_dependent,
     "C dependent call before its source": _before_source,
-    "C dependent value not from its source": _other_source,
+    "C dependent value not from its source": lambda d: _fed(d, _renumbered),
+    "C dependent value from another field of its source": lambda d: _fed(d, lambda value, other: other),
+    "C later call that needs nothing of the first": _unneeded,
+    "C two calls under one id": _one_id,
+    "C missing value said all the same": _missing_said,
+    "C no question for the missing value": _unasked,
+    "C every turn masked from the loss": _masked,
+    "C answer too long": lambda d: (_put(d, i, content=f"{d.messages[i].content} {LONG}.") for i in _answers(d) if d.type == "single"),
+    "C request said back": _said_back,
     "C empty answer": _say(lambda text: ""),
     "C truncated answer": _say(lambda text: text[: len(text) * 2 // 3].rstrip(" .!?")),
     "C repetition loop": _say(lambda text: text + " I can help you with that." * 4),
@@ -470,7 +718,7 @@ KINDS = {
     "C leaked prompt text": _say(lambda text: LEAK + text),
     "C leaked template mark": _say(lambda text: text + "<|im_end|>"),
     "C call though a required value is missing": _required_unsaid,
-    "D one of several wishes not called": lambda d: _drop_wish(d),
+    "D one of several intents not called": lambda d: _drop_intent(d),
     "D superfluous call": lambda d: _superfluous(d),
     "D call though nothing fits": lambda d: _call_for_nothing(d),
     "D refusal though a function fits": lambda d: _refusal(d),
@@ -480,6 +728,12 @@ KINDS = {
     "D answer adds facts": lambda d: (_put(d, i, content=d.messages[i].content + " It costs 99 euros.") for i in _answers(d)),
     "D last request unanswered": lambda d: (_messages(d, lambda m: m[:-1]),),
     "D thinking contradicts the action": lambda d: _thought(d),
+    "D success denied": _denied,
+    "D success claimed and nothing called": _promised,
+    "E secret": lambda d: _asked(d, lambda text: f"{text} The key is {KEY}."),
+    "E personal data": lambda d: _asked(d, lambda text: f"{text} I am lena.vogt@posteo.de, by the way."),
+    "E question of a benchmark": lambda d: _asked(d, lambda text: QUESTION),
+    "E tool of a benchmark": _tool_of_benchmark,
 }  # fmt: skip
 
 
@@ -491,17 +745,13 @@ def _planned(dialog):
     )
 
 
-def _drop_wish(d):
-    if d.type == "parallel" and len({c.name for c in d.messages[_turns(d)[0]].tool_calls}) == 1:
-        return
-    turns = _turns(d)
-    if len(turns) > 1 and d.type == "multi_turn":
-        return
-    for index in turns[:1]:
+def _drop_intent(d):
+    """Of two different functions in one turn, each left out."""
+    for index in _turns(d)[:1]:
         made = d.messages[index].tool_calls
-        if len(made) > 1:
-            changed = _put(_planned(d), index, tool_calls=made[:1])
-            yield _messages(changed, _without(index + 2))
+        for left in range(len(made) if len({call.name for call in made}) > 1 else 0):
+            changed = _put(_planned(d), index, tool_calls=(*made[:left], *made[left + 1 :]))
+            yield _messages(changed, _without(index + 1 + left))
 
 
 def _superfluous(d):
@@ -519,9 +769,17 @@ def _superfluous(d):
 def _call_for_nothing(d):
     if d.kind != "non_tool.no_function":
         return
-    made = calls(("c1", WEATHER.name, {"city": "Lima", "date": "2026-05-02"}))
-    told = result("c1", WEATHER.name, {"summary": "sunny", "high": 24})
-    yield _messages(d, lambda m: [*m[:-1], made, told, say("It will be sunny at 24.")])
+    for api, arguments, told, answer in (
+        (WEATHER, {"city": "Lima", "date": "2026-05-02"}, {"summary": "sunny", "high": 24}, "It will be sunny at 24."),
+        (
+            SEARCH,
+            {"origin": "Lyon", "destination": "Turin"},
+            {"train_id": "TR-4410", "price": 41},
+            "Train TR-4410 it is.",
+        ),
+    ):
+        made, given = calls(("c1", api.name, arguments)), result("c1", api.name, told)
+        yield _messages(d, lambda m, made=made, given=given, answer=answer: [*m[:-1], made, given, say(answer)])
 
 
 def _refusal(d):
@@ -639,7 +897,156 @@ ROWS = {
 }
 
 
+def _dialect(dialog):
+    """The tools in the dialect of the published sets: a dict of floats instead of an object of numbers."""
+    row = WRITERS["toolace"](dialog)
+    for ours, theirs in (("object", "dict"), ("number", "float")):
+        row["system"] = row["system"].replace(f'"type": "{ours}"', f'"type": "{theirs}"')
+    yield "toolace", row
+
+
+DIALECT = "A another dialect of JSON Schema"
+
+
 def spoilt_rows(kind, dialog):
     """(format, row) of every way in which a kind of bad writing spoils a dialog."""
+    if kind == DIALECT:
+        yield from _dialect(dialog)
+        return
     for name, change in ROWS[kind]:
         yield from ((name, row) for row in _reworded(name, change)(dialog))
+
+
+def as_row(dialog, form):
+    """A stranger's row that holds a dialog: JSON text in a format."""
+    row = WRITERS[form](dialog)
+    if form == "openai":  # which has room for what a tool returns
+        for tool, api in zip(row["tools"], dialog.tools, strict=True):
+            tool["function"]["returns"] = api.returns
+    return json.dumps(row)
+
+
+# The rules that must tell each kind, all of them in each dialog that it spoils. Others may tell something too.
+EXPECTED = {
+    "A invalid JSON Schema": {"api_definition"},
+    "A no description": {"api_definition"},
+    "A required outside properties": {"api_definition"},
+    "A duplicate tools": {"duplicate_tools"},
+    "A unknown API": {"known_api"},
+    "A API name off by case": {"known_api"},
+    "A API name off by a letter": {"known_api"},
+    "A missing required argument": {"required_arguments"},
+    "A unknown argument": {"unknown_arguments"},
+    "A wrong scalar type": {"arguments_valid"},
+    "A number as string": {"arguments_valid"},
+    "A enum": {"arguments_valid"},
+    "A minimum or maximum": {"arguments_valid"},
+    "A pattern": {"arguments_valid"},
+    "A format (date)": {"arguments_valid"},
+    "A format (email)": {"arguments_valid"},
+    "A format (URI)": {"arguments_valid"},
+    "A length": {"arguments_valid"},
+    "A array item of a wrong type": {"arguments_valid"},
+    "A nested object without a required field": {"arguments_valid"},
+    "A nested unknown field": {"unknown_arguments"},
+    "A arguments encoded twice": {"call_syntax"},
+    "A malformed call syntax": {"call_syntax"},
+    "A prose mixed into a call where the system prompt forbids it": {"call_syntax"},
+    "A wrong call syntax for the system prompt": {"call_syntax"},
+    DIALECT: {"schema_dialect"},
+    "B invented value": {"argument_provenance"},
+    "B invented number": {"argument_provenance"},
+    "B choice that nobody made": {"argument_provenance"},
+    "B two values swapped": {"swapped_values"},
+    "B a value that the user has since corrected": {"corrected_value"},
+    "B a relative date resolved wrongly": {"argument_provenance"},
+    "B currency changed": {"units_kept"},
+    "B unit changed": {"units_kept"},
+    "B placeholder (string)": {"placeholder_values"},
+    "B placeholder (<city>)": {"placeholder_values"},
+    "C role order broken": {"role_order"},
+    "C role order broken (tool first)": {"role_order"},
+    "C tool result without a call": {"results_match_calls"},
+    "C tool result under another name": {"results_match_calls"},
+    "C fewer results than calls": {"results_match_calls"},
+    "C more results than calls": {"results_match_calls"},
+    "C result against the return schema": {"results_valid"},
+    "C duplicate parallel call": {"duplicate_calls"},
+    "C parallel calls that depend on each other": {"argument_provenance", "structure_of_type"},
+    "C dependent call before its source": {"argument_provenance", "dependence"},
+    "C dependent value not from its source": {"argument_provenance", "dependence"},
+    "C dependent value from another field of its source": {"source_field"},
+    "C later call that needs nothing of the first": {"dependence"},
+    "C two calls under one id": {"call_ids"},
+    "C missing value said all the same": {"missing_value_asked"},
+    "C no question for the missing value": {"missing_value_asked"},
+    "C every turn masked from the loss": {"trainable"},
+    "C answer too long": {"message_length"},
+    "C request said back": {"echoed_request"},
+    "C empty answer": {"necessary_fields"},
+    "C truncated answer": {"response_complete"},
+    "C repetition loop": {"repetition"},
+    "C mixed language (script)": {"mixed_language"},
+    "C mixed language (words)": {"mixed_language"},
+    "C control characters": {"invalid_characters"},
+    "C leaked prompt text": {"leaked_prompt"},
+    "C leaked template mark": {"leaked_prompt", "call_syntax"},
+    "C call though a required value is missing": {"argument_provenance"},
+    "D one of several intents not called": {"intents_called", "structure_of_type"},
+    "D superfluous call": {"intents_called"},
+    "D call though nothing fits": {"structure_of_type", "argument_provenance"},
+    "D refusal though a function fits": {"structure_of_type", "intents_called"},
+    "D asks for what was given": {"structure_of_type", "intents_called"},
+    "D tool error ignored and success claimed": {"answer_grounded"},
+    "D answer contradicts the output": {"answer_grounded"},
+    "D answer adds facts": {"answer_grounded"},
+    "D last request unanswered": {"necessary_fields"},
+    "D thinking contradicts the action": {"thought_agrees"},
+    "D success denied": {"success_denied"},
+    "D success claimed and nothing called": {"structure_of_type"},
+    "E secret": {"secrets"},
+    "E personal data": {"personal_data"},
+    "E question of a benchmark": {"contamination"},
+    "E tool of a benchmark": {"contamination"},
+}
+# In a stranger's dialog, whose plan nobody knows, or in one of its formats, other rules must tell these kinds; where there are
+# none, none can.
+OF_STRANGERS = {
+    "B choice that nobody made": {"inferred_values"},
+    "C parallel calls that depend on each other": {"argument_provenance"},
+    "C dependent call before its source": {"argument_provenance"},
+    "C dependent value not from its source": {"argument_provenance"},
+    "C later call that needs nothing of the first": set(),
+    "C missing value said all the same": set(),
+    "C no question for the missing value": set(),
+    "C leaked template mark": {"leaked_prompt"},
+    ("C result against the return schema", "toolace"): {"answer_grounded"},  # the format has no return schemas
+    ("C two calls under one id", "toolace"): set(),  # nor ids
+    "D one of several intents not called": {"answer_grounded"},
+    "D superfluous call": {"answer_grounded"},
+    "D call though nothing fits": {"argument_provenance"},
+    "D refusal though a function fits": set(),
+    "D asks for what was given": set(),
+    "D thinking contradicts the action": set(),  # no format has thoughts
+    "D success claimed and nothing called": {"claimed_call"},
+}
+
+
+# Good dialogs
+
+
+def unfiltered(count):
+    """(dialogs, why the others fell): `count` tasks of all kinds of up to three requests, each played once by a perfect model, with
+    every rule switched off: what the rules say of them is not what let them through."""
+    rules = {rule.id: "off" for rule in registered()}
+    config = parse({"verify": {"rules": rules, "repair": 0}, "generate": {"rounds": 1}})
+    engines, pool = Engines(config, {"small": IdealEngine()}), Pool.of(IDEAL_APIS)
+    kinds = sorted(kind for kind in PLANNED if not kind.startswith("multi_turn") or kind[-2:] in ("_2", "_3"))
+
+    async def play():
+        numbered = ((number, kinds[number % len(kinds)]) for number in range(count))
+        tasks = [Task(f"{kind}-{number}", kind, number, number) for number, kind in numbered]
+        return [await rollout(task, pool, config, engines.for_task(task.id)) for task in tasks]
+
+    outcomes = asyncio.run(play())
+    return [item.dialog for item in outcomes if item.dialog], [item.verdicts[0] for item in outcomes if not item.dialog]

@@ -1,91 +1,122 @@
 """The rule layer against the seeded defects, and against dialogs that are right."""
 
-import asyncio
 import json
 from collections import Counter
+from functools import cache
 
 import pytest
 
-from tests.defects import KINDS, ROWS, base, spoilt, spoilt_rows
-from tests.samples import IDEAL_APIS, IdealEngine
-from toolace_ray.config.load import parse
+from tests.defects import (
+    BASE,
+    CONFIG,
+    DIALECT,
+    EXPECTED,
+    KINDS,
+    OF_STRANGERS,
+    ROWS,
+    as_row,
+    spoilt,
+    spoilt_rows,
+    unfiltered,
+)
 from toolace_ray.config.tree import VerifyConfig
 from toolace_ray.corpus.formats import WRITERS
 from toolace_ray.corpus.verification import judge
-from toolace_ray.dlv.layer import rejects, run_rules
-from toolace_ray.engines.roles import Engines
-from toolace_ray.records.kinds import PLANNED
-from toolace_ray.sdg.plans import Task
-from toolace_ray.sdg.pool import Pool
-from toolace_ray.sdg.rollout import rollout
+from toolace_ray.dlv.layer import registered, rejects, run_rules
+from toolace_ray.dlv.registry import RULES
 
-CONFIG = VerifyConfig()
-BASE = base()
-EXPERTS = {  # what no rule can tell of a stranger's dialog, whose plan nobody knows
-    "D refusal though a function fits",
-    "D asks for what was given",
-    "D thinking contradicts the action",  # no format of the five has thoughts
-}
+FEWEST = 3  # dialogs that a kind spoils, and a rule must tell
 
 
-def as_row(dialog, form):
-    row = WRITERS[form](dialog)
-    if form == "openai":  # which has room for what a tool returns
-        for tool, api in zip(row["tools"], dialog.tools, strict=True):
-            tool["function"]["returns"] = api.returns
-    return json.dumps(row)
+def told(verdicts):
+    return {verdict.rule for verdict in verdicts}
+
+
+@cache
+def made(kind):
+    return [item for dialog in BASE.values() for item in spoilt(kind, dialog)]
+
+
+@cache
+def made_rows(kind):
+    return [(form, json.dumps(row)) for dialog in BASE.values() for form, row in spoilt_rows(kind, dialog)]
+
+
+def missed(kind, config=CONFIG, most=None):
+    """(the rules that did not tell what they must, the dialog or row) of a kind."""
+    if kind in KINDS:
+        found = [(EXPECTED[kind] - told(run_rules(item, config)), item) for item in made(kind)[:most]]
+    else:
+        found = [
+            (EXPECTED[kind] - told(judge(row, form, config).verdicts), row) for form, row in made_rows(kind)[:most]
+        ]
+    return [(rules, item) for rules, item in found if rules]
 
 
 @pytest.mark.parametrize("name", BASE)
 def test_what_is_spoilt_was_good(name):
     assert run_rules(BASE[name], CONFIG) == []
     for form in WRITERS:
-        told = judge(as_row(BASE[name], form), form, CONFIG)
-        assert told.accepted
-        assert not told.verdicts
+        found = judge(as_row(BASE[name], form), form, CONFIG)
+        assert found.accepted
+        assert not found.verdicts
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_seeded_defect_is_caught_by_a_rule(kind):
-    made = [item for dialog in BASE.values() for item in spoilt(kind, dialog)]
-    assert made
-    missed = [item for item in made if not rejects(run_rules(item, CONFIG))]
-    assert not missed, missed[0]
+@pytest.mark.parametrize("kind", EXPECTED)
+def test_every_seeded_defect_is_told_by_its_rules(kind):
+    assert len(made(kind) if kind in KINDS else made_rows(kind)) >= FEWEST
+    wrong = missed(kind)
+    assert not wrong, wrong[0]
 
 
 @pytest.mark.parametrize("form", WRITERS)
-@pytest.mark.parametrize("kind", sorted(set(KINDS) - EXPERTS))
-def test_every_seeded_defect_is_caught_in_a_strangers_dialog(kind, form):
-    rows = [as_row(item, form) for dialog in BASE.values() for item in spoilt(kind, dialog)]
-    missed = [row for row in rows if judge(row, form, CONFIG).accepted]
-    assert rows
-    assert not missed, missed[0]
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_seeded_defect_is_told_by_its_rules_in_a_strangers_dialog(kind, form):
+    expected = OF_STRANGERS.get((kind, form), OF_STRANGERS.get(kind, EXPECTED[kind]))
+    for item in made(kind):
+        row = as_row(item, form)
+        found = judge(row, form, CONFIG)
+        assert expected <= told(found.verdicts), row
+        assert found.accepted is not any(RULES[rule].severity == "reject" for rule in expected), row
 
 
 @pytest.mark.parametrize("kind", ROWS)
-def test_every_way_of_bad_writing_is_caught(kind):
-    rows = [item for dialog in BASE.values() for item in spoilt_rows(kind, dialog)]
-    assert rows
-    missed = [row for form, row in rows if judge(json.dumps(row), form, CONFIG).accepted]
-    assert not missed, missed[0]
+def test_no_bad_writing_is_accepted(kind):
+    for form, row in made_rows(kind):
+        assert not judge(row, form, CONFIG).accepted, row
+
+
+STRANGERS_ALONE = {"inferred_values", "claimed_call"}  # rules that leave dialogs with a plan to others
+
+
+@pytest.mark.parametrize("rule", [rule.id for rule in registered()])
+def test_a_rule_that_is_switched_off_is_missed(rule):
+    off = VerifyConfig(decontaminate=CONFIG.decontaminate, rules={rule: "off"})
+    if rule in STRANGERS_ALONE:
+        (kind,) = (kind for kind, rules in OF_STRANGERS.items() if rule in rules)
+        for form in WRITERS:
+            rows = [as_row(item, form) for item in made(kind)]
+            assert len(rows) >= FEWEST
+            assert all(rule in told(judge(row, form, CONFIG).verdicts) for row in rows)
+            assert not any(rule in told(judge(row, form, off).verdicts) for row in rows)
+        return
+    kinds = [kind for kind, rules in EXPECTED.items() if rule in rules]
+    assert kinds
+    for kind in kinds:
+        for rules, _ in missed(kind, off, FEWEST):
+            assert rules == {rule}
+        assert len(missed(kind, off, FEWEST)) == FEWEST
+
+
+def test_every_kind_has_its_rules():
+    assert set(EXPECTED) == {*KINDS, *ROWS, DIALECT}
+    assert all(EXPECTED.values())
 
 
 def test_of_a_thousand_clean_dialogs_less_than_five_are_rejected():
-    config = parse({})
-    engines = Engines(config, {"small": IdealEngine()})
-    pool = Pool.of(IDEAL_APIS)
-    kinds = sorted(
-        kind
-        for kind in PLANNED
-        if not kind.startswith("multi_turn") or kind in ("multi_turn.turns_2", "multi_turn.turns_3")
-    )
-
-    async def play():
-        tasks = [Task(f"{kind}-{number}", kind, number, number) for number in range(54) for kind in kinds]
-        return [(await rollout(task, pool, config, engines.for_task(task.id))).dialog for task in tasks]
-
-    dialogs = [dialog for dialog in asyncio.run(play()) if dialog]
-    assert len(dialogs) >= 1000
+    """The dialogs are played with all rules switched off, so that those that a rule would stop are among them."""
+    dialogs, fallen = unfiltered(1026)
+    assert not fallen, fallen
     wrong = Counter()
     for dialog in dialogs:
         found = [rejects(run_rules(dialog, CONFIG))]
@@ -94,4 +125,5 @@ def test_of_a_thousand_clean_dialogs_less_than_five_are_rejected():
             for form in WRITERS
         ]
         wrong.update(verdict.rule for verdicts in found for verdict in verdicts[:1])
-    assert sum(wrong.values()) < 0.005 * 3 * len(dialogs), wrong
+    # In two of them the date that is to be missing is by chance the day that the system prompt tells.
+    assert sum(wrong.values()) < 0.005 * len(dialogs), wrong

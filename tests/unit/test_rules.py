@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from tests.samples import APIS, BOOK, SEARCH, WEATHER, calls, good_dialogs, result, say, user
 from toolace_ray.config.tree import VerifyConfig
-from toolace_ray.dlv.layer import rejects, run_rules
-from toolace_ray.dlv.registry import RULES, registered
+from toolace_ray.dlv.layer import registered, rejects, run_rules
+from toolace_ray.dlv.registry import RULES
 from toolace_ray.records.dialog import Dialog, Message, ToolCall
 from toolace_ray.records.kinds import KINDS
 from toolace_ray.text.language import language

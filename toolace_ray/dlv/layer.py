@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from toolace_ray.config.tree import RuleSetting, Severity, VerifyConfig
 from toolace_ray.dlv.contamination import benchmarks
-from toolace_ray.dlv.registry import Rule, load_modules, registered
+from toolace_ray.dlv.registry import RULES, Aspect, Rule, load_modules
 from toolace_ray.dlv.rules import answers, corrections, definition, origins, structure, swaps, texts, trust  # noqa: F401  (they register themselves)
 from toolace_ray.dlv.view import Note, View
 from toolace_ray.errors import UserError
@@ -19,6 +19,12 @@ from toolace_ray.records.verdict import Verdict
 
 MAX_DIALOG_CHARS = 1 << 20
 MAX_MESSAGE_CHARS = 1 << 16  # rules are not run on longer ones; a system prompt may be four times as long
+
+
+def registered() -> list[Rule]:
+    """All rules by aspect, in the order of the paper's Table 4."""
+    order = get_args(Aspect)
+    return sorted(RULES.values(), key=lambda rule: order.index(rule.aspect))
 
 
 class Layer:

@@ -102,9 +102,3 @@ def load_modules(names: Iterable[str]) -> None:
             raise
         except Exception as error:  # whatever a user's module does while it is imported
             raise UserError(f"verify.modules: {name}: cannot be imported ({type(error).__name__}: {error})") from error
-
-
-def registered() -> list[Rule]:
-    """All rules by aspect, in the order of the paper's Table 4."""
-    order = get_args(Aspect)
-    return sorted(RULES.values(), key=lambda rule: order.index(rule.aspect))

@@ -183,7 +183,7 @@ def structure_of_type(view: View) -> Iterator[Finding]:
 
 
 @rule("consistency")
-def wishes_called(view: View) -> Iterator[Finding]:
+def intents_called(view: View) -> Iterator[Finding]:
     """In a planned dialog every API that the plan wants is called, and no other one."""
     wanted = view.dialog.meta.get("wanted")
     if view.dialog.imported or view.dialog.type == "non_tool" or not isinstance(wanted, list) or not wanted:
