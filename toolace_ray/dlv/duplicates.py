@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from toolace_ray.records.dialog import Dialog
 from toolace_ray.records.json import digest
 from toolace_ray.schemas.walk import leaves, pointer
-from toolace_ray.text.values import folded
+from toolace_ray.text.values import caseless
 
 MAX_SHINGLES = 512
 _FEWEST = 3  # values from which equal calls are one blueprint: smaller ones meet by chance
@@ -19,12 +19,12 @@ _WORDS = re.compile(r"\w+")
 
 def dialog_key(dialog: Dialog) -> str:
     """A dialog's key: hash of what is said and called, hash of its calls alone, and its shingles' checksums (hexadecimal)."""
-    said = [folded(message.content) for message in dialog.messages if message.role in ("user", "assistant")]
+    texts = [caseless(message.content) for message in dialog.messages if message.role in ("user", "assistant")]
     calls = [call for message in dialog.messages for call in message.tool_calls]
-    made = [folded(call.key()) for call in calls]
-    whole = digest(*said, *made)
+    call_keys = [caseless(call.key()) for call in calls]
+    whole = digest(*texts, *call_keys)
     values = sum(1 for call in calls for _ in leaves(call.arguments))
-    blueprint = digest("calls", *made) if values >= _FEWEST else whole
+    blueprint = digest("calls", *call_keys) if values >= _FEWEST else whole
     hashed = sorted({zlib.crc32(text.encode("utf-8", "replace")) for text in _shingles(dialog)})[:MAX_SHINGLES]
     return whole + blueprint + "".join(f"{value:08x}" for value in hashed)
 

@@ -20,7 +20,7 @@ from toolace_ray.sdg.execution import Session
 from toolace_ray.sdg.invented import Unfit
 from toolace_ray.sdg.plans import Intent, Plan, PlannedGroup
 from toolace_ray.sdg.tools import ToolAgent
-from toolace_ray.text.values import folded
+from toolace_ray.text.values import caseless
 
 OPTIONAL_SHARE = 0.3  # of an API's optional parameters a caller gives
 REDRAWS = 4
@@ -133,7 +133,7 @@ async def _fresh(
     """Arguments that no call of the dialog has."""
     for _ in range(REDRAWS):
         arguments = await invented.arguments(intent.api, fixed_values, optional, plan, rng, engines)
-        key = folded(ToolCall(name=intent.api.name, arguments=arguments).key())
+        key = caseless(ToolCall(name=intent.api.name, arguments=arguments).key())
         if key not in seen:
             seen.add(key)
             return arguments

@@ -62,19 +62,19 @@ class Mention(NamedTuple):
 @memo.of_texts(4096)
 def dates_in(text: str, today: Day) -> tuple[Mention, ...]:
     """The dates that a text may mean. One that has several readings ("next Friday", a day without its year) is there with each."""
-    found: list[Mention] = []
+    mentions: list[Mention] = []
     for match in _ABSOLUTE.finditer(text):
-        found += (Mention(date, *match.span()) for date in _absolute(match, today))
+        mentions += (Mention(date, *match.span()) for date in _absolute(match, today))
     for match in _RELATIVE.finditer(text):
         if today is None:
             if (match["weekday"] is None or match["which"]) and match["nth"] is None:
-                found.append(Mention(None, *match.span()))
+                mentions.append(Mention(None, *match.span()))
             continue
         try:
-            found += (Mention(date, *match.span()) for date in _relative(match, today))
+            mentions += (Mention(date, *match.span()) for date in _relative(match, today))
         except OverflowError:
             continue
-    return tuple(found)
+    return tuple(mentions)
 
 
 def _absolute(match: re.Match[str], today: Day) -> list[datetime.date]:
@@ -87,8 +87,14 @@ def _absolute(match: re.Match[str], today: Day) -> list[datetime.date]:
         return _valid([(year, first, second), (year, second, first)])
     month = _MONTHS[(match["month"] or match["month2"]).lower()]
     days = [int(number) for number in re.findall(r"\d+", match["days"] or match["days2"])]
-    said = match["year"] or match["year2"]
-    years = [int(said)] if said else [today.year + more for more in (-1, 0, 1)] if today else range(1990, 2060)
+    written_year = match["year"] or match["year2"]
+    years = (
+        [int(written_year)]
+        if written_year
+        else [today.year + more for more in (-1, 0, 1)]
+        if today
+        else range(1990, 2060)
+    )
     if (
         re.search(r"[-–]| to |through|until", match["days"] or match["days2"])
         and len(days) == 2
@@ -99,11 +105,11 @@ def _absolute(match: re.Match[str], today: Day) -> list[datetime.date]:
 
 
 def _valid(parts: list[tuple[int, int, int]]) -> list[datetime.date]:
-    found = []
+    dates = []
     for year, month, day in parts:
         if 1 <= year <= 9999 and 1 <= month <= 12 and 1 <= day <= calendar.monthrange(year, month)[1]:
-            found.append(datetime.date(year, month, day))
-    return found
+            dates.append(datetime.date(year, month, day))
+    return dates
 
 
 def _relative(match: re.Match[str], today: datetime.date) -> list[datetime.date]:
@@ -136,8 +142,8 @@ def _count(word: str) -> int | None:
         return 1
     if word == "a couple of":
         return 2
-    found = word_numbers(word)
-    return found.pop() if len(found) == 1 else None
+    values = word_numbers(word)
+    return values.pop() if len(values) == 1 else None
 
 
 _DAYS = {"day": 1, "week": 7, "fortnight": 14}
@@ -189,35 +195,35 @@ def clocks_in(text: str) -> frozenset[Clock]:
 
 def clock_mentions(text: str) -> list[tuple[str, set[Clock]]]:
     """Each time of day as it is written, with what it may mean: "8 o'clock" is one in the morning and one in the evening."""
-    found = [(match.group(), _clock(match)) for match in _CLOCK.finditer(text)]
-    return [(written, readings) for written, readings in found if readings]
+    mentions = [(match.group(), _clock(match)) for match in _CLOCK.finditer(text)]
+    return [(written, readings) for written, readings in mentions if readings]
 
 
 def _clock(match: re.Match[str]) -> set[Clock]:
-    found: set[Clock] = set()
+    readings: set[Clock] = set()
     if match["word"]:
-        found = {(0, 0) if match["word"].lower() == "midnight" else (12, 0)}
+        readings = {(0, 0) if match["word"].lower() == "midnight" else (12, 0)}
     elif match["time"]:
         hour = _count(match["hour4"].lower())
         if hour is not None:
-            found = {(hour % 12 + (0 if match["time"].lower() == "morning" else 12), 0)}
+            readings = {(hour % 12 + (0 if match["time"].lower() == "morning" else 12), 0)}
     elif match["part"]:
         hour = _count(match["hour3"].lower())
         if hour is not None:
             hour, minute = {"half past": (hour, 30), "quarter past": (hour, 15)}.get(
                 match["part"].lower(), (hour - 1, 45)
             )
-            found = {(hour % 24, minute), ((hour + 12) % 24, minute)}
+            readings = {(hour % 24, minute), ((hour + 12) % 24, minute)}
     else:
         hour, minute = int(match["hour"] or match["hour2"]), int(match["minute"] or match["minute2"] or 0)
         half = (match["half"] or "").lower()[:1]
         if half == "o":
-            found = {(hour % 24, minute), ((hour + 12) % 24, minute)}
+            readings = {(hour % 24, minute), ((hour + 12) % 24, minute)}
         elif half:
-            found = {(hour % 12 + (12 if half == "p" else 0), minute)}
+            readings = {(hour % 12 + (12 if half == "p" else 0), minute)}
         else:
-            found = {(hour, minute)}
-    return {(hour, minute) for hour, minute in found if hour < 24 and minute < 60}
+            readings = {(hour, minute)}
+    return {(hour, minute) for hour, minute in readings if hour < 24 and minute < 60}
 
 
 @memo.of_texts(4096)
@@ -225,9 +231,9 @@ def parts_in(text: str, unit: str, today: Day) -> frozenset[int]:
     """The hours, minutes, days, months or years of the times and dates that a text says."""
     if unit in ("hour", "minute"):
         return frozenset(clock[unit == "minute"] for clock in clocks_in(text))
-    found = {getattr(item.date, unit) for item in dates_in(text, today) if item.date}
+    values = {getattr(item.date, unit) for item in dates_in(text, today) if item.date}
     for match in re.finditer(rf"\b({_MONTH})\b(?:,? (?:of )?(\d{{4}}))?", text, re.IGNORECASE):
-        found |= (
+        values |= (
             {_MONTHS[match[1].lower()]}
             if unit == "month"
             else {int(match[2])}
@@ -235,8 +241,8 @@ def parts_in(text: str, unit: str, today: Day) -> frozenset[int]:
             else set()
         )
     if unit == "year":
-        found |= {century + int(short) for short in re.findall(r"['’](\d{2})\b", text) for century in (1900, 2000)}
-    return frozenset(found)
+        values |= {century + int(short) for short in re.findall(r"['’](\d{2})\b", text) for century in (1900, 2000)}
+    return frozenset(values)
 
 
 def day(text: str) -> Day:
@@ -251,25 +257,25 @@ def date_variants(date: datetime.date, today: datetime.date) -> list[str]:
     """How people say a date: numeric, with the month's name, or, last, relative to `today`."""
     number, month, short = date.day, f"{date:%B}", f"{date:%b}"
     suffix = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    found = [f"{date:%Y/%m/%d}", f"{date:%d.%m.%Y}"]
+    variants = [f"{date:%Y/%m/%d}", f"{date:%d.%m.%Y}"]
     for name in (month, short):
-        for shown in (str(number), f"{number}{suffix}"):
-            found += [f"{name} {shown}", f"{shown} {name}", f"{shown} of {name}", f"the {shown} of {name}"]
+        for numeral in (str(number), f"{number}{suffix}"):
+            variants += [f"{name} {numeral}", f"{numeral} {name}", f"{numeral} of {name}", f"the {numeral} of {name}"]
     ahead = (date - today).days
-    found += {0: ["tonight", "today"], 1: ["tomorrow"], 2: ["the day after tomorrow"]}.get(ahead, [])
+    variants += {0: ["tonight", "today"], 1: ["tomorrow"], 2: ["the day after tomorrow"]}.get(ahead, [])
     if 0 < ahead <= 7:
-        found += [f"next {date:%A}", f"this {date:%A}", f"on {date:%A}"]
-    return found
+        variants += [f"next {date:%A}", f"this {date:%A}", f"on {date:%A}"]
+    return variants
 
 
 def clock_variants(hour: int, minute: int) -> list[str]:
     """How people say a time of day."""
     half = "am" if hour < 12 else "pm"
     hour12 = hour % 12 or 12
-    found = [f"{hour}:{minute:02d}", f"{hour12}:{minute:02d} {half}", f"{hour12}:{minute:02d}{half}"]
-    found += [f"{hour12}:{minute:02d} {half[0]}.m.", f"{hour:02d}:{minute:02d}"]
+    variants = [f"{hour}:{minute:02d}", f"{hour12}:{minute:02d} {half}", f"{hour12}:{minute:02d}{half}"]
+    variants += [f"{hour12}:{minute:02d} {half[0]}.m.", f"{hour:02d}:{minute:02d}"]
     if minute == 0:
-        found += [f"{hour12} {half}", f"{hour12}{half}", f"{hour12} o'clock"]
+        variants += [f"{hour12} {half}", f"{hour12}{half}", f"{hour12} o'clock"]
     if (hour, minute) == (12, 0):
-        found.append("noon")
-    return found
+        variants.append("noon")
+    return variants

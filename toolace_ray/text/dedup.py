@@ -33,7 +33,7 @@ class Novelty(Protocol):
     """What decides whether a key is new."""
 
     def repeats(self, key: str, label: str) -> str | None:
-        """None when nothing like `key` was met before, and then it is remembered under `label`; else what it repeats."""
+        """None when nothing like `key` was met before, which is then remembered under `label`; else words that name what it repeats."""
         ...
 
 
@@ -72,10 +72,10 @@ def _bare(schema: Any, _: int = 0) -> Any:
     """A schema, but not those below it, without what only people read."""
     if not isinstance(schema, dict):
         return schema
-    kept = {key: value for key, value in schema.items() if key not in ("description", "title", "examples", "default")}
-    if isinstance(kept.get("required"), list):
-        kept["required"] = sorted(map(str, kept["required"]))
-    return kept
+    bare = {key: value for key, value in schema.items() if key not in ("description", "title", "examples", "default")}
+    if isinstance(bare.get("required"), list):
+        bare["required"] = sorted(map(str, bare["required"]))
+    return bare
 
 
 def shingles(api: Api) -> Iterator[str]:
@@ -123,7 +123,7 @@ class NearDuplicates:
         sketch = _sketch(values)
         mine = set(values)
         digest_row = np.array(sketch.digest(), np.uint32)
-        for index in self._likely(self._lsh.query(sketch), digest_row):
+        for index in self._most_alike(self._lsh.query(sketch), digest_row):
             other = self._flat[self._ends[index] : self._ends[index + 1]]
             common = sum(value in mine for value in other)
             similarity = common / (len(mine) + len(other) - common) if other or mine else 1.0
@@ -140,16 +140,16 @@ class NearDuplicates:
         self._labels.append(label)
         return None
 
-    def _likely(self, found: list[int], row: Any) -> list[int]:
+    def _most_alike(self, candidates: list[int], row: Any) -> list[int]:
         """The candidates to compare exactly, in their order: the most alike by their sketches, MOST of them at most.
 
         Writers with a template make thousands of candidates that are all a little below the threshold.
         """
-        if len(found) <= MOST:
-            return sorted(found)
-        candidates = np.array(sorted(found))
-        alike = (self._sketches[candidates] == row).sum(axis=1)
-        return sorted(candidates[np.argsort(-alike, kind="stable")[:MOST]].tolist())
+        if len(candidates) <= MOST:
+            return sorted(candidates)
+        ordered = np.array(sorted(candidates))
+        alike = (self._sketches[ordered] == row).sum(axis=1)
+        return sorted(ordered[np.argsort(-alike, kind="stable")[:MOST]].tolist())
 
     def copy(self) -> NearDuplicates:
         """An index of its own with the same content."""

@@ -18,24 +18,25 @@ _COMMON = {
     "Portuguese": "próxima às meia reunião amanhã quero obrigado marque agenda uma não para da em você mais são isso muito está ao pelo qual",
     "Dutch": "het een niet dat ik je zijn voor maar ook wij heeft deze naar wordt aan wat",
 }
-_TONGUES: dict[str, set[str]] = {}
+_LANGUAGES_OF: dict[str, set[str]] = {}
 
 
 for _name, _words in _COMMON.items():
     for _word in _words.split():
-        _TONGUES.setdefault(_word, set()).add(_name)
+        _LANGUAGES_OF.setdefault(_word, set()).add(_name)
 
 
 def language(text: str) -> str:
-    """The language that a text is in, as far as it matters to rules on English words: English, another one, or "other"."""
+    """The language that a text is in: the one with the most of its commonest words, if two at least and more than English; else
+    English. "other" where more than 30 % of the characters are not ASCII."""
     if sum(map(str.isascii, text)) < 0.7 * len(text):
         return "other"
-    found = tongues(text)
-    for tongue, letters in () if text.isascii() else _LETTERS.items():
+    counts = language_counts(text)
+    for name, letters in () if text.isascii() else _LETTERS.items():
         if letters.search(text):
-            found = found + Counter({tongue: 1})
-    best = max(found, key=found.__getitem__, default="English")
-    return best if found[best] >= 2 and found[best] > found["English"] else "English"
+            counts = counts + Counter({name: 1})
+    best = max(counts, key=counts.__getitem__, default="English")
+    return best if counts[best] >= 2 and counts[best] > counts["English"] else "English"
 
 
 _LETTERS = {
@@ -47,26 +48,26 @@ _LETTERS = {
 
 
 @memo.of_texts(4096)
-def tongues(text: str) -> Counter[str]:
+def language_counts(text: str) -> Counter[str]:
     """Language -> how many of its own commonest words stand in a text."""
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for word in re.findall(r"[^\W\d_]+(?:'s)?", text.lower()):
-        names = _TONGUES.get(word)
+        names = _LANGUAGES_OF.get(word)
         if names is not None and len(names) == 1:
-            found.update(names)
-    return found
+            counts.update(names)
+    return counts
 
 
 @memo.of_texts(8192)
-def scripts(text: str) -> Counter[str]:
-    """Script -> letters, by the first word of the characters' Unicode names; Japanese writes in three at once."""
+def script_counts(text: str) -> Counter[str]:
+    """Script -> number of letters, by the first word of their Unicode names; Japanese kana count as CJK, with which they mix."""
     if text.isascii():
         letters = sum(map(str.isalpha, text))
         return Counter({"LATIN": letters}) if letters else Counter()
-    plain = unicodedata.normalize("NFKC", text)  # the micro sign is a Greek letter, full-width Latin is Latin
-    plain = plain.replace("\u03bc", "")
-    found = Counter(unicodedata.name(character, "?").split()[0] for character in plain if character.isalpha())
+    normalised = unicodedata.normalize("NFKC", text)  # the micro sign is a Greek letter, full-width Latin is Latin
+    normalised = normalised.replace("\u03bc", "")
+    counts = Counter(unicodedata.name(character, "?").split()[0] for character in normalised if character.isalpha())
     for part in ("HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "IDEOGRAPHIC"):
-        if part in found:
-            found["CJK"] += found.pop(part)
-    return found
+        if part in counts:
+            counts["CJK"] += counts.pop(part)
+    return counts

@@ -23,7 +23,7 @@ def of_texts(most: int) -> Callable[[Reader], Reader]:
         most: the number of short texts that are kept, the latest used. Of longer ones `LONG` characters are kept, or one text.
     """
 
-    def kept(function: Reader) -> Reader:
+    def decorator(function: Reader) -> Reader:
         short = lru_cache(maxsize=most)(function)
         longer: dict[tuple[Any, ...], Any] = {}
         size = 0
@@ -36,14 +36,14 @@ def of_texts(most: int) -> Callable[[Reader], Reader]:
             key = (text, *more)
             if key in longer:
                 return longer[key]
-            found = function(text, *more)
+            result = function(text, *more)
             if size + len(text) > LONG:
                 longer.clear()
                 size = 0
-            longer[key] = found
+            longer[key] = result
             size += len(text)
-            return found
+            return result
 
         return cast(Reader, read)
 
-    return kept
+    return decorator

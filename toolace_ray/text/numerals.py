@@ -90,7 +90,7 @@ def number_words(value: int) -> str | None:
 def word_numbers(text: str) -> set[int]:
     """The numbers 0..999 that stand in a text in English words: "twenty-one" is 21, and neither 20 nor 1."""
     words = re.findall(r"[a-z]+|[^a-z\s-]", text.lower())
-    found: set[int] = set()
+    values: set[int] = set()
     index = 0
 
     def below_hundred() -> int:
@@ -119,46 +119,46 @@ def word_numbers(text: str) -> set[int]:
                 value += below_hundred()
         if words[index : index + 1] and words[index] in _SCALES:
             value, index = value * _SCALES[words[index]], index + 1
-        found.add(value)
-    return found
+        values.add(value)
+    return values
 
 
 @memo.of_texts(8192)
 def numbers(text: str) -> tuple[float, ...]:
     """The numbers written in digits in a text; digits inside words, dates and times are not numbers."""
     cleaned = _NO_NUMBER.sub(" ", text)
-    found = [match.group().replace(",", "") for match in _NUMBER.finditer(cleaned)]
-    return tuple(float(number) for number in found if len(number) < _LONGEST)
+    digits = [match.group().replace(",", "") for match in _NUMBER.finditer(cleaned)]
+    return tuple(float(number) for number in digits if len(number) < _LONGEST)
 
 
 @memo.of_texts(8192)
 def other_numbers(text: str) -> frozenset[float]:
     """Numbers that a text says otherwise: glued to a unit ("30km", "€5"), in words, "2k", "5 %" (5 and 0.05), "3rd"."""
-    found: set[float] = set()
+    values: set[float] = set()
     for pair in _GLUED.findall(text):
-        found |= {float(part.replace(",", "")) for part in pair if part and len(part) < _LONGEST}
+        values |= {float(part.replace(",", "")) for part in pair if part and len(part) < _LONGEST}
     for digits, scale in _SCALED.findall(text):
         if len(digits) < _LONGEST:
             value = float(digits.replace(",", ""))
-            found |= {value, value / 100} if scale in "%percent" else {value * _MAGNITUDES[scale.lower()]}
-    found |= {float(digits) for digits in _ORDINAL.findall(text) if len(digits) < _LONGEST}
+            values |= {value, value / 100} if scale in "%percent" else {value * _MAGNITUDES[scale.lower()]}
+    values |= {float(digits) for digits in _ORDINAL.findall(text) if len(digits) < _LONGEST}
     for inside in _LISTED.findall(text):  # [200,300,400] is no 200 million
-        found |= {float(digits) for digits in re.findall(r"-?\d+(?:\.\d+)?", inside) if len(digits) < _LONGEST}
+        values |= {float(digits) for digits in re.findall(r"-?\d+(?:\.\d+)?", inside) if len(digits) < _LONGEST}
     if not text.isascii():  # scripts that write no space between a number and what it counts
         for digits, scale in _BESIDE.findall(_NO_NUMBER.sub(" ", text.replace(",", ""))):
-            found |= {float(digits), float(digits) * _SIGNS.get(scale, 1)}
-    found |= set(map(float, word_numbers(text)))
+            values |= {float(digits), float(digits) * _SIGNS.get(scale, 1)}
+    values |= set(map(float, word_numbers(text)))
     for count in _HALVES.findall(text.lower()):
         whole = int(count) if count.isdigit() and len(count) < 16 else _WORD_VALUES.get(count)
-        found |= {whole + 0.5} if whole is not None else set()
-    found |= {float(f"{whole}.{part}") for whole, part in _COMMA.findall(text)}
+        values |= {whole + 0.5} if whole is not None else set()
+    values |= {float(f"{whole}.{part}") for whole, part in _COMMA.findall(text)}
     for count, scale in (("a", "hundred"), ("a", "thousand"), ("a", "million"), ("a", "dozen")):
         if f" {count} {scale}" in f" {text.lower()}":
-            found.add(float(_SCALES.get(scale, 100)))
+            values.add(float(_SCALES.get(scale, 100)))
     words = set(re.findall(r"[a-z]+", text.lower()))
-    found |= {value for word, value in _OTHER_WORDS.items() if word in words}
-    found |= {float(place) for place, word in enumerate(_ORDINALS, 1) if word in words}
+    values |= {value for word, value in _OTHER_WORDS.items() if word in words}
+    values |= {float(place) for place, word in enumerate(_ORDINALS, 1) if word in words}
     for count, scale in re.findall(r"\b([a-z]+) (million|billion|thousand)\b", text.lower()):
         if count in _WORD_VALUES or count == "a":
-            found.add(_WORD_VALUES.get(count, 1) * _MAGNITUDES[scale])
-    return frozenset(found)
+            values.add(_WORD_VALUES.get(count, 1) * _MAGNITUDES[scale])
+    return frozenset(values)

@@ -33,7 +33,7 @@ _PERSONAL = {
     "phone": re.compile(r"(?<![\w+])(?:\+\d|\(\d{3}\) ?\d)[\d ().-]{6,16}\d(?!\w)"),
 }
 _RESERVED = re.compile(r"@(?:[\w-]+\.)*(?:example(?:\.(?:com|org|net))?|test|invalid|localhost)$", re.IGNORECASE)
-_KNOWN = {"AKIAIOSFODNN7EXAMPLE"}
+_EXAMPLE_KEYS = {"AKIAIOSFODNN7EXAMPLE"}
 # Texts without any of these hold neither; most have none, and are not looked at again.
 _SUSPECT = re.compile(r"\d(?:(?<=\+\d)|(?<=\(\d)\d\d\)|(?<=[A-Z]{2}\d)\d ?[A-Z0-9]{4}|\d\d-\d\d-\d{4}|(?:[ -]?\d){12})")
 _TOKEN = re.compile(r"[\w/+.=-]{20}")
@@ -42,7 +42,7 @@ _NESTED = 2  # JSON in a text of JSON in a text of a value
 _LARGEST = 10**19  # numbers with more digits are no card's
 
 
-class Found(NamedTuple):
+class Sensitive(NamedTuple):
     """A secret or a person's datum with its place. `kind` names it; `secret` tells the two apart."""
 
     start: int
@@ -64,32 +64,32 @@ def _secrets() -> list[tuple[str, re.Pattern[str]]]:
     return rules + [(kind, re.compile(pattern)) for kind, pattern in _MORE.items()]
 
 
-def scan(text: str) -> list[Found]:
+def scan(text: str) -> list[Sensitive]:
     """The secrets and personal data in a text, in order, none inside another."""
     words = text.split()
     long = max(map(len, words), default=0) >= 20 and any(len(word) >= 20 and _TOKEN.search(word) for word in words)
     if not (long or "@" in text or "PRIVATE KEY" in text or _SUSPECT.search(text)):
         return []
-    found: list[Found] = []
+    spans: list[Sensitive] = []
     for start in range(0, len(text), _LONGEST):
         part = text[start : start + _LONGEST + 256]
-        found += (item._replace(start=item.start + start, end=item.end + start) for item in _scan(part))
-    kept: list[Found] = []
-    for item in sorted(set(found), key=lambda item: (item.start, -item.end)):
-        if not kept or item.start >= kept[-1].end:
-            kept.append(item)
-    return kept
+        spans += (item._replace(start=item.start + start, end=item.end + start) for item in _scan(part))
+    disjoint: list[Sensitive] = []
+    for item in sorted(set(spans), key=lambda item: (item.start, -item.end)):
+        if not disjoint or item.start >= disjoint[-1].end:
+            disjoint.append(item)
+    return disjoint
 
 
-def _scan(text: str) -> Iterator[Found]:
+def _scan(text: str) -> Iterator[Sensitive]:
     for kind, pattern in _secrets():
         for match in pattern.finditer(text):
-            if match.group() not in _KNOWN:
-                yield Found(*match.span(), kind, True)
+            if match.group() not in _EXAMPLE_KEYS:
+                yield Sensitive(*match.span(), kind, True)
     for kind, pattern in _PERSONAL.items():
         for match in pattern.finditer(text):
             if _CHECKS[kind](match.group()):
-                yield Found(*match.span(), kind, False)
+                yield Sensitive(*match.span(), kind, False)
 
 
 def _luhn(text: str) -> bool:
@@ -106,8 +106,8 @@ def _card(text: str) -> bool:
 
 
 def _iban(text: str) -> bool:
-    plain = text.replace(" ", "")
-    return int("".join(str(int(character, 36)) for character in plain[4:] + plain[:4])) % 97 == 1
+    compact = text.replace(" ", "")
+    return int("".join(str(int(character, 36)) for character in compact[4:] + compact[:4])) % 97 == 1
 
 
 def _phone(text: str) -> bool:
@@ -145,46 +145,46 @@ def masked_values(value: Any) -> tuple[Any, int]:
     return _masked_value(value, {}, _NESTED)
 
 
-def _masked_value(value: Any, known: dict[str, str], nested: int) -> tuple[Any, int]:
+def _masked_value(value: Any, stand_ins: dict[str, str], nested: int) -> tuple[Any, int]:
     if isinstance(value, dict):
         result: dict[str, Any] = {}
         count = 0
         for key, item in value.items():
-            name, in_key = _masked(key, known)
+            name, in_key = _masked(key, stand_ins)
             while name in result:  # the stand-in of two keys
                 name += "_"
-            result[name], in_item = _masked_value(item, known, nested)
+            result[name], in_item = _masked_value(item, stand_ins, nested)
             count += in_key + in_item
         return result, count
     if isinstance(value, list):
-        pairs = [_masked_value(item, known, nested) for item in value]
+        pairs = [_masked_value(item, stand_ins, nested) for item in value]
         return [item for item, _ in pairs], sum(number for _, number in pairs)
     if isinstance(value, str):
         if nested and value.lstrip()[:1] in ("{", "[", '"'):
             try:
-                inside, count = _masked_value(load_json(value, max_chars=len(value)), known, nested - 1)
+                inside, count = _masked_value(load_json(value, max_chars=len(value)), stand_ins, nested - 1)
             except ValueError:
-                return _masked(value, known)  # it only begins like JSON
+                return _masked(value, stand_ins)  # it only begins like JSON
             return (json.dumps(inside, ensure_ascii=False), count) if count else (value, 0)
-        return _masked(value, known)
+        return _masked(value, stand_ins)
     if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST and value == int(value):
-        text, count = _masked(str(int(value)), known)
+        text, count = _masked(str(int(value)), stand_ins)
         return (type(value)(text if text.isdecimal() else 0), count) if count else (value, 0)
     return value, 0
 
 
-def _masked(text: str, known: dict[str, str]) -> tuple[str, int]:
-    found = scan(text)
-    if not found:
+def _masked(text: str, stand_ins: dict[str, str]) -> tuple[str, int]:
+    spans = scan(text)
+    if not spans:
         return text, 0
     parts, at = [], 0
-    for item in found:
+    for item in spans:
         value = text[item.start : item.end]
-        if value not in known:
-            known[value] = _stand_in(item.kind if not item.secret else "secret", len(known))
-        parts += [text[at : item.start], known[value]]
+        if value not in stand_ins:
+            stand_ins[value] = _stand_in(item.kind if not item.secret else "secret", len(stand_ins))
+        parts += [text[at : item.start], stand_ins[value]]
         at = item.end
-    return "".join([*parts, text[at:]]), len(found)
+    return "".join([*parts, text[at:]]), len(spans)
 
 
 def _stand_in(kind: str, number: int) -> str:

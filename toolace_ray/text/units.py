@@ -90,9 +90,9 @@ class Quantity(NamedTuple):
 
 
 def unit(name: str) -> Unit | None:
-    """The unit of a name, symbol or currency code in any case."""
-    plain = name.strip().lower().rstrip(".")
-    return _WORDS.get(plain) or _SHORT.get(plain)
+    """The unit of a name, symbol or currency code in any case; None where the text is none of these."""
+    key = name.strip().lower().rstrip(".")
+    return _WORDS.get(key) or _SHORT.get(key)
 
 
 @lru_cache(maxsize=16)
@@ -111,14 +111,14 @@ def named(text: str) -> frozenset[Unit]:
 
 def mentions(text: str) -> list[tuple[Unit, int, int]]:
     """(unit, start, end) of the units and currencies that a text names."""
-    found = [(_WORDS[match.group().lower()], *match.span()) for match in _NAMED.finditer(text)]
-    return found + [(_WORDS[text[i]], i, i + 1) for i in range(len(text)) if text[i] in _SIGNS and text[i] in _WORDS]
+    words = [(_WORDS[match.group().lower()], *match.span()) for match in _NAMED.finditer(text)]
+    return words + [(_WORDS[text[i]], i, i + 1) for i in range(len(text)) if text[i] in _SIGNS and text[i] in _WORDS]
 
 
 @memo.of_texts(4096)
 def quantities(text: str) -> tuple[Quantity, ...]:
     """The numbers of a text that have a unit beside them."""
-    found = []
+    measured = []
     for match in _QUANTITY.finditer(text):
         number = (match["signed"] or match["number"]).lower()
         if len(number) > 40:
@@ -127,17 +127,17 @@ def quantities(text: str) -> tuple[Quantity, ...]:
         value = _NUMERALS[number] if number in _NUMERALS else float(number.replace(",", ""))
         if name in ("M", "G", "L") or (name == "m" and value < 1000 and "million" in text.lower()):
             continue  # 5M is five million
-        found.append(Quantity(value, _WORDS[name.lower()], match.start()))
+        measured.append(Quantity(value, _WORDS[name.lower()], match.start()))
     for number, letter in _DEGREES.findall(text):
-        found.append(Quantity(float(number), _SHORT[letter.lower()], text.find(number)))
+        measured.append(Quantity(float(number), _SHORT[letter.lower()], text.find(number)))
     for match in _HEIGHT.finditer(text):
-        found.append(Quantity(12.0 * int(match[1]) + int(match[2]), _WORDS["inch"], match.start()))
-    return tuple(found)
+        measured.append(Quantity(12.0 * int(match[1]) + int(match[2]), _WORDS["inch"], match.start()))
+    return tuple(measured)
 
 
 @memo.of_texts(8192)
 def wanted(description: str, name: str) -> Unit | None:
-    """The unit that a parameter's name (its last word) or description wants its number in."""
+    """The unit that a parameter's name (its last word) or description wants its number in; None where neither names one."""
     last = re.split(r"[_\W]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())[-1]
     if last in _WORDS and last not in _NOT_LAST:
         return _WORDS[last]
@@ -163,10 +163,10 @@ def converted(quantity: Quantity, target: Unit) -> float | None:
 
 
 def same(left: float, right: float) -> bool:
-    """Equal but for rounding."""
+    """True where two numbers differ by at most 1 % of the larger one (of 0.1 for smaller ones)."""
     return abs(left - right) <= 0.01 * max(abs(left), abs(right), 0.1)
 
 
 def of_schema(name: str, schema: dict[str, Any]) -> Unit | None:
-    """See wanted."""
+    """The unit that a parameter's name or its schema's description wants its number in; None where neither names one."""
     return wanted(str(schema.get("description") or ""), name)

@@ -38,11 +38,11 @@ _DATED = re.compile(
 )
 
 
-def folded(text: str) -> str:
-    """A text without case, accents and repeated spaces, for telling what differs in writing alone."""
+def caseless(text: str) -> str:
+    """A text without case, accents and repeated spaces; its punctuation stays."""
     if not text.isascii():
-        plain = unicodedata.normalize("NFKD", text)
-        text = "".join(c for c in plain if not unicodedata.combining(c))
+        decomposed = unicodedata.normalize("NFKD", text)
+        text = "".join(c for c in decomposed if not unicodedata.combining(c))
     return " ".join(text.casefold().split())
 
 
@@ -97,9 +97,9 @@ def place(text: str, value: str) -> int:
 def _find_number(value: float, text: str, wanted: Unit | None) -> Match | None:
     if abs(value) > 1e300:
         return None
-    if any(abs(found - value) < 1e-9 for found in numbers(text)):
+    if any(abs(number - value) < 1e-9 for number in numbers(text)):
         return "literal"
-    if any(abs(found - value) < 1e-9 for found in other_numbers(text)):
+    if any(abs(number - value) < 1e-9 for number in other_numbers(text)):
         return "normalised"
     if wanted is not None:
         for quantity in quantities(text):
@@ -132,14 +132,14 @@ def _find_boolean(value: bool, text: str, names: tuple[str, ...]) -> Match | Non
 def _find_string(value: str, text: str, today: Day) -> bool:
     if moment := _MOMENT.fullmatch(value):
         return all(find(part, text, today) for part in moment.groups())
-    wanted = fold(value)
-    if wanted and f" {wanted} " in f" {fold(text)} ":
+    words = bare_words(value)
+    if words and f" {words} " in f" {bare_words(text)} ":
         return True
     if value[:1].isdigit() or value[-1:].isdigit():
         return _find_written(value, text, today)
     if len(value) <= 12 and (kind := unit(value)) is not None and kind in named(text):
         return True
-    return value.lower() in _CODES and any(f" {name} " in f" {fold(text)} " for name in _CODES[value.lower()])
+    return value.lower() in _CODES and any(f" {name} " in f" {bare_words(text)} " for name in _CODES[value.lower()])
 
 
 # ISO 639-1 codes of languages, and the names of countries that are said in several ways.
@@ -168,34 +168,34 @@ def _find_written(value: str, text: str, today: Day) -> bool:
         spaced = "[ ()-]{0,2}".join(map(re.escape, bare))
         if re.search(rf"(?<!\w){spaced}(?!\w)", text, re.IGNORECASE):
             return True
-    if _DATED.fullmatch(value) and (dates := {found.date for found in dates_in(value, today)}):
-        return any(found.date is None or found.date in dates for found in dates_in(text, today))
+    if _DATED.fullmatch(value) and (dates := {mention.date for mention in dates_in(value, today)}):
+        return any(mention.date is None or mention.date in dates for mention in dates_in(text, today))
     return False
 
 
 def added_time(
-    text: str, values: Iterable[tuple[tuple[str, ...], Any]], known: str, today: datetime.date
+    text: str, values: Iterable[tuple[tuple[str, ...], Any]], context: str, today: datetime.date
 ) -> str | None:
-    """A time of day or a date of a text that is in none of the values and was not known; as it is written, else None.
+    """The first time of day or date of a text that neither the values nor the context hold, as it is written; None for none.
 
     Args:
         values: (names, value) as in `find`: what the text is to say.
-        known: what was said and returned before. Today's date is known always.
+        context: what was said and returned before. Today's date may always be said.
     """
-    said = [(names, value) for names, value in values if not isinstance(value, bool)]
-    known = "\n".join([known, *(str(value) for _, value in said)])
+    sayable = [(names, value) for names, value in values if not isinstance(value, bool)]
+    context = "\n".join([context, *(str(value) for _, value in sayable)])
 
-    def stated(written: str) -> bool:
-        return any(find(value, written, today, names) for names, value in said)
+    def says_a_value(written: str) -> bool:
+        return any(find(value, written, today, names) for names, value in sayable)
 
     for written, clocks in clock_mentions(text):
-        if not clocks & clocks_in(known) and not stated(written):
+        if not clocks & clocks_in(context) and not says_a_value(written):
             return written
-    days = {today, *(item.date for item in dates_in(known, today))}
+    days = {today, *(item.date for item in dates_in(context, today))}
     mentions = dates_in(text, today)
-    right = [item for item in mentions if item.date in days or stated(text[item.start : item.end])]
+    grounded = [item for item in mentions if item.date in days or says_a_value(text[item.start : item.end])]
     for item in mentions:  # one may have several readings, or be a part of another: "the 4th" of "the 4th of March"
-        if not any(item.start < other.end and other.start < item.end for other in right):
+        if not any(item.start < other.end and other.start < item.end for other in grounded):
             return text[item.start : item.end]
     return None
 
@@ -221,10 +221,10 @@ def without(text: str, values: Iterable[Any], today: datetime.date) -> str:
 
 
 @memo.of_texts(8192)
-def fold(text: str) -> str:
-    """Lower case, underscores and hyphens as spaces, no punctuation, no accents, words without a plural s."""
+def bare_words(text: str) -> str:
+    """A text's words with single spaces: lower case, no accents, no punctuation, no plural s; "check_in" and "check-in" are two."""
     if not text.isascii():
-        plain = unicodedata.normalize("NFKD", text)
-        text = "".join(c for c in plain if not unicodedata.combining(c))
+        decomposed = unicodedata.normalize("NFKD", text)
+        text = "".join(c for c in decomposed if not unicodedata.combining(c))
     words = _WORD.findall(text.lower().replace("_", " ").replace("-", " ").replace("’", "'"))
     return " ".join([_PLURAL.sub("", word) if word[-1] == "s" else word for word in words])

@@ -16,7 +16,7 @@ from toolace_ray.records.api import is_error
 from toolace_ray.records.dialog import Dialog
 from toolace_ray.records.json import load_json
 from toolace_ray.schemas.walk import leaves
-from toolace_ray.text.values import fold
+from toolace_ray.text.values import bare_words
 
 MAX_KNOWN = 1 << 16  # characters
 
@@ -46,7 +46,7 @@ def _known(dialog: Dialog, group: TurnGroup) -> frozenset[str]:
     results = [message for message in dialog.messages[group.start : group.end - 1] if message.role == "tool"]
     if any(is_error(_parsed(message.content)) for message in results):
         texts.append(_OF_ERRORS)
-    return frozenset(fold(" ".join(texts)[:MAX_KNOWN]).split())
+    return frozenset(bare_words(" ".join(texts)[:MAX_KNOWN]).split())
 
 
 def _parsed(content: str) -> Any:
@@ -68,7 +68,7 @@ def _saying_more(said: tuple[str, ...], known: frozenset[str]) -> frozenset[str]
             return int(word) not in numbers
         return len(word) > 2 and word[:4] not in stems
 
-    return frozenset(part for part in said if any(map(new, fold(part).split())))
+    return frozenset(part for part in said if any(map(new, bare_words(part).split())))
 
 
 _NUMBER = re.compile(r"[0-9]{1,15}")

@@ -24,7 +24,7 @@ from toolace_ray.schemas.walk import leaves
 from toolace_ray.text import units
 from toolace_ray.text.dates import dates_in
 from toolace_ray.text.numerals import numbers, word_numbers
-from toolace_ray.text.values import find, fold
+from toolace_ray.text.values import bare_words, find
 
 _WORDS = re.compile(r"[^\W_]+")
 _NEGATED = r"(?:\bnot\b|\binstead of\b|\brather than\b|\bno longer\b|\bforget\b|\bscratch\b)(?: (?:the|to|in|for|on|at|from|a|an|about))?\s*['\"“]?"
@@ -141,9 +141,9 @@ def _of_another(leaf: Leaf, sentence: str) -> bool:
         for word in words
     ):
         return False
-    said = {fold(word)[:6] for word in words}
-    mine = {fold(word)[:6] for word in name_parts(leaf.name) if len(word) > 3}
-    others = {fold(word)[:6] for name in leaf.call.arguments for word in name_parts(name) if len(word) > 3} - mine
+    said = {bare_words(word)[:6] for word in words}
+    mine = {bare_words(word)[:6] for word in name_parts(leaf.name) if len(word) > 3}
+    others = {bare_words(word)[:6] for name in leaf.call.arguments for word in name_parts(name) if len(word) > 3} - mine
     return bool(said & others) and not said & mine
 
 
@@ -195,7 +195,7 @@ def _rivals(leaf: Leaf, text: str, view: View) -> list[str]:
     )
     if quoted is None or word_numbers(quoted[1]) or re.search(r"er\b|more|less|as |\bfor\b", quoted[1]):
         return []  # "make it two degrees cooler" is no other room
-    return [] if any(fold(quoted[1]) == fold(str(part)) for part in used) else [quoted[1].strip()]
+    return [] if any(bare_words(quoted[1]) == bare_words(str(part)) for part in used) else [quoted[1].strip()]
 
 
 _CALENDAR = re.compile(r"\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec|Mon|Tue|Wed|Thu|Fri|Sat|Sun)")

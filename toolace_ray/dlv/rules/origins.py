@@ -14,7 +14,7 @@ from toolace_ray.records.dialog import ToolCall
 from toolace_ray.schemas.walk import Path, leaves
 from toolace_ray.text import units
 from toolace_ray.text.dates import dates_in
-from toolace_ray.text.values import find, fold, holds, place
+from toolace_ray.text.values import bare_words, find, holds, place
 
 # Parameters whose value is written for the occasion, and those that take code.
 _FREE = re.compile(
@@ -62,13 +62,13 @@ def _inferred(view: View, leaf: Leaf) -> bool:
         return True
     if re.fullmatch(r"\+\d{9,15}", value) and (digits := re.findall(r"\(?\d[\d ().-]{6,18}\d", asked)):
         return any(value.endswith(re.sub(r"\D", "", found).lstrip("0")) for found in digits)  # with the country's code
-    words = fold(re.sub(r"\b[a-z_]{2,20}:(?=\w)", " ", value)).split()  # "artist:Marshmello"
+    words = bare_words(re.sub(r"\b[a-z_]{2,20}:(?=\w)", " ", value)).split()  # "artist:Marshmello"
     long = len(words) >= _LONG
     words = [word for word in words if len(word) > 2]
     if not words or (any(map(str.isdigit, value)) and not long):
         # A date, a number or a code is copied; a formula is composed of numbers that were said.
         return not value.strip() or _composed(value, asked)
-    texts = " ".join(fold(item.content) for item in view.dialog.messages[: leaf.turn] if item.role != "assistant")
+    texts = " ".join(bare_words(item.content) for item in view.dialog.messages[: leaf.turn] if item.role != "assistant")
     said = set(texts.split())
     stems = {word[:5] for word in said if len(word) > 3}
     known = sum(
@@ -78,7 +78,7 @@ def _inferred(view: View, leaf: Leaf) -> bool:
     if signs:
         return sum(sign in asked for sign in signs) * 2 >= len(signs)  # no words to tell apart: half of the characters
     first = value.split(",")[0].strip()
-    if "," in value and f" {fold(first)} " in f" {texts} ":
+    if "," in value and f" {bare_words(first)} " in f" {texts} ":
         return True  # "San Francisco, CA"
     if len(words) <= 4 and value[:1].isupper() and place(asked, value.split()[-1]) >= 0:
         before = re.findall(rf"([A-Z][\w'’-]+) {re.escape(value.split()[-1])}(?!\w)", asked)

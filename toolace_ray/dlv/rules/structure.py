@@ -13,7 +13,7 @@ from toolace_ray.dlv.view import Finding, View
 from toolace_ray.records.api import TRANSIENT, Api, is_error
 from toolace_ray.records.dialog import ToolCall
 from toolace_ray.schemas.validate import SchemaError, errors
-from toolace_ray.text.values import find, folded, is_question
+from toolace_ray.text.values import caseless, find, is_question
 
 _MARKUP = re.compile(r"</?tool_call>|<\|[a-z_]+\|>|\"(?:arguments|parameters)\"\s*:\s*\{|```")
 _TAGS = re.compile(
@@ -238,7 +238,7 @@ def duplicate_calls(view: View) -> Iterator[Finding]:
                 seen, request = set(), latest
         if (api := view.apis.get(call.name)) and api.side_effects:
             changed = turn
-        key = folded(call.key())
+        key = caseless(call.key())
         if view.dialog.imported and _repeatable(call.name, view.apis.get(call.name)):
             continue
         if key in seen or (turn, key) in together:

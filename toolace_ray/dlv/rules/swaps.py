@@ -23,7 +23,7 @@ from toolace_ray.schemas.walk import leaves
 from toolace_ray.text import units
 from toolace_ray.text.dates import dates_in, day
 from toolace_ray.text.numerals import number_words
-from toolace_ray.text.values import fold, place
+from toolace_ray.text.values import bare_words, place
 
 _WORDS = re.compile(r"[^\W_]+")
 
@@ -200,7 +200,7 @@ _ALSO = {
 def _named(text: str, side: _Side, leaf: Leaf) -> int:
     """1 where a word of a parameter's name stands right beside a value: the two words before, or the one after a number."""
     parts = [word for word in name_parts(leaf.name) if len(word) > 2]
-    names = {fold(word)[:6] for part in parts for word in (part, *_ALSO.get(part, "").split())} - {
+    names = {bare_words(word)[:6] for part in parts for word in (part, *_ALSO.get(part, "").split())} - {
         "number",
         "num",
         "name",
@@ -212,7 +212,7 @@ def _named(text: str, side: _Side, leaf: Leaf) -> int:
         before = re.split(r"[.!?;,]|\band\b", text[max(0, start - 60) : start])[-1]
         after = re.split(r"[.!?;,]|\band\b", text[start + length : start + length + 40])[0]
         beside = [*_WORDS.findall(before)[-2:], *_WORDS.findall(after)[: 1 if _is_number(side) else 0]]
-        if any(fold(word)[:6] in names for word in beside if fold(word)):
+        if any(bare_words(word)[:6] in names for word in beside if bare_words(word)):
             return 1
     return 0
 

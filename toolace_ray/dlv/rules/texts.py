@@ -15,7 +15,7 @@ from toolace_ray.dlv.view import Finding, View
 from toolace_ray.records.api import Api
 from toolace_ray.schemas.walk import leaves
 from toolace_ray.text import memo
-from toolace_ray.text.language import language, scripts, tongues
+from toolace_ray.text.language import language, language_counts, script_counts
 
 _LEAK = re.compile(
     r"\b(few-shot|system prompt|as an ai language model|blueprint|fact sheet|gold call|JSON schema|the wish is)\b|^(Request|"
@@ -135,7 +135,7 @@ def mixed_language(view: View) -> Iterator[Finding]:
     main: str | None = None
     for turn, message in view.of("user", "assistant"):
         text = message.content if view.planned or "`" not in message.content else CODE.sub(" ", message.content)
-        written = scripts(text)
+        written = script_counts(text)
         if written.total() >= 8 or main is None:
             script = written.most_common(1)[0][0] if written else None
             # Among signs that stand for words, a few names in letters soon outnumber them.
@@ -148,7 +148,7 @@ def mixed_language(view: View) -> Iterator[Finding]:
             continue
         before = " ".join(item.content for item in view.dialog.messages[:turn])
         for word in re.findall(r"[^\W\d_]+", _QUOTED.sub(" ", text)):
-            kinds = set(scripts(word))
+            kinds = set(script_counts(word))
             if main in _UNSPACED or kinds & _UNSPACED:
                 continue  # no spaces between words: names and terms of another script stand among them
             if len(kinds) > 1:
@@ -165,29 +165,29 @@ def mixed_language(view: View) -> Iterator[Finding]:
                 if long not in before:
                     yield turn, f"{long[:60]!r} is written in LATIN, the dialog in {main}"
     if main == "LATIN":
-        yield from _mixed_tongues(view)
+        yield from _mixed_languages(view)
 
 
-def _mixed_tongues(view: View) -> Iterator[Finding]:
+def _mixed_languages(view: View) -> Iterator[Finding]:
     """Sentences of another language than the dialog's, both told by their commonest words."""
     texts = [
         (turn, _QUOTED.sub(" ", message.content)) for turn, message in view.of("user", "assistant") if message.content
     ]
     # A language counts once a message: one long foreign sentence does not outvote the others.
-    whole = Counter(language(text) for _, text in texts if tongues(text))
+    whole = Counter(language(text) for _, text in texts if language_counts(text))
     if not whole:
         return
     main = whole.most_common(1)[0][0]
     for turn, text in texts:
-        if set(tongues(text)) <= {main}:
+        if set(language_counts(text)) <= {main}:
             continue
         for sentence in re.split(r"(?<=[.!?])\s+|\n+", text):
-            found = tongues(sentence)
-            if not found:
+            counts = language_counts(sentence)
+            if not counts:
                 continue
-            tongue, hits = found.most_common(1)[0]
-            if tongue != main and hits >= 3 and not found.get(main) and not _stands_before(view, turn, sentence):
-                yield turn, f"{sentence[:60]!r} is {tongue}, the dialog {main}"
+            other, hits = counts.most_common(1)[0]
+            if other != main and hits >= 3 and not counts.get(main) and not _stands_before(view, turn, sentence):
+                yield turn, f"{sentence[:60]!r} is {other}, the dialog {main}"
                 break
 
 
