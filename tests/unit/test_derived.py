@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 from toolace_ray.config.tree import VerifyConfig
 from toolace_ray.corpus.verification import judge
-from toolace_ray.dlv.derived import answer_follows, clock_follows, dated_follows, number_follows, retold
+from toolace_ray.dlv.derived import (
+    answer_number_follows,
+    clock_follows,
+    date_follows,
+    number_follows,
+    number_in_other_unit,
+)
 from toolace_ray.dlv.layer import rejects
 
 TODAY = datetime.date(2026, 5, 1)  # a Friday
@@ -33,8 +39,8 @@ CONFIG = VerifyConfig()
     ],
 )
 def test_dates_are_counted_on_from_those_that_are_said(text, right, wrong):
-    assert dated_follows(right, text, (), TODAY)
-    assert not dated_follows(wrong, text, (), TODAY)
+    assert date_follows(right, text, (), TODAY)
+    assert not date_follows(wrong, text, (), TODAY)
 
 
 @pytest.mark.parametrize(
@@ -51,8 +57,8 @@ def test_dates_are_counted_on_from_those_that_are_said(text, right, wrong):
 def test_times_are_read_with_a_half_left_out_and_counted_on(text, right, wrong):
     assert clock_follows(right, text)
     assert not clock_follows(wrong, text)
-    assert dated_follows(f"2026-05-04T{right}:00", f"{text}, on May 4", (), TODAY)
-    assert not dated_follows(f"2026-05-06T{right}:00", f"{text}, on May 4", (), TODAY)
+    assert date_follows(f"2026-05-04T{right}:00", f"{text}, on May 4", (), TODAY)
+    assert not date_follows(f"2026-05-06T{right}:00", f"{text}, on May 4", (), TODAY)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +108,7 @@ def test_numbers_are_worked_out_of_those_that_are_said(text, name, right, wrong)
     ],
 )
 def test_numbers_of_an_answer_are_worked_out_of_results(number, shown, known, right):
-    assert answer_follows(number, shown, known, ()) is right
+    assert answer_number_follows(number, shown, known, ()) is right
 
 
 @pytest.mark.parametrize(
@@ -119,14 +125,14 @@ def test_numbers_of_an_answer_are_worked_out_of_results(number, shown, known, ri
     ],
 )
 def test_numbers_are_retold_in_other_units(number, shown, said, known, right):
-    assert retold(number, shown, said, known) is right
+    assert number_in_other_unit(number, shown, said, known) is right
 
 
 @given(st.text(max_size=300), st.floats(allow_nan=True, allow_infinity=True), st.text(max_size=40))
 def test_nothing_that_is_said_breaks_the_reading(text, value, other):
     number_follows(value, text, "amount", None, None)
-    dated_follows(other, text, (text,), TODAY)
-    dated_follows("2026-05-04T10:00", text, (other,), None)
+    date_follows(other, text, (text,), TODAY)
+    date_follows("2026-05-04T10:00", text, (other,), None)
     clock_follows("10:30", text, (other,))
 
 

@@ -89,7 +89,7 @@ def test_judges_of_several_pools_vote_in_turn():
     assert len(first.requests) == len(second.requests) == 2
 
 
-def test_every_exchange_is_judged_and_the_consistency_judge_sees_no_call():
+def test_every_turn_group_is_judged_and_the_consistency_judge_sees_no_call():
     dialog = GOOD["multi_turn"]
     assert [(item.start, item.end) for item in turn_groups(dialog)] == [(1, 5), (5, 9)]
     first, second = questions(dialog, ["consistency"])
@@ -106,7 +106,7 @@ def test_an_answer_to_a_question_belongs_to_the_request_before():
     assert "How will the weather be tomorrow? For Lima, please." in question.messages[-1]["content"]
 
 
-def test_the_experts_of_one_exchange_share_the_beginning_of_their_prompts():
+def test_the_experts_of_one_turn_group_share_the_beginning_of_their_prompts():
     told = say("It will be sunny in Lima, 24 degrees and no wind.")
     dialog = GOOD["single"].model_copy(update={"messages": (*GOOD["single"].messages[:-1], told)})
     asked = questions(dialog, ALL)

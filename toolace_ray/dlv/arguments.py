@@ -36,8 +36,8 @@ def argument_leaves(view: View) -> list[Leaf]:
 
 
 def _all_leaves(view: View) -> list[Leaf]:
-    found = [(turn, call, path, value) for turn, call in view.calls for path, value in leaves(call.arguments)]
-    return [Leaf(*item, origin) for item, origin in zip(found, view.provenance, strict=True)]
+    values = [(turn, call, path, value) for turn, call in view.calls for path, value in leaves(call.arguments)]
+    return [Leaf(*item, origin) for item, origin in zip(values, view.provenance, strict=True)]
 
 
 def schema_of(view: View, leaf: Leaf) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class Benchmarks:
     tools: set[tuple[str, frozenset[str]]] = field(default_factory=set)
 
     def add_text(self, text: str) -> None:
-        """Take a question in."""
+        """Add a question: its n-grams, or all its words where they are fewer than SIZE; one of fewer than 3 words is left out."""
         words = _WORDS.findall(text.lower())
         if len(words) >= SIZE:
             self.grams.update(_grams(words))
@@ -47,21 +47,21 @@ class Benchmarks:
 
     def has(self, api: Api) -> bool:
         """True for a tool of a benchmark: the same name with the same parameters."""
-        return bool(api.properties) and (_plain(api.name), frozenset(api.properties)) in self.tools
+        return bool(api.properties) and (_letters(api.name), frozenset(api.properties)) in self.tools
 
 
 def _grams(words: list[str]) -> Iterator[int]:
     return (hash(tuple(words[i : i + SIZE])) for i in range(len(words) - SIZE + 1))
 
 
-def _plain(name: str) -> str:
+def _letters(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 @lru_cache(maxsize=4)
 def benchmarks(names: tuple[str, ...]) -> Benchmarks:
     """The index of files, folders and packages. Raises UserError for one that can't be read."""
-    found = Benchmarks()
+    index = Benchmarks()
     for name in names:
         for path in _files(name):
             try:
@@ -71,8 +71,8 @@ def benchmarks(names: tuple[str, ...]) -> Benchmarks:
             except OSError as error:
                 raise UserError(f"verify.decontaminate: {path}: cannot read it ({error.strerror or error})") from error
             for row in _rows(text):
-                _take(row, found, 0)
-    return found
+                _add_value(row, index, 0)
+    return index
 
 
 def _files(name: str) -> list[Path]:
@@ -106,28 +106,28 @@ def _lines(text: str) -> Iterator[Any]:
             continue  # a file of a package may hold other things beside its rows
 
 
-def _take(value: Any, found: Benchmarks, depth: int, key: str = "") -> None:
+def _add_value(value: Any, index: Benchmarks, depth: int, key: str = "") -> None:
     """Every text under a name that questions have, and every tool, wherever they stand in a row."""
     if depth > 16:
         return
     if isinstance(value, str):
         if key in _KEYS:
-            found.add_text(value)
+            index.add_text(value)
         elif key in ("tools", "functions") and value.lstrip().startswith("["):
             for row in _rows(value):
-                _take(row, found, depth + 1)
+                _add_value(row, index, depth + 1)
         return
     if isinstance(value, list):
         for item in value:
-            _take(item, found, depth + 1, key)
+            _add_value(item, index, depth + 1, key)
     elif isinstance(value, dict):
         name, schema = value.get("name"), value.get("parameters")
         if isinstance(name, str) and isinstance(schema, dict):
             properties = schema.get("properties", schema)
             if isinstance(properties, dict) and properties:
-                found.tools.add((_plain(name), frozenset(map(str, properties))))
+                index.tools.add((_letters(name), frozenset(map(str, properties))))
             return
         if value.get("role", "user") not in ("user", "human"):
             return
         for inner, item in value.items():
-            _take(item, found, depth + 1, inner)
+            _add_value(item, index, depth + 1, inner)

@@ -92,37 +92,37 @@ def _close(left: float, right: float) -> bool:
 
 
 @memo.of_texts(1024)
-def said_numbers(text: str) -> tuple[float, ...]:
+def numbers_in_any_writing(text: str) -> tuple[float, ...]:
     """The numbers of a text in any writing, decimal commas included, the latest first; at most as many as are worth combining."""
-    found = [*reversed(numbers(text)), *other_numbers(text), *(item.value for item in units.quantities(text))]
+    values = [*reversed(numbers(text)), *other_numbers(text), *(item.value for item in units.quantities(text))]
     for whole, part in re.findall(r"(?<![\d.,])(\d{1,3}(?:\.\d{3})+)(?:,(\d{1,2}))?(?!\d)", text):  # 1.250,50
-        found.append(float(whole.replace(".", "") + (f".{part}" if part else "")))
+        values.append(float(whole.replace(".", "") + (f".{part}" if part else "")))
     if re.search(r"\bquarter of (?:a|an) ", text, re.IGNORECASE):
-        found.append(0.25)
-    found += [float(first) + 0.5 for first in re.findall(r"\b(\d{1,4})(?: and a half| ?½)", text)]
+        values.append(0.25)
+    values += [float(first) + 0.5 for first in re.findall(r"\b(\d{1,4})(?: and a half| ?½)", text)]
     for word, rest in re.findall(r"\b([a-z]+)(?:-[a-z]+)? and a (half|quarter)\b", text.lower()):
-        found += [value + (0.5 if rest == "half" else 0.25) for value in word_numbers(word)]
-    found += [float(part) for pair in re.findall(r"\b(\d{1,5}) ?[x×] ?(\d{1,5})\b", text) for part in pair]
-    found += [
+        values += [value + (0.5 if rest == "half" else 0.25) for value in word_numbers(word)]
+    values += [float(part) for pair in re.findall(r"\b(\d{1,5}) ?[x×] ?(\d{1,5})\b", text) for part in pair]
+    values += [
         float(digits) * _PREFIXES[prefix]
         for digits, prefix in re.findall(
             r"\b(\d{1,6}(?:\.\d{1,6})?) ?([mµμnpkMG])(?:[FHVAWgLsJCN]|Hz|Pa|Ω|ohm|eV)\b", text
         )
     ]
-    found += [
+    values += [
         float(part) for pair in re.findall(r"\b(\d{0,3})[dD](\d{1,4})\b", text) for part in pair if part
     ]  # dice: 3d6
     for unit in re.findall(r"\b(?:past|last|next|every|per|an?|one) (minute|hour|day|week|month|year)\b", text.lower()):
-        found += _OF_ONE[unit]
+        values += _OF_ONE[unit]
     for minutes in _minutes(text):
-        found += [float(minutes), 60.0 * minutes]
-    found += [round(float(item) * 0.45359237, 2) for item in re.findall(r"\b(\d{2,3}) pounds\b", text)]
+        values += [float(minutes), 60.0 * minutes]
+    values += [round(float(item) * 0.45359237, 2) for item in re.findall(r"\b(\d{2,3}) pounds\b", text)]
     for name, digits in re.findall(
         r"\b(?:the (twenti|thirti|forti|fifti|sixti|seventi|eighti|nineti)es|(?:19|20|['’]|\b)(\d0)['’]?s)\b", text
     ):
         decade = 10 * _DECADES.index(name) + 20 if name else int(digits)
-        found += [float(century + decade + more) for century in (1900, 2000) for more in (0, 9)]
-    return tuple(dict.fromkeys(found))[:_MOST]
+        values += [float(century + decade + more) for century in (1900, 2000) for more in (0, 9)]
+    return tuple(dict.fromkeys(values))[:_MOST]
 
 
 def number_follows(value: float, text: str, name: str, low: float | None, high: float | None) -> bool:
@@ -135,14 +135,14 @@ def number_follows(value: float, text: str, name: str, low: float | None, high: 
     """
     if not abs(value) < 1e15:
         return False
-    said, lowered = said_numbers(text), text.lower()
-    if any(_close(value, item) for item in said):
+    stated, lowered = numbers_in_any_writing(text), text.lower()
+    if any(_close(value, item) for item in stated):
         return True
     if value == 0 and re.search(r"\b(?:zero|nothing|no)\b", lowered):
         return True
     if (
         value < 0
-        and any(_close(-value, item) for item in said)
+        and any(_close(-value, item) for item in stated)
         and re.search(r"-\s?\d|[\d°] ?[WS]\b|loss|minus|negative|below|debt|withdr|south|west", text)
     ):
         return True
@@ -158,13 +158,13 @@ def number_follows(value: float, text: str, name: str, low: float | None, high: 
     for words, factors in _FACTORS.items():
         if re.search(rf"(?<![a-z])(?:{words})\b" + (r"|%" if "percent" in words else ""), lowered):
             for factor in factors:
-                if any(_close(value, item * factor) or _close(value, item / factor) for item in said):
+                if any(_close(value, item * factor) or _close(value, item / factor) for item in stated):
                     return True
-    few = said[:12] if _ARITHMETIC.search(text) else ()
+    operands = stated[:12] if _ARITHMETIC.search(text) else ()
     if any(
         _close(value, a + b) or _close(value, abs(a - b)) or _close(value, a * b)
-        for i, a in enumerate(few)
-        for b in few[i:]
+        for i, a in enumerate(operands)
+        for b in operands[i:]
     ):
         return True  # fmt: skip
     quantities = units.quantities(text)
@@ -198,7 +198,7 @@ def _people(text: str) -> set[int]:
     return {1, others, others + own, others + 1, *groups.values()} - {0} if groups or own else set()
 
 
-def dated_follows(value: str, text: str, others: Collection[str], today: Day) -> bool:
+def date_follows(value: str, text: str, others: Collection[str], today: Day) -> bool:
     """True for a date, or a moment "2026-03-12T13:30", that can be counted from the dates and spans that are said.
 
     Args:
@@ -211,39 +211,39 @@ def dated_follows(value: str, text: str, others: Collection[str], today: Day) ->
     )
     if match is None:
         dates = {item.date for item in dates_in(value, today) if item.date}
-        return any(_date_follows(date, text, others, today) for date in dates)
+        return any(_day_follows(date, text, others, today) for date in dates)
     try:
         date = datetime.date(int(match[1]), int(match[2]), int(match[3]))
     except ValueError:
         return False
-    return _date_follows(date, text, others, today) and (match[4] is None or clock_follows(match[4], text, others))
+    return _day_follows(date, text, others, today) and (match[4] is None or clock_follows(match[4], text, others))
 
 
-def _date_follows(date: datetime.date, text: str, others: Collection[str], today: Day) -> bool:
-    said = {item.date for item in _mentions(text, today) if item.date}
-    if date in said or any(item.date is None for item in _mentions(text, today)):
+def _day_follows(date: datetime.date, text: str, others: Collection[str], today: Day) -> bool:
+    stated = {item.date for item in _mentions(text, today) if item.date}
+    if date in stated or any(item.date is None for item in _mentions(text, today)):
         return True
     if today is not None and (date - today).days in (0, 1) and _SPAN.search(text):
         return True  # in so many hours, past midnight
     if _VAGUE.search(text) and (today is None or abs((date - today).days) < 3700 or date.year < today.year):
         return True
-    bases = said | {item.date for other in others for item in dates_in(other[:40], None) if item.date} - {date}
+    bases = stated | {item.date for other in others for item in dates_in(other[:40], None) if item.date} - {date}
     # "In two weeks" is a date of its own, which is said or not; only a span beside a date is counted on from it.
-    taken = [(item.start, item.end) for item in _mentions(text, today) if not text[: item.end].endswith("later")]
+    mentioned_at = [(item.start, item.end) for item in _mentions(text, today) if not text[: item.end].endswith("later")]
     spans = {
         span
         for match in _DURATION.finditer(text)
-        if not any(start <= match.start() < end for start, end in taken)
+        if not any(start <= match.start() < end for start, end in mentioned_at)
         for span in _days(match["count"], match["unit"])
     }
     for base in bases | ({today} if spans and today else set()):
         if any(abs((date - base).days) in days for days in spans):
             return True
-    neighbours = (item for item in _NEIGHBOUR.finditer(text) if not any(a <= item.start() < b for a, b in taken))
+    neighbours = (item for item in _NEIGHBOUR.finditer(text) if not any(a <= item.start() < b for a, b in mentioned_at))
     if any(neighbours) and any(abs((date - base).days) == 1 for base in bases):
         return True
     if calendar.day_name[date.weekday()].lower() in {match[1].lower() for match in _WEEKDAY.finditer(text)}:
-        if any(0 < (date - base).days < 7 for base in said):
+        if any(0 < (date - base).days < 7 for base in stated):
             return True
         if today is not None and 0 < (today - date).days <= 7 and not _AHEAD.search(text):
             return True  # "I swam on Monday"
@@ -291,13 +291,13 @@ def _edge(date: datetime.date, match: re.Match[str], today: datetime.date) -> bo
 
 def _mentions(text: str, today: Day) -> list[Mention]:
     """The dates of a text, days without a year ("25/03") among them."""
-    found = list(dates_in(text, today))
+    mentions = list(dates_in(text, today))
     for match in _SHORT_DATE.finditer(text):
         for month, day in ((int(match[1]), int(match[2])), (int(match[2]), int(match[1]))):
             for year in range(today.year - 1, today.year + 2) if today else ():
                 if 1 <= month <= 12 and 1 <= day <= calendar.monthrange(year, month)[1]:
-                    found.append(Mention(datetime.date(year, month, day), *match.span()))
-    return found
+                    mentions.append(Mention(datetime.date(year, month, day), *match.span()))
+    return mentions
 
 
 def clock_follows(value: str, text: str, others: Collection[str] = ()) -> bool:
@@ -305,31 +305,31 @@ def clock_follows(value: str, text: str, others: Collection[str] = ()) -> bool:
     wanted = clocks_in(value)
     if not wanted:
         return False
-    said = _clocks(text)
-    if wanted & said or re.search(r"\bsame (?:time|hour)\b|\bas usual\b", text, re.IGNORECASE):
+    stated = _clocks(text)
+    if wanted & stated or re.search(r"\bsame (?:time|hour)\b|\bas usual\b", text, re.IGNORECASE):
         return True
     bare = re.findall(r"(?<![\d.:/-])(\d{1,2})(?![\d.:/-]|\s?[ap]\.?m\b)", text, re.IGNORECASE)
     if _LATE.search(text) and any((int(hour) + 12, 0) in wanted for hour in bare):
         return True  # "7 or, if that's full, 8:30 in the evening"
     spans = set(_minutes(text)) or {30, 60}  # a meeting without its length has one of these in most calendars
-    known = said | {clock for other in others for clock in clocks_in(other[-25:].replace("T", " "))}
-    start = {hour * 60 + minute for hour, minute in known}
+    bases = stated | {clock for other in others for clock in clocks_in(other[-25:].replace("T", " "))}
+    starts = {hour * 60 + minute for hour, minute in bases}
     ends = {hour * 60 + minute for hour, minute in wanted}
-    return any((end - begin) % 1440 in spans or (begin - end) % 1440 in spans for begin in start for end in ends)
+    return any((end - begin) % 1440 in spans or (begin - end) % 1440 in spans for begin in starts for end in ends)
 
 
 def _clocks(text: str) -> set[tuple[int, int]]:
     """The times that a text may mean: "at 7" is said of the morning and of the evening, "7:30 tonight" of the evening alone."""
-    found = set(clocks_in(text))
-    found |= {
+    clocks = set(clocks_in(text))
+    clocks |= {
         (int(hour), int(minute or 0)) for hour, minute in re.findall(r"\b(\d{1,2})(?:[.h]| ?Uhr ?)(\d{2})?\b", text)
     }
     if _LATE.search(text):
-        found |= {(hour + 12, minute) for hour, minute in found if hour < 12}
+        clocks |= {(hour + 12, minute) for hour, minute in clocks if hour < 12}
     for match in _BARE_CLOCK.finditer(text):
         hour = int(match["hour"]) if match["hour"].isdigit() else max(word_numbers(match["hour"]), default=0)
-        found |= {(hour, 0), (hour + 12, 0)}
-    return {(hour % 24, minute) for hour, minute in found if hour <= 24 and minute < 60}
+        clocks |= {(hour, 0), (hour + 12, 0)}
+    return {(hour % 24, minute) for hour, minute in clocks if hour <= 24 and minute < 60}
 
 
 def _minutes(text: str) -> Iterator[int]:
@@ -358,11 +358,11 @@ def _minutes(text: str) -> Iterator[int]:
         )
 
 
-def retold(number: float, shown: str, text: str, known: Collection[float]) -> bool:
-    """True for a number of an answer that is a known one in another unit: "1 h 22 min" of 4920 seconds, "9.13 million", "23.4 km"."""
-    half = 0.5 * 10 ** -len(shown.partition(".")[2].rstrip(" %")) + 1e-9
+def number_in_other_unit(number: float, written: str, text: str, sources: Collection[float]) -> bool:
+    """True for a number of an answer that is one of `sources` in another unit: "1 h 22 min" of 4920 seconds, "9.13 million"."""
+    tolerance = 0.5 * 10 ** -len(written.partition(".")[2].rstrip(" %")) + 1e-9
     if _HOURS.search(text) and number == round(number):
-        for item in known:
+        for item in sources:
             if item == round(item) and 0 < item < 1e7:
                 whole = int(item)
                 steps = (
@@ -376,9 +376,9 @@ def retold(number: float, shown: str, text: str, known: Collection[float]) -> bo
                 )
                 if int(number) in (*steps, round(whole % 3600 / 60)):
                     return True
-        return any(abs(item * 60 - number) <= half or abs(item % 1 * 60 - number) <= 0.5 for item in known)
+        return any(abs(item * 60 - number) <= tolerance or abs(item % 1 * 60 - number) <= 0.5 for item in sources)
     scales = [scale for pattern, scale in _SCALES.items() if re.search(pattern, text, re.IGNORECASE)]
-    return any(abs(item / scale - number) <= half for item in known for scale in scales)
+    return any(abs(item / scale - number) <= tolerance for item in sources for scale in scales)
 
 
 _HOURS = re.compile(
@@ -389,34 +389,34 @@ _SCALES = {r"\d\s?(?:k|km|kg|thousand|tausend|mil|mille|kilo\w*|l|litres?|kW)\b"
            r"\d\s?(?:bn|billion\w*|mrd|milliard\w*|GB)\b": 1e9, r"\d\s?(?:m|metres?|meters?)\b": 1e2}  # fmt: skip
 
 
-def answer_follows(number: float, shown: str, known: Collection[float], counts: Collection[float]) -> bool:
+def answer_number_follows(number: float, written: str, sources: Collection[float], counts: Collection[float]) -> bool:
     """True for a number in an answer that can be worked out of what the results and the request hold.
 
     Args:
-        shown: the number as it is written, whose places say how far it is rounded; with its percent sign.
-        known: numbers of results, calls and requests.
+        written: the number as it is written, whose decimal places set how far it may be rounded; with its percent sign.
+        sources: numbers of results, calls and requests.
         counts: how many items the results have.
     """
-    values = [abs(item) for item in known][:_MOST]
+    values = [abs(item) for item in sources][:_MOST]
     number = abs(number)
-    places = len(shown.partition(".")[2].rstrip(" %"))
-    half = 0.5 * 10**-places + 1e-9
+    places = len(written.partition(".")[2].rstrip(" %"))
+    tolerance = 0.5 * 10**-places + 1e-9
     if number >= 100 and number == round(number):  # nearly 1,300; about 400 thousand
         digits = len(f"{number:.0f}".rstrip("0"))
         if digits < 3 and any(
             float(f"{item:.{digits}g}") == number or 0 <= item - number < 0.1 * number for item in values
         ):
             return True
-    if any(abs(item - number) <= half for item in (*values, *counts)):
+    if any(abs(item - number) <= tolerance for item in (*values, *counts)):
         return True
-    if shown.endswith("%"):
+    if written.endswith("%"):
         return any(
             b and (abs(100 * a / b - number) <= 0.51 or abs(100 * abs(a - b) / b - number) <= 0.51)
             for a in values
             for b in values
         )
     if any(
-        abs(a + b - number) <= half or abs(abs(a - b) - number) <= half
+        abs(a + b - number) <= tolerance or abs(abs(a - b) - number) <= tolerance
         for i, a in enumerate(values)
         for b in values[i:]
     ):
@@ -426,5 +426,7 @@ def answer_follows(number: float, shown: str, known: Collection[float], counts: 
         return False
     steps = [*range(2, 13), 24, 30, 52, 60, 100, 365, 1000, *counts]
     return any(
-        abs(a * b - number) <= half or (b and abs(a / b - number) <= half) for a in values for b in (*steps, *values)
+        abs(a * b - number) <= tolerance or (b and abs(a / b - number) <= tolerance)
+        for a in values
+        for b in (*steps, *values)
     )

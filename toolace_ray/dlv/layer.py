@@ -39,10 +39,10 @@ class Layer:
             benchmarks(config.decontaminate)  # says now what can't be read
         self._config = config
         self.rules: list[tuple[Rule, Severity, dict[str, Any]]] = []
-        for found in rules:
-            severity, settings = _setting(found, config.rules.get(found.id, found.severity))
+        for rule in rules:
+            severity, settings = _setting(rule, config.rules.get(rule.id, rule.severity))
             if severity is not None:
-                self.rules.append((found, severity, settings))
+                self.rules.append((rule, severity, settings))
 
     def run(self, dialog: Dialog, notes: tuple[Note, ...] = ()) -> list[Verdict]:
         """All findings on one dialog; empty means that it passes. `notes` are its reader's."""
@@ -50,42 +50,42 @@ class Layer:
             return [Verdict(stage="rules", rule="size", evidence=reason)]
         view = View(dialog, self._config, notes)
         verdicts = []
-        for found, severity, settings in self.rules:
+        for rule, severity, settings in self.rules:
             try:
                 verdicts += [
-                    Verdict(stage="rules", rule=found.id, severity=severity, turn=turn, evidence=evidence[:300])
-                    for turn, evidence in found.check(view, **settings)
+                    Verdict(stage="rules", rule=rule.id, severity=severity, turn=turn, evidence=evidence[:300])
+                    for turn, evidence in rule.check(view, **settings)
                 ]
             except Exception as error:  # hostile input that a rule can't bear must not stop the others, nor pass it
                 evidence = f"the rule failed: {error!r}"[:300]
-                verdicts.append(Verdict(stage="rules", rule=found.id, severity=severity, evidence=evidence))
+                verdicts.append(Verdict(stage="rules", rule=rule.id, severity=severity, evidence=evidence))
         if any(verdict.severity == "mask" for verdict in verdicts):
-            left = [message for message in masked(dialog, verdicts).messages if message.role == "assistant"]
-            if left and not any(message.train for message in left):
-                told = sorted({verdict.rule for verdict in verdicts if verdict.severity == "mask"})
-                reason = f"every turn of the assistant is masked ({', '.join(told)})"
+            turns = [message for message in masked(dialog, verdicts).messages if message.role == "assistant"]
+            if turns and not any(message.train for message in turns):
+                masking = sorted({verdict.rule for verdict in verdicts if verdict.severity == "mask"})
+                reason = f"every turn of the assistant is masked ({', '.join(masking)})"
                 verdicts.append(Verdict(stage="rules", rule="trainable", evidence=reason))
         return verdicts
 
 
-def _setting(found: Rule, setting: RuleSetting) -> tuple[Severity | None, dict[str, Any]]:
+def _setting(rule: Rule, setting: RuleSetting) -> tuple[Severity | None, dict[str, Any]]:
     """The severity (None where it is off) and the settings of a rule, as configured."""
-    given: dict[str, Any] = dict(setting) if isinstance(setting, dict) else {"severity": setting}
-    severity = given.pop("severity", found.severity)
+    configured: dict[str, Any] = dict(setting) if isinstance(setting, dict) else {"severity": setting}
+    severity = configured.pop("severity", rule.severity)
     if severity is False:  # what YAML makes of a bare off
         severity = "off"
     if severity not in (*get_args(Severity), "off"):
         allowed = ", ".join((*get_args(Severity), "off"))
-        raise UserError(f"verify.rules.{found.id}: {severity!r} is no severity; it is one of {allowed}")
-    for key, value in given.items():
-        if key not in found.settings:
-            there = ", ".join(found.settings) or "it has none"
-            raise UserError(f"verify.rules.{found.id}.{key}: there is no such setting ({there})")
-        default = found.settings[key]
+        raise UserError(f"verify.rules.{rule.id}: {severity!r} is no severity; it is one of {allowed}")
+    for key, value in configured.items():
+        if key not in rule.settings:
+            allowed_keys = ", ".join(rule.settings) or "it has none"
+            raise UserError(f"verify.rules.{rule.id}.{key}: there is no such setting ({allowed_keys})")
+        default = rule.settings[key]
         kinds = (int, float) if isinstance(default, float) else (type(default),)
         if not isinstance(value, kinds) or isinstance(value, bool) != isinstance(default, bool):
-            raise UserError(f"verify.rules.{found.id}.{key}: {value!r} is no {type(default).__name__}")
-    return (None if severity == "off" else severity), given
+            raise UserError(f"verify.rules.{rule.id}.{key}: {value!r} is no {type(default).__name__}")
+    return (None if severity == "off" else severity), configured
 
 
 _LAYERS: dict[int, tuple[VerifyConfig, Layer]] = {}
@@ -93,12 +93,12 @@ _LAYERS: dict[int, tuple[VerifyConfig, Layer]] = {}
 
 def layer(config: VerifyConfig) -> Layer:
     """The configuration's rules, made once a process. Raises UserError."""
-    kept = _LAYERS.get(id(config))
-    if kept is None or kept[0] is not config:
+    cached = _LAYERS.get(id(config))
+    if cached is None or cached[0] is not config:
         if len(_LAYERS) > 64:
             _LAYERS.clear()
-        kept = _LAYERS[id(config)] = (config, Layer(config))
-    return kept[1]
+        cached = _LAYERS[id(config)] = (config, Layer(config))
+    return cached[1]
 
 
 def too_large(dialog: Dialog) -> str | None:
@@ -126,7 +126,8 @@ def rejects(verdicts: Iterable[Verdict]) -> list[Verdict]:
 
 
 def masked(dialog: Dialog, verdicts: Iterable[Verdict]) -> Dialog:
-    """The dialog with the turns kept from the loss that a verdict masks; a fault of another's turn masks what answers it."""
+    """The dialog with `train` false in each assistant turn that a verdict of severity "mask" names; where it names another role's
+    turn, in the next assistant turn after it."""
     turns = set()
     for verdict in verdicts:
         if verdict.severity == "mask" and verdict.turn is not None:

@@ -37,7 +37,7 @@ class Rule:
 
     @property
     def doc(self) -> str:
-        """The first line of what it holds."""
+        """The first line of the check's docstring."""
         return (self.check.__doc__ or "").strip().splitlines()[0]
 
 
@@ -56,8 +56,8 @@ def rule(aspect: Aspect, severity: Severity = "reject") -> Callable[[Check], Che
 
     def register(check: Check) -> Check:
         name = check.__name__
-        there = RULES.get(name)
-        if there is not None and (there.check.__module__, there.check.__qualname__) != (
+        existing = RULES.get(name)
+        if existing is not None and (existing.check.__module__, existing.check.__qualname__) != (
             check.__module__,
             check.__qualname__,
         ):
@@ -83,18 +83,18 @@ def load_modules(names: Iterable[str]) -> None:
         try:
             if name.endswith(".py"):
                 path = Path(name).resolve()
-                known = f"toolace_rules_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
-                if known in sys.modules:
+                module_name = f"toolace_rules_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+                if module_name in sys.modules:
                     continue
-                spec = importlib.util.spec_from_file_location(known, path)
+                spec = importlib.util.spec_from_file_location(module_name, path)
                 if spec is None or spec.loader is None:
                     raise ImportError("no Python module")
                 module = importlib.util.module_from_spec(spec)
-                sys.modules[known] = module
+                sys.modules[module_name] = module
                 try:
                     spec.loader.exec_module(module)
                 except BaseException:
-                    del sys.modules[known]
+                    del sys.modules[module_name]
                     raise
             else:
                 importlib.import_module(name)

@@ -20,10 +20,10 @@ MENDED = ("grounding", "meaning")  # experts whose reason a new answer can meet
 _TOKENS = 90
 
 
-def again(messages: Sequence[ChatMessage], text: str, reason: str) -> list[ChatMessage]:
-    """A prompt with its answer, which failed, and the reason: the writer's next try."""
-    asked = f"That is not right: {reason[:200]}. Write it again, and nothing else."
-    return [*messages, {"role": "assistant", "content": text}, {"role": "user", "content": asked}]
+def retry_messages(messages: Sequence[ChatMessage], text: str, reason: str) -> list[ChatMessage]:
+    """A prompt, the text that failed and a demand with the reason (200 characters of it): the messages of the writer's next try."""
+    demand = f"That is not right: {reason[:200]}. Write it again, and nothing else."
+    return [*messages, {"role": "assistant", "content": text}, {"role": "user", "content": demand}]
 
 
 async def repaired(dialog: Dialog, verdict: Verdict, config: Config, engines: TaskEngines) -> Dialog | None:
@@ -36,11 +36,11 @@ async def repaired(dialog: Dialog, verdict: Verdict, config: Config, engines: Ta
     if verdict.rule not in MENDED or turn is None or dialog.messages[turn - 1].role != "tool":
         return None
     group = next(item for item in turn_groups(dialog) if item.start <= turn < item.end)
-    said = [message.content for message in dialog.messages[group.start : turn] if message.role == "user"]
+    requests = [message.content for message in dialog.messages[group.start : turn] if message.role == "user"]
     results = [json.loads(message.content) for message in dialog.messages[group.start : turn] if message.role == "tool"]
-    messages = prompt("answer").render(request=" ".join(said), results=results)
+    messages = prompt("answer").render(request=" ".join(requests), results=results)
     request = GenerateRequest(
-        messages=again(messages, dialog.messages[turn].content, verdict.evidence),
+        messages=retry_messages(messages, dialog.messages[turn].content, verdict.evidence),
         n=config.generate.answer_samples,
         max_tokens=_TOKENS,
         temperature=config.generate.temperature,

@@ -23,11 +23,11 @@ def trace(dialog: Dialog) -> tuple[Provenance, ...]:
     apis = {api.name: api for api in dialog.tools}
     today = day(dialog.today)
     results = _results(dialog.messages)
-    found: list[Provenance] = []
+    records: list[Provenance] = []
     for index, message in enumerate(dialog.messages):
         for call in message.tool_calls:
-            found += _trace(call, apis.get(call.name), dialog.messages[:index], results, today)
-    return tuple(found)
+            records += _trace(call, apis.get(call.name), dialog.messages[:index], results, today)
+    return tuple(records)
 
 
 def trace_call(call: ToolCall, api: Api | None, before: Sequence[Message], today: Day) -> list[Provenance]:
@@ -42,12 +42,12 @@ def _results(messages: Sequence[Message]) -> dict[int, list[Any]]:
 def _trace(
     call: ToolCall, api: Api | None, before: Sequence[Message], results: dict[int, list[Any]], today: Day
 ) -> list[Provenance]:
-    found = []
+    records = []
     for path, value in leaves(call.arguments):
         schema = schema_at(api.parameters, path) if api else {}
         source, message = _trace_value(value, path, schema, before, results, today)
-        found.append(Provenance(call_id=call.id, path=pointer(path), source=source, message=message))
-    return found
+        records.append(Provenance(call_id=call.id, path=pointer(path), source=source, message=message))
+    return records
 
 
 def _trace_value(
@@ -66,15 +66,15 @@ def _trace_value(
         if message.role == "system" and today is not None and _dated(value):
             if _set_by_prompt(str(value), message.content, before, today):
                 return "literal", index
-        elif message.role in ("user", "system") and (how := find(value, message.content, today, names, wanted)):
-            return how, index
+        elif message.role in ("user", "system") and (match := find(value, message.content, today, names, wanted)):
+            return match, index
         if index in results and any(_same(value, item) for item in results[index]):
             return "tool_output", index
     if "default" in schema and _same(value, schema["default"]):
         return "default", None
     if synonym := _synonym(value, schema, before, today):
         return synonym
-    if _told_as_default(value, schema):
+    if _described_as_default(value, schema):
         return "default", None
     return "none", None
 
@@ -84,7 +84,7 @@ def _dated(value: Any) -> bool:
 
 
 def _set_by_prompt(value: str, prompt: str, before: Sequence[Message], today: date) -> bool:
-    """True for a date that the system prompt sets. The day that it tells as today's is one only where the user names no day."""
+    """True for a date that the system prompt sets. Today's date, which it names anyway, counts only where the user names no day."""
     if value[:10] == today.isoformat():
         time = value[11:16]
         if (
@@ -98,12 +98,12 @@ def _set_by_prompt(value: str, prompt: str, before: Sequence[Message], today: da
 
 
 def _synonym(value: Any, schema: dict[str, Any], before: Sequence[Message], today: Day) -> tuple[Any, int] | None:
-    """The description may say what a choice stands for: "c for Celsius", "1 = economy", "'m' (metric)"."""
+    """How and in which message the user says what the description gives for a choice: "c for Celsius", "1 = economy", "'m' (metric)"."""
     description = schema.get("description")
     if not isinstance(description, str) or value not in (schema.get("enum") or ()) or isinstance(value, bool):
         return None
-    shown = re.escape(str(value))
-    pattern = rf"(?<!\w)['\"`]?{shown}['\"`]?\s*(?:=|:|-|–|for|means|is|\()\s*['\"`]?(\w[\w /-]{{1,40}}?)['\"`]?(?=[,;.)]|$| or | and )"
+    choice = re.escape(str(value))
+    pattern = rf"(?<!\w)['\"`]?{choice}['\"`]?\s*(?:=|:|-|–|for|means|is|\()\s*['\"`]?(\w[\w /-]{{1,40}}?)['\"`]?(?=[,;.)]|$| or | and )"
     for word in re.findall(pattern, description[:2000], re.IGNORECASE):
         for index in reversed(range(len(before))):
             if before[index].role == "user" and find(word.strip(), before[index].content, today):
@@ -111,15 +111,15 @@ def _synonym(value: Any, schema: dict[str, Any], before: Sequence[Message], toda
     return None
 
 
-def _told_as_default(value: Any, schema: dict[str, Any]) -> bool:
-    """The description may tell the default: "Defaults to 'metric'."."""
+def _described_as_default(value: Any, schema: dict[str, Any]) -> bool:
+    """True where the description names the value as the default: "Defaults to 'metric'."."""
     description = schema.get("description")
     if not isinstance(description, str) or isinstance(value, dict | list) or value is None:
         return False
-    shown = str(value).lower()
+    written = str(value).lower()
     for match in _DEFAULT.finditer(description[:2000]):
-        told = description[match.end() : match.end() + len(shown) + 2].lower().lstrip("'\"`")
-        if told.startswith(shown) and not told[len(shown) : len(shown) + 1].isalnum():
+        stated = description[match.end() : match.end() + len(written) + 2].lower().lstrip("'\"`")
+        if stated.startswith(written) and not stated[len(written) : len(written) + 1].isalnum():
             return True
     return False
 

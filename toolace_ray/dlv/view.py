@@ -21,7 +21,7 @@ Finding = tuple[int | None, str]
 
 
 class Note(NamedTuple):
-    """What the reader of a stranger's row saw and leaves to the named rule to tell; `turn` is a message index."""
+    """A fault that the reader of a stranger's row saw and that the named rule reports; `turn` is a message index, None for the whole."""
 
     rule: str
     turn: int | None
@@ -35,8 +35,8 @@ class View:
     dialog: Dialog
     config: VerifyConfig = field(default_factory=VerifyConfig)
     notes: tuple[Note, ...] = ()
-    _of: dict[tuple[str, ...], list[tuple[int, Message]]] = field(default_factory=dict, repr=False)
-    _once: dict[str, Any] = field(default_factory=dict, repr=False)
+    _by_roles: dict[tuple[str, ...], list[tuple[int, Message]]] = field(default_factory=dict, repr=False)
+    _made: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
     def apis(self) -> dict[str, Api]:
@@ -50,12 +50,12 @@ class View:
 
     @cached_property
     def provenance(self) -> tuple[Provenance, ...]:
-        """Where every argument value comes from."""
+        """One record for every argument leaf of every call, in the order of the messages."""
         return trace(self.dialog)
 
     @property
     def planned(self) -> bool:
-        """True for dialogs that were made to a plan, which `meta` tells of; false for a stranger's."""
+        """True for dialogs that were made to a plan, which `meta` holds; false for a stranger's."""
         return not self.dialog.imported
 
     @property
@@ -70,28 +70,30 @@ class View:
 
     @cached_property
     def today(self) -> Day:
-        """The dialog's date; None where nobody tells it."""
+        """The dialog's date; None where it has none, or none in ISO form."""
         return day(self.dialog.today)
 
     def once(self, name: str, make: Callable[[View], Any]) -> Any:
-        """What `make` gives of this view, made at the first request for `name`."""
-        if name not in self._once:
-            self._once[name] = make(self)
-        return self._once[name]
+        """The result of `make(view)`, kept under `name` from the first time it is asked for."""
+        if name not in self._made:
+            self._made[name] = make(self)
+        return self._made[name]
 
     def of(self, *roles: str) -> list[tuple[int, Message]]:
         """(index, message) of the messages of some roles."""
-        if roles not in self._of:
-            self._of[roles] = [(i, message) for i, message in enumerate(self.dialog.messages) if message.role in roles]
-        return self._of[roles]
+        if roles not in self._by_roles:
+            self._by_roles[roles] = [
+                (i, message) for i, message in enumerate(self.dialog.messages) if message.role in roles
+            ]
+        return self._by_roles[roles]
 
     def noted(self, rule: str) -> Iterator[Finding]:
-        """What the reader of a stranger's row left to a rule to tell."""
+        """The reader's notes for one rule, as its findings."""
         return ((note.turn, note.evidence) for note in self.notes if note.rule == rule)
 
     @cached_property
     def system(self) -> str:
-        """What the system prompt says."""
+        """The content of the system messages, one after another; empty where there is none."""
         return "\n".join(message.content for _, message in self.of("system"))
 
     @cached_property
@@ -104,5 +106,5 @@ class View:
             except (ValueError, RecursionError):
                 continue
             if schema_depth(parsed[index]) > MAX_DEPTH:
-                del parsed[index]  # results_valid tells
+                del parsed[index]  # results_valid reports it
         return parsed

@@ -15,7 +15,7 @@ from typing import Any
 
 from toolace_ray.config.tree import Config, Role
 from toolace_ray.dlv.layer import rejects, run_rules
-from toolace_ray.dlv.repair import again
+from toolace_ray.dlv.repair import retry_messages
 from toolace_ray.dlv.rules.texts import code_names
 from toolace_ray.dlv.trace import trace
 from toolace_ray.engines.protocol import ChatMessage, GenerateRequest
@@ -222,7 +222,7 @@ class Scene:
                 return list(passed)
             text = min(failed, key=lambda text: (not text, failed[text] == "cut at max_tokens", len(text)))
             reason = f"{failed[text]} in {text!r}"
-            told = again(self._told(role, messages), text, failed[text])
+            told = retry_messages(self._told(role, messages), text, failed[text])
             request = dataclasses.replace(request, messages=told, seed=self.rng.getrandbits(31))
         raise Unfit(step, reason)
 

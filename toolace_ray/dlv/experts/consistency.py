@@ -12,17 +12,18 @@ from toolace_ray.records.kinds import CONTRASTS
 
 
 def questions(dialog: Dialog) -> Iterator[Question]:
-    """The judge does not say yes or no to what it sees, it names the function itself: small models agree with anything, or
-    with nothing, but choose well enough (docs/benchmarks.md)."""
+    """One question a turn group: which function does the request ask for? The judge names it and does not say yes or no to a call:
+    small models agree with anything, or with nothing, but choose well enough (docs/benchmarks.md)."""
     names = (*(api.name for api in dialog.tools), NONE)
     before = ""
     for group in turn_groups(dialog):
         request = asked_for(dialog, group)
         expected = fitting(dialog, group)
         if expected is not None:
-            shown = f"{before} {request}" if before else request  # "the same for Lyon" is about what was asked before
+            # "The same for Lyon" is about what was asked before.
+            full_request = f"{before} {request}" if before else request
             messages = prompt("consistency").render(
-                request=shown, functions=[{"name": api.name, "purpose": purpose(api)} for api in dialog.tools]
+                request=full_request, functions=[{"name": api.name, "purpose": purpose(api)} for api in dialog.tools]
             )
             last = group.end - 1
             yield Question("consistency", last, messages, names, frozenset(names) - expected, "function")

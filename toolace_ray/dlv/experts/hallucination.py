@@ -15,7 +15,7 @@ MAX_VALUES = 8  # values of a dialog that the hallucination expert is asked abou
 
 
 def questions(dialog: Dialog) -> Iterator[Question]:
-    """Which words say a value that provenance could not trace? What it could trace is not asked."""
+    """Which words say a value whose provenance is "none"? One question a value, at most MAX_VALUES of a dialog."""
     untraced = {(record.call_id, record.path) for record in trace(dialog) if record.source == "none"}
     return islice(_of_values(dialog, untraced), MAX_VALUES)
 
@@ -26,13 +26,15 @@ def _of_values(dialog: Dialog, untraced: set[tuple[str, str]]) -> Iterator[Quest
             for call in dialog.messages[turn].tool_calls:
                 for path, value in leaves(call.arguments):
                     if (call.id, pointer(path)) in untraced:
-                        shown = json.dumps(value, ensure_ascii=False)[:120]
-                        check = f"which words say {'.'.join(map(str, path))} = {shown}?"
-                        messages, said = rendered(dialog, group, check), _said(dialog.messages[:turn])
-                        yield Question("hallucination", turn, messages, (NONE, *said), frozenset({NONE}), quoted=False)
+                        written = json.dumps(value, ensure_ascii=False)[:120]
+                        check = f"which words say {'.'.join(map(str, path))} = {written}?"
+                        messages, user_parts = rendered(dialog, group, check), _user_parts(dialog.messages[:turn])
+                        yield Question(
+                            "hallucination", turn, messages, (NONE, *user_parts), frozenset({NONE}), quoted=False
+                        )
 
 
-def _said(before: Sequence[Message]) -> tuple[str, ...]:
+def _user_parts(before: Sequence[Message]) -> tuple[str, ...]:
     """The last parts of what the user said."""
-    said = [part for message in before if message.role == "user" for part in parts(message.content)]
-    return tuple(dict.fromkeys(said))[-MAX_PARTS:]
+    user_parts = [part for message in before if message.role == "user" for part in parts(message.content)]
+    return tuple(dict.fromkeys(user_parts))[-MAX_PARTS:]

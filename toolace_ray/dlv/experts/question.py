@@ -53,21 +53,21 @@ def turn_groups(dialog: Dialog) -> list[TurnGroup]:
         if message.role != "user":
             continue
         before = messages[index - 1] if index else None
-        asked = before is not None and before.role == "assistant" and before.content.rstrip().endswith("?")
-        if not starts or not asked:
+        answers_question = before is not None and before.role == "assistant" and before.content.rstrip().endswith("?")
+        if not starts or not answers_question:
             starts.append(index)
     return [TurnGroup(start, end) for start, end in zip(starts, [*starts[1:], len(messages)], strict=True)]
 
 
 def asked_for(dialog: Dialog, group: TurnGroup) -> str:
     """What the user says in a turn group until something is called, or says it at all where nothing is."""
-    said = []
+    requests = []
     for message in dialog.messages[group.start : group.end]:
         if message.tool_calls:
             break
         if message.role == "user":
-            said.append(message.content)
-    return " ".join(said)
+            requests.append(message.content)
+    return " ".join(requests)
 
 
 def rendered(dialog: Dialog, group: TurnGroup, check: str, name: str = "experts") -> Sequence[ChatMessage]:
@@ -88,8 +88,8 @@ def _line(message: Message) -> str:
 
 def parts(text: str) -> tuple[str, ...]:
     """The sentences and clauses of a text, as many as a judge can choose from."""
-    found = re.split(r"(?<=[.!?;,])\s+|\s+(?=(?:and|with|but) )", text.strip())
-    return tuple(dict.fromkeys(part[:MAX_PART] for part in found if part and part != NONE))[:MAX_PARTS]
+    pieces = re.split(r"(?<=[.!?;,])\s+|\s+(?=(?:and|with|but) )", text.strip())
+    return tuple(dict.fromkeys(part[:MAX_PART] for part in pieces if part and part != NONE))[:MAX_PARTS]
 
 
 def in_favour_first(

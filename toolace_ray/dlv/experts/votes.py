@@ -16,7 +16,13 @@ _TOKENS = 80
 
 
 async def ask(question: Question, settings: ExpertConfig, dialog: Dialog, engines: TaskEngines) -> Verdict | None:
-    """Votes until the majority is certain: in batches as small as can decide. Judges of several pools vote in turn."""
+    """The verdict of the judges' votes; None where fewer than `settings.against` of `settings.votes` are against the dialog.
+
+    The votes come in batches as small as can decide; judges of several pools vote in turn.
+
+    Raises:
+        EngineError: a judge could not be asked.
+    """
     against: list[str] = []
     asked = readable = 0
     while asked < settings.votes:
@@ -25,7 +31,7 @@ async def ask(question: Question, settings: ExpertConfig, dialog: Dialog, engine
         batch = min(left, settings.against - len(against), left + len(against) - settings.against + 1)
         batch = max(batch, 1)
         for answer in await engines.panel("judge", _request(question, batch, settings, dialog, asked), asked):
-            vote = _read(answer, question)
+            vote = _parsed_vote(answer, question)
             readable += vote is not None
             if vote and vote[0] in question.against:
                 against.append(f"{vote[0]} ({vote[1][:80]!r})" if question.quoted else repr(vote[0]))
@@ -37,8 +43,8 @@ async def ask(question: Question, settings: ExpertConfig, dialog: Dialog, engine
         return Verdict(stage="experts", rule="unreadable", turn=question.turn, evidence=f"{question.expert}: {reason}")
     if len(against) < settings.against:
         return None
-    shown = f"{len(against)} of {asked} votes: {against[0]}"
-    return Verdict(stage="experts", rule=question.expert, turn=question.turn, evidence=shown[:300])
+    tally = f"{len(against)} of {asked} votes: {against[0]}"
+    return Verdict(stage="experts", rule=question.expert, turn=question.turn, evidence=tally[:300])
 
 
 def _request(question: Question, number: int, settings: ExpertConfig, dialog: Dialog, asked: int) -> GenerateRequest:
@@ -60,7 +66,7 @@ def _request(question: Question, number: int, settings: ExpertConfig, dialog: Di
     )
 
 
-def _read(text: str, question: Question) -> tuple[str, str] | None:
+def _parsed_vote(text: str, question: Question) -> tuple[str, str] | None:
     """(answer, evidence) of a vote; None for one that can't be read."""
     try:
         vote = load_json(text)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from toolace_ray.dlv.derived import answer_follows, number_follows, retold, said_numbers
+from toolace_ray.dlv.derived import answer_number_follows, number_follows, number_in_other_unit, numbers_in_any_writing
 from toolace_ray.dlv.registry import rule
 from toolace_ray.dlv.view import Finding, View
 from toolace_ray.records.api import is_error
@@ -154,7 +154,7 @@ def _facts(view: View, turn: int, plain: set[float], known: str) -> _Facts:
     given = [
         float(item) for _, call in view.calls for _, item in leaves(call.arguments) if isinstance(item, int | float)
     ]
-    near = (*own[:32], *said_numbers(asked), *given[:16])
+    near = (*own[:32], *numbers_in_any_writing(asked), *given[:16])
     return _Facts(frozenset(abs(value) for value in plain), parts, own, counts, totals, near)
 
 
@@ -174,7 +174,9 @@ def _derived(number: float, shown: str, said: str, facts: _Facts) -> bool:
     shares = [1, len(facts.own), *facts.counts]
     if any(abs(total / share - number) < 0.006 for total in facts.totals if total for share in shares if share):
         return True
-    return answer_follows(number, shown, facts.near, facts.counts) or retold(number, shown, said, facts.near)
+    return answer_number_follows(number, shown, facts.near, facts.counts) or number_in_other_unit(
+        number, shown, said, facts.near
+    )
 
 
 def _columns(rows: list[Any]) -> Iterator[list[float]]:

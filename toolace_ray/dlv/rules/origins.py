@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from toolace_ray.dlv.arguments import Leaf, argument_leaves, name_parts, schema_of
-from toolace_ray.dlv.derived import clock_follows, dated_follows, number_follows, said_numbers
+from toolace_ray.dlv.derived import clock_follows, date_follows, number_follows, numbers_in_any_writing
 from toolace_ray.dlv.registry import rule
 from toolace_ray.dlv.view import Finding, View
 from toolace_ray.records.dialog import ToolCall
@@ -116,7 +116,7 @@ def _number_follows(view: View, leaf: Leaf, asked: str, schema: dict[str, Any]) 
     returned = [
         float(item) for found in view.results.values() for _, item in leaves(found) if isinstance(item, int | float)
     ]
-    if any(abs(a * b - leaf.value) < 0.006 for a in said_numbers(asked) for b in returned[:24]):
+    if any(abs(a * b - leaf.value) < 0.006 for a in numbers_in_any_writing(asked) for b in returned[:24]):
         return True  # ten shares at the price that was returned
     results = " ".join(view.dialog.messages[i].content[:2000] for i in sorted(view.results) if i < leaf.turn)
     return bool(results) and number_follows(leaf.value, f"{asked} {results}", "", None, None)
@@ -148,7 +148,7 @@ def _follows(view: View, leaf: Leaf, asked: str) -> bool:
         asked = f"{asked} {view.system[-2000:]}"
     if _CLOCK.fullmatch(value):
         return clock_follows(value, asked, others)
-    return dated_follows(value, asked, others, view.today)
+    return date_follows(value, asked, others, view.today)
 
 
 _NOW = re.compile(r"\b(?:now|current time|local time|it is|time is)\b[^.]{0,40}\d{1,2}:\d{2}", re.IGNORECASE)
@@ -159,7 +159,7 @@ def _composed(value: str, asked: str) -> bool:
     """True for a formula or a condition whose numbers are those of the request."""
     if not re.search(r"[-+*/^=<>()%]", value) or re.fullmatch(r"[\w.:+-]+", value):
         return False
-    said = {*said_numbers(asked), 0.0, 1.0, 2.0, 3.0}
+    said = {*numbers_in_any_writing(asked), 0.0, 1.0, 2.0, 3.0}
     found = [float(number) for number in re.findall(r"\d+(?:\.\d+)?", value)[:64] if len(number) < 16]
     return bool(found) and all(number in said for number in found)
 
