@@ -59,35 +59,37 @@ def answer_grounded(view: View) -> Iterator[Finding]:
 
 
 def _ungrounded(view: View, turn: int, message: Message) -> Iterator[Finding]:
-    said = message.content
+    answer = message.content
     if not view.planned:
-        said = _WORKING.sub(" ", _LIST_MARK.sub(" ", said))
+        answer = _WORKING.sub(" ", _LIST_MARK.sub(" ", answer))
         if not view.english:
-            said = _COMMA.sub(lambda match: re.sub(r"\D", "", match[1]) + "." + match[2], said)
-    found = dict.fromkeys([*numbers(said), *(float(number) for number in sorted(word_numbers(said)) if number > 12)])
+            answer = _COMMA.sub(lambda match: re.sub(r"\D", "", match[1]) + "." + match[2], answer)
+    answer_numbers = dict.fromkeys(
+        [*numbers(answer), *(float(number) for number in sorted(word_numbers(answer)) if number > 12)]
+    )
     codes = _CODES.findall(message.content)
-    if not found and not codes:
+    if not answer_numbers and not codes:
         return
-    known = " ".join(_shown(item) for item in view.dialog.messages[:turn])
-    plain = {*numbers(known), *other_numbers(known)}
+    context = " ".join(_message_text(item) for item in view.dialog.messages[:turn])
+    context_numbers = {*numbers(context), *other_numbers(context)}
     facts: _Facts | None = None
     wrong = 0
-    for number in list(found)[:MAX_NUMBERS]:
+    for number in list(answer_numbers)[:MAX_NUMBERS]:
         if wrong >= MAX_WRONG:
             return  # enough is told, and looking for each is dear
-        if number in (1, 2) or number in plain:
+        if number in (1, 2) or number in context_numbers:
             continue
         if view.planned:
-            if find(int(number) if number.is_integer() else number, known, view.today) is None:
+            if find(int(number) if number.is_integer() else number, context, view.today) is None:
                 wrong += 1
                 yield turn, f"{number:g} stands in no result and no earlier message"
             continue
-        facts = facts or _facts(view, turn, plain, known)
-        if not any(_derived(value, shown, said, facts) for value, shown in _readings(number, said)):
+        facts = facts or _facts(view, turn, context_numbers, context)
+        if not any(_derived(value, written, answer, facts) for value, written in _readings(number, answer)):
             wrong += 1
             yield turn, f"{number:g} stands in no result and no earlier message"
     for code in codes:
-        if code not in known:
+        if code not in context:
             yield turn, f"{code[:40]} stands in no result and no earlier message"
     if other := _other_money(view, turn, message.content):
         yield turn, other
@@ -97,69 +99,69 @@ def _ungrounded(view: View, turn: int, message: Message) -> Iterator[Finding]:
 _COMMA = re.compile(r"(?<![\d.,])(\d{1,3}(?:[ .\u00a0\u202f]\d{3})*|\d+),(\d{1,2})(?![\d,])")
 
 
-def _other_money(view: View, turn: int, said: str) -> str | None:
+def _other_money(view: View, turn: int, answer: str) -> str | None:
     """A currency in an answer though the result is in another one, which the answer does not name."""
     index = turn - 1
-    told: set[str] = set()
-    asked = " ".join(item.content for item in view.dialog.messages[:turn] if item.role in ("user", "system"))
+    result_currencies: set[str] = set()
+    context = " ".join(item.content for item in view.dialog.messages[:turn] if item.role in ("user", "system"))
     while index >= 0 and view.dialog.messages[index].role == "tool":
         for path, value in leaves(view.results.get(index)):
             if path and "currency" in str(path[-1]).lower() and isinstance(value, str) and len(value) <= 12:
                 kind = units.unit(value)
-                told |= {kind.symbol} if kind is not None and kind.dimension == "currency" else set()
+                result_currencies |= {kind.symbol} if kind is not None and kind.dimension == "currency" else set()
         index -= 1
-    if not told:
+    if not result_currencies:
         return None
-    named = {item.symbol for item in units.named(said) if item.dimension == "currency"}
-    known = {item.symbol for item in units.named(asked) if item.dimension == "currency"}
-    if named and not named & told and not named & known:
-        return f"tells {sorted(named)[0]}, the result is in {sorted(told)[0]}"
+    answer_currencies = {item.symbol for item in units.named(answer) if item.dimension == "currency"}
+    context_currencies = {item.symbol for item in units.named(context) if item.dimension == "currency"}
+    if answer_currencies and not answer_currencies & result_currencies and not answer_currencies & context_currencies:
+        return f"tells {sorted(answer_currencies)[0]}, the result is in {sorted(result_currencies)[0]}"
     return None
 
 
-def _readings(number: float, said: str) -> Iterator[tuple[float, str]]:
+def _readings(number: float, answer: str) -> Iterator[tuple[float, str]]:
     """A number of an answer as it may be meant, with its places: "1.920 €" is 1920 to many, "77%" is a share."""
-    shown = f"{number:g}"
-    yield number, shown
-    if re.search(rf"(?<![\d.]){re.escape(shown)}\s?(?:%|percent)", said):
-        yield number, f"{shown}%"
-    if re.search(rf"(?<![\d.]){re.escape(f'{number:.3f}')}(?!\d)", said):
+    written = f"{number:g}"
+    yield number, written
+    if re.search(rf"(?<![\d.]){re.escape(written)}\s?(?:%|percent)", answer):
+        yield number, f"{written}%"
+    if re.search(rf"(?<![\d.]){re.escape(f'{number:.3f}')}(?!\d)", answer):
         yield 1000 * number, f"{1000 * number:g}"
 
 
 class _Facts(NamedTuple):
     """What the numbers of a stranger's answer may be made of."""
 
-    values: frozenset[float]
-    parts: frozenset[float]
-    own: tuple[float, ...]
-    counts: frozenset[float]
-    totals: tuple[float, ...]
-    near: tuple[float, ...]
+    values: frozenset[float]  # of all messages before, without their signs
+    parts: frozenset[float]  # runs of digits in them, of dates and times as well
+    returned: tuple[float, ...]  # by the results, the latest first
+    counts: frozenset[float]  # lengths of the results' lists, and the number of results
+    totals: tuple[float, ...]  # sums of what was returned, and of each column of a list
+    sources: tuple[float, ...]  # of results, the latest request and calls: what is combined
 
 
-def _facts(view: View, turn: int, plain: set[float], known: str) -> _Facts:
-    parts = frozenset(float(part) for part in re.findall(r"\d+", known[:20000]) if len(part) < 16)
+def _facts(view: View, turn: int, context_numbers: set[float], context: str) -> _Facts:
+    parts = frozenset(float(part) for part in re.findall(r"\d+", context[:20000]) if len(part) < 16)
     results = [view.results.get(index) for index in range(turn)]
     lists = [item for result in results for item in _lists(result)]
     counts = frozenset({float(len(item)) for item in lists} | {float(sum(result is not None for result in results))})
-    own = tuple(
+    returned = tuple(
         float(value)
         for result in reversed(results)
         for _, value in leaves(result)
         if isinstance(value, int | float) and not isinstance(value, bool)
     )
-    totals = (sum(own), *(sum(column) for item in lists for column in _columns(item)))
-    asked = next((message.content for _, message in reversed(view.of("user")) if message.content), "")
-    given = [
+    totals = (sum(returned), *(sum(column) for item in lists for column in _columns(item)))
+    request = next((message.content for _, message in reversed(view.of("user")) if message.content), "")
+    arguments = [
         float(item) for _, call in view.calls for _, item in leaves(call.arguments) if isinstance(item, int | float)
     ]
-    near = (*own[:32], *numbers_in_any_writing(asked), *given[:16])
-    return _Facts(frozenset(abs(value) for value in plain), parts, own, counts, totals, near)
+    sources = (*returned[:32], *numbers_in_any_writing(request), *arguments[:16])
+    return _Facts(frozenset(abs(value) for value in context_numbers), parts, returned, counts, totals, sources)
 
 
-def _derived(number: float, shown: str, said: str, facts: _Facts) -> bool:
-    """True for a number that a stranger's answer may make of what it knows: rounded, in percent, a part of a date, a count, a sum,
+def _derived(number: float, written: str, answer: str, facts: _Facts) -> bool:
+    """True for a number that a stranger's answer may make of the facts: rounded, in percent, a part of a date, a count, a sum,
     another unit."""
     number = abs(number)
     places = len(f"{number:g}".partition(".")[2])
@@ -171,11 +173,11 @@ def _derived(number: float, shown: str, said: str, facts: _Facts) -> bool:
         for value in facts.values
     ):
         return True
-    shares = [1, len(facts.own), *facts.counts]
+    shares = [1, len(facts.returned), *facts.counts]
     if any(abs(total / share - number) < 0.006 for total in facts.totals if total for share in shares if share):
         return True
-    return answer_number_follows(number, shown, facts.near, facts.counts) or number_in_other_unit(
-        number, shown, said, facts.near
+    return answer_number_follows(number, written, facts.sources, facts.counts) or number_in_other_unit(
+        number, written, answer, facts.sources
     )
 
 
@@ -205,7 +207,7 @@ def success_denied(view: View) -> Iterator[Finding]:
             continue
         results = [view.results.get(i) for i in range(turn) if view.dialog.messages[i].role == "tool"]
         failed = any(
-            _empty(result) or trouble(result) or (view.dialog.imported and result is None) for result in results
+            _empty(result) or reports_error(result) or (view.dialog.imported and result is None) for result in results
         )
         values = [
             value
@@ -214,7 +216,7 @@ def success_denied(view: View) -> Iterator[Finding]:
             if not isinstance(value, bool) and value is not None
         ]
         answered = view.dialog.imported and any(_used(value, message.content, view) for value in values)
-        if not failed and not answered and (view.planned or not _false(results)):
+        if not failed and not answered and (view.planned or not _has_false_or_null(results)):
             yield turn, f"says {denied.group()!r} though nothing failed"
 
 
@@ -241,11 +243,11 @@ def claimed_call(view: View) -> Iterator[Finding]:
             continue
         for match in _DONE.finditer(message.content[:4000]):
             stem = _stem(match["verb"] or match["verb2"])
-            able = [name for name, words in verbs.items() if stem in words]
-            if able and not any(at < turn and stem in verbs.get(call.name, ()) for at, call in view.calls):
+            tools = [name for name, words in verbs.items() if stem in words]
+            if tools and not any(at < turn and stem in verbs.get(call.name, ()) for at, call in view.calls):
                 before = " ".join(item.content for item in view.dialog.messages[:turn])
                 if not re.search(rf"\b{re.escape(match['verb'] or match['verb2'])}\b", before, re.IGNORECASE):
-                    yield turn, f"says {match.group()!r}, {able[0]} was not called"
+                    yield turn, f"says {match.group()!r}, {tools[0]} was not called"
                     break
 
 
@@ -283,11 +285,11 @@ def _verbs(name: str) -> frozenset[str]:
     return frozenset(words) | {word[:-1] for word in words if word.endswith("e")}
 
 
-def _false(results: list[Any]) -> bool:
+def _has_false_or_null(results: list[Any]) -> bool:
     return any(value is False or value is None for result in results for _, value in leaves(result))
 
 
-def trouble(result: Any) -> bool:
+def reports_error(result: Any) -> bool:
     """True for a result that tells of an error, in our form or in others' ({"error": "..."}, {"status": "failed"})."""
     if is_error(result):
         return True
@@ -319,16 +321,16 @@ def _empty(result: object) -> bool:
 
 
 @memo.of_texts(4096)
-def _told(content: str) -> str:
+def _result_text(content: str) -> str:
     try:
         return " ".join([content, *(str(value) for _, value in leaves(json.loads(content)))])
     except (ValueError, RecursionError):
         return content
 
 
-def _shown(message: Message) -> str:
+def _message_text(message: Message) -> str:
     if message.role == "tool":
-        return _told(message.content)
+        return _result_text(message.content)
     if not message.tool_calls:
         return message.content
     return " ".join(
@@ -343,18 +345,20 @@ def _unused_results(view: View, turn: int, message: Message) -> Iterator[Finding
     while index >= 0 and view.dialog.messages[index].role == "tool":
         result = view.results.get(index)
         text = view.dialog.messages[index].content if view.dialog.imported and result is None else None
-        said = message.content
-        if is_error(result) or (view.dialog.imported and trouble(result or text)):
-            if view.english and not _FAILED.search(said) and not _repeats_error(result, said):
+        answer = message.content
+        if is_error(result) or (view.dialog.imported and reports_error(result or text)):
+            if view.english and not _FAILED.search(answer) and not _repeats_error(result, answer):
                 yield turn, "the result is an error, the answer does not say so"
         else:
             values = [value for _, value in leaves(result) if value is not None and not isinstance(value, bool)]
             if view.dialog.imported:
                 values = [value for value in values if str(value).lower() not in _STATES and str(value).strip()]
-            told = view.planned or not (_confirmed(view, index, values, said) or _compared(view, index, values, said))
-            if values and told and not any(_used(value, said, view) for value in values):
+            must_use = view.planned or not (
+                _confirmed(view, index, values, answer) or _compared(view, index, values, answer)
+            )
+            if values and must_use and not any(_used(value, answer, view) for value in values):
                 unused.append(f"nothing of the result of {view.dialog.messages[index].name} is in the answer")
-            if view.english and _empty(result) and not _NOTHING.search(said):
+            if view.english and _empty(result) and not _NOTHING.search(answer):
                 yield turn, f"{view.dialog.messages[index].name} found nothing, the answer does not say so"
         index -= 1
     if unused and view.dialog.imported and _summed(view, turn, message.content):
@@ -362,43 +366,43 @@ def _unused_results(view: View, turn: int, message: Message) -> Iterator[Finding
     yield from ((turn, text) for text in unused)
 
 
-def _summed(view: View, turn: int, said: str) -> bool:
+def _summed(view: View, turn: int, answer: str) -> bool:
     """True where an answer tells the sum or the difference of results, or the last of several states: "€83.50 altogether"."""
-    found = []
+    returned = []
     index = turn - 1
     while index >= 0 and view.dialog.messages[index].role == "tool":
-        found += [
+        returned += [
             float(value)
             for _, value in leaves(view.results.get(index))
             if isinstance(value, int | float) and not isinstance(value, bool)
         ]
         index -= 1
-    if not 2 <= len(found) <= 12:
+    if not 2 <= len(returned) <= 12:
         return False
-    told = {*numbers(said), *other_numbers(said)} - {1.0, 2.0}
+    answer_numbers = {*numbers(answer), *other_numbers(answer)} - {1.0, 2.0}
     return any(
         abs(a + b - number) < 0.006 or abs(abs(a - b) - number) < 0.006
-        for i, a in enumerate(found)
-        for b in found[i + 1 :]
-        for number in told
-    ) or bool(_TOGETHER.search(said) and {abs(item) for item in found} & told)
+        for i, a in enumerate(returned)
+        for b in returned[i + 1 :]
+        for number in answer_numbers
+    ) or bool(_TOGETHER.search(answer) and {abs(item) for item in returned} & answer_numbers)
 
 
 _TOGETHER = re.compile(r"\b(?:both|all (?:of them|three|four)|together|altogether|in total|overall)\b", re.IGNORECASE)
 
 
-def _compared(view: View, index: int, values: list[Any], said: str) -> bool:
+def _compared(view: View, index: int, values: list[Any], answer: str) -> bool:
     """True for a stranger's comparison of several results ("Bergen, by four degrees"): a choice among what was asked for."""
-    asked = {call.id: (turn, call.name) for turn, call in view.calls}.get(
+    origin = {call.id: (turn, call.name) for turn, call in view.calls}.get(
         view.dialog.messages[index].tool_call_id or ""
     )
-    if asked is None:
+    if origin is None:
         return False
-    calls = [call for call in view.dialog.messages[asked[0]].tool_calls if call.name == asked[1]]
+    calls = [call for call in view.dialog.messages[origin[0]].tool_calls if call.name == origin[1]]
     if len(calls) < 2:
         return False
-    given = [value for call in calls for _, value in leaves(call.arguments)]
-    return any(isinstance(value, str) and find(value, said, view.today) for value in given)
+    arguments = [value for call in calls for _, value in leaves(call.arguments)]
+    return any(isinstance(value, str) and find(value, answer, view.today) for value in arguments)
 
 
 _BARE = re.compile(
@@ -406,11 +410,11 @@ _BARE = re.compile(
 )
 
 
-def _confirmed(view: View, index: int, values: list[Any], said: str) -> bool:
+def _confirmed(view: View, index: int, values: list[Any], answer: str) -> bool:
     """True for a stranger's short confirmation: of a result that is no more than a receipt, or in the words of the call."""
     result = view.results.get(index)
-    given = {str(name) for _, call in view.calls for path, _ in leaves(call.arguments) for name in path}
-    places = [path for path, value in leaves(result) if not isinstance(value, bool) and value not in given]
+    argument_names = {str(name) for _, call in view.calls for path, _ in leaves(call.arguments) for name in path}
+    places = [path for path, value in leaves(result) if not isinstance(value, bool) and value not in argument_names]
     if any(len(path) != 1 for path in places):
         return False
     names = [str(path[0]) for path in places]
@@ -419,34 +423,36 @@ def _confirmed(view: View, index: int, values: list[Any], said: str) -> bool:
     messages = view.dialog.messages
     if sum(not _BARE.search(name) for name in names) > 1 or messages[index - 1].role != "assistant":
         return False
-    passed = [value for call in messages[index - 1].tool_calls for _, value in leaves(call.arguments)]
-    return any(_used(value, said, view) for value in passed if not isinstance(value, bool) and value is not None)
+    arguments = [value for call in messages[index - 1].tool_calls for _, value in leaves(call.arguments)]
+    return any(_used(value, answer, view) for value in arguments if not isinstance(value, bool) and value is not None)
 
 
-def _repeats_error(result: Any, said: str) -> bool:
+def _repeats_error(result: Any, answer: str) -> bool:
     error = result.get("error") if isinstance(result, dict) else ""
     text = str(error.get("message", "")) if isinstance(error, dict) else str(error)
     words = set(re.findall(r"[a-z]{4,}", text.lower()))
-    return bool(words) and 2 * sum(word in said.lower() for word in words) > len(words)
+    return bool(words) and 2 * sum(word in answer.lower() for word in words) > len(words)
 
 
-def _used(value: Any, said: str, view: View) -> bool:
-    if find(value, said, view.today):
+def _used(value: Any, answer: str, view: View) -> bool:
+    if find(value, answer, view.today):
         return True
     if view.planned:
         return False
-    if isinstance(value, int | float) and number_follows(value, said[:600], "", 0, 100):
+    if isinstance(value, int | float) and number_follows(value, answer[:600], "", 0, 100):
         return True  # "at the max"
     if isinstance(value, int | float):
         return any(
-            round(value, places) == number for number in (*numbers(said), *other_numbers(said)) for places in (0, 1, 2)
+            round(value, places) == number
+            for number in (*numbers(answer), *other_numbers(answer))
+            for places in (0, 1, 2)
         )
-    if "/" in str(value) and find(str(value).rstrip("/").rpartition("/")[2], said, view.today):
+    if "/" in str(value) and find(str(value).rstrip("/").rpartition("/")[2], answer, view.today):
         return True
     # A stranger's answer may retell a text in its own words: half of its long words are enough.
     words = set(re.findall(r"[^\W\d_]{4,}", str(value).lower()))
-    there = set(re.findall(r"[^\W\d_]{4,}", said.lower()))
+    answer_words = set(re.findall(r"[^\W\d_]{4,}", answer.lower()))
     if str(value).isascii():
-        return bool(words) and len(words & there) * 3 >= len(words)
+        return bool(words) and len(words & answer_words) * 3 >= len(words)
     pairs = {str(value)[i : i + 2] for i in range(len(str(value)) - 1)}  # scripts without spaces
-    return bool(words & there) or (bool(pairs) and sum(pair in said for pair in pairs) * 3 >= len(pairs))
+    return bool(words & answer_words) or (bool(pairs) and sum(pair in answer for pair in pairs) * 3 >= len(pairs))

@@ -63,9 +63,9 @@ def corrected_value(view: View) -> Iterator[Finding]:
     for leaf in argument_leaves(view):
         if leaf.origin.source not in ("literal", "normalised") or leaf.value is None or isinstance(leaf.value, bool):
             continue
-        said = [(i, view.dialog.messages[i].content) for i, _ in view.of("user") if i < leaf.turn]
-        if said and (new := _taken_back(view, leaf, [text for _, text in said])):
-            yield leaf.turn, f"{leaf} was taken back for {new}"
+        requests = [(i, view.dialog.messages[i].content) for i, _ in view.of("user") if i < leaf.turn]
+        if requests and (replacement := _taken_back(view, leaf, [text for _, text in requests])):
+            yield leaf.turn, f"{leaf} was taken back for {replacement}"
 
 
 _SIGNS = (
@@ -96,9 +96,9 @@ def _taken_back(view: View, leaf: Leaf, texts: list[str]) -> str | None:
         if re.search(r"\b(not|instead|rather|longer|forget|scratch)\b", text, re.IGNORECASE) and find(
             value, text, today
         ):
-            bare = re.sub(_NEGATED + rf"{re.escape(str(value))}(?!\w)", " ", text, flags=re.IGNORECASE)
-            if bare != text and not find(value, bare, today) and (others := _rivals(leaf, bare, view)):
-                return others[0]
+            remaining = re.sub(_NEGATED + rf"{re.escape(str(value))}(?!\w)", " ", text, flags=re.IGNORECASE)
+            if remaining != text and not find(value, remaining, today) and (rivals := _rivals(leaf, remaining, view)):
+                return rivals[0]
         for cue in reversed(list(_CUE.finditer(text))):
             before, after = " ".join([*texts[:index], text[: cue.start()]]), text[cue.end() :]
             sentence = re.split(r"(?<=[.!?])\s", after, maxsplit=1)[0]
@@ -106,45 +106,51 @@ def _taken_back(view: View, leaf: Leaf, texts: list[str]) -> str | None:
                 continue
             length = len(sentence.split())
             sure = length <= 6 or _SURE.search(cue["cue"]) or _REPLACES.search(sentence)
-            if length > 14 or not sure or _of_another(leaf, sentence):
+            if length > 14 or not sure or _names_another(leaf, sentence):
                 continue
-            if others := _rivals(leaf, sentence, view):
-                return others[0]
+            if rivals := _rivals(leaf, sentence, view):
+                return rivals[0]
         for change in _CHANGES.finditer(text):
             start = max((item.end() for item in re.finditer(r"[.!?…]\s+", text[: change.start()])), default=0)
             sentence = re.split(r"(?<=[.!?])\s", text[start:], maxsplit=1)[0]
             before = " ".join([*texts[:index], text[: change.start()]])
-            new = text[change.start() : start + len(sentence)]
+            clause = text[change.start() : start + len(sentence)]
             named = re.match(
                 rf"(?:(?:please |can you )?(?:replace|swap|change) |not |ignore (?:what|that)[^.;]{{0,40}} )(?:the )?{re.escape(str(value))}(?!\w)",
-                new,
+                clause,
                 re.IGNORECASE,
             )
-            if len(sentence.split()) > 20 or not (named or find(value, before, today)) or _of_another(leaf, sentence):
+            if (
+                len(sentence.split()) > 20
+                or not (named or find(value, before, today))
+                or _names_another(leaf, sentence)
+            ):
                 continue
-            bare = re.sub(rf"(?<!\w){re.escape(str(value))}(?!\w)", " ", new, flags=re.IGNORECASE)
-            bare = _REPLACED.sub(" ", bare)
-            kept = find(value, text[start + len(sentence) :], today) or (not named and find(value, new, today))
-            if not kept and not _ADDS.search(sentence) and (others := _rivals(leaf, bare, view)):
-                return others[0]
+            remaining = re.sub(rf"(?<!\w){re.escape(str(value))}(?!\w)", " ", clause, flags=re.IGNORECASE)
+            remaining = _REPLACED.sub(" ", remaining)
+            still_said = find(value, text[start + len(sentence) :], today) or (not named and find(value, clause, today))
+            if not still_said and not _ADDS.search(sentence) and (rivals := _rivals(leaf, remaining, view)):
+                return rivals[0]
         if find(value, text, today):
             return None  # the latest mention stands
     return None
 
 
-def _of_another(leaf: Leaf, sentence: str) -> bool:
+def _names_another(leaf: Leaf, sentence: str) -> bool:
     """True where a correction names another parameter of the call: "the return should be on the 5th" is not the pick-up's."""
     words = [word.lower() for word in _WORDS.findall(sentence)]
-    wants = wanted_side(leaf)
-    if wants and wants in (
+    side = wanted_side(leaf)
+    if side and side in (
         "first" if word in FIRST | BEFORE_FIRST else "second" if word in SECOND | BEFORE_SECOND else ""
         for word in words
     ):
         return False
-    said = {bare_words(word)[:6] for word in words}
-    mine = {bare_words(word)[:6] for word in name_parts(leaf.name) if len(word) > 3}
-    others = {bare_words(word)[:6] for name in leaf.call.arguments for word in name_parts(name) if len(word) > 3} - mine
-    return bool(said & others) and not said & mine
+    sentence_words = {bare_words(word)[:6] for word in words}
+    own_words = {bare_words(word)[:6] for word in name_parts(leaf.name) if len(word) > 3}
+    other_words = {
+        bare_words(word)[:6] for name in leaf.call.arguments for word in name_parts(name) if len(word) > 3
+    } - own_words
+    return bool(sentence_words & other_words) and not sentence_words & own_words
 
 
 def _rivals(leaf: Leaf, text: str, view: View) -> list[str]:
@@ -159,17 +165,17 @@ def _rivals(leaf: Leaf, text: str, view: View) -> list[str]:
     )
     undated = re.sub(_NEGATED + r"[A-Z][\w'’-]+", " ", undated, flags=re.IGNORECASE)
     if isinstance(value, int | float):
-        found: list[Any] = [number for number in numbers(undated) if number != value]
-        found += [quantity.value for quantity in units.quantities(undated) if quantity.value != value]
-        found += [number for number in range(2, 21) if number != value and number in word_numbers(undated)]
-        return [f"{number:g}" for number in found if not any(_equal(number, item) for item in used)]
+        candidates: list[Any] = [number for number in numbers(undated) if number != value]
+        candidates += [quantity.value for quantity in units.quantities(undated) if quantity.value != value]
+        candidates += [number for number in range(2, 21) if number != value and number in word_numbers(undated)]
+        return [f"{number:g}" for number in candidates if not any(_equal(number, item) for item in used)]
     dates = (
         {item.date for item in dates_in(value, view.today)} if value[:1].isdigit() or value[-1:].isdigit() else set()
     )
     if dates:
-        other = {item.date for item in dates_in(text, view.today)} - dates - {None}
+        other_dates = {item.date for item in dates_in(text, view.today)} - dates - {None}
         passed = {item.date for word in used if isinstance(word, str) for item in dates_in(word, view.today)}
-        return sorted(str(item) for item in other - passed)
+        return sorted(str(item) for item in other_dates - passed)
     choices = [item for item in schema_of(view, leaf).get("enum") or () if isinstance(item, str) and item != value]
     named = [item for item in choices if find(item, text, view.today)]
     if choices:

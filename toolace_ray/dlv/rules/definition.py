@@ -102,11 +102,11 @@ def unknown_arguments(view: View) -> Iterator[Finding]:
 
 
 def _unknown(schema: object, arguments: object) -> Iterator[str]:
-    for path, known, value in alongside(schema, arguments):
-        properties = known.get("properties")
+    for path, declared, value in alongside(schema, arguments):
+        properties = declared.get("properties")
         if not isinstance(value, dict) or not isinstance(properties, dict):
             continue
-        if known.get("additionalProperties") in (None, False) and "patternProperties" not in known:
+        if declared.get("additionalProperties") in (None, False) and "patternProperties" not in declared:
             names = [part for part in path if isinstance(part, str)]
             yield from (".".join((*names, name)) for name in value if name not in properties)
 
@@ -117,10 +117,10 @@ def arguments_valid(view: View) -> Iterator[Finding]:
     for turn, call in view.calls:
         if api := view.apis.get(call.name):
             try:
-                found = errors(api.parameters, call.arguments, key=f"{api.id}/parameters")
+                faults = errors(api.parameters, call.arguments, key=f"{api.id}/parameters")
             except SchemaError:
                 return  # api_definition tells
-            for error in found:
+            for error in faults:
                 # What is missing at the top level is required_arguments' to tell; nearly nobody writes times with a zone.
                 if not _MISSING.match(error) and (view.planned or not _PLAIN_TIME.search(error)):
                     yield turn, f"{call.name}: {error}"
@@ -134,7 +134,7 @@ def placeholder_values(view: View) -> Iterator[Finding]:
         for path, value in leaves(call.arguments):
             if not isinstance(value, str):
                 continue
-            if (inside := _INSIDE.search(value)) and not _said(view, turn, inside.group()):
+            if (inside := _INSIDE.search(value)) and not _said_or_returned(view, turn, inside.group()):
                 yield turn, f"{call.name}{pointer(path)} holds {inside.group()!r}"
                 continue
             if not _PLACEHOLDER.match(value.strip()):
@@ -142,7 +142,7 @@ def placeholder_values(view: View) -> Iterator[Finding]:
             allowed = schema_at(schema, path)
             if value in (allowed.get("enum") or ()) or value == allowed.get("const") or value == allowed.get("default"):
                 continue
-            if view.planned or _BRACKETED.match(value.strip()) or not _said(view, turn, value):
+            if view.planned or _BRACKETED.match(value.strip()) or not _said_or_returned(view, turn, value):
                 yield turn, f"{call.name}{pointer(path)} is {value!r}"
     for turn, message in view.of("user", "assistant"):
         text = message.content
@@ -150,8 +150,8 @@ def placeholder_values(view: View) -> Iterator[Finding]:
             continue
         if view.dialog.imported:  # code has brackets of its own, and a user may ask for a form to be filled
             text = CODE.sub(" ", text) if message.role == "assistant" and not _form_asked(view, turn) else ""
-        if found := _SPOKEN.search(text):
-            yield turn, f"says {found.group()!r}"
+        if placeholder := _SPOKEN.search(text):
+            yield turn, f"says {placeholder.group()!r}"
 
 
 _FORM = re.compile(
@@ -173,6 +173,6 @@ _SPOKEN = re.compile(
 )
 
 
-def _said(view: View, turn: int, value: str) -> bool:
+def _said_or_returned(view: View, turn: int, value: str) -> bool:
     before = view.dialog.messages[:turn]
     return any(value.lower() in message.content.lower() for message in before if message.role in ("user", "tool"))

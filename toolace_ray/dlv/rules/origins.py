@@ -36,9 +36,9 @@ def _inferred(view: View, leaf: Leaf) -> bool:
     value, schema = leaf.value, schema_of(view, leaf)
     if value is None or isinstance(value, bool) or schema.get("enum"):
         return True
-    asked = " ".join(item.content for item in view.dialog.messages[: leaf.turn] if item.role == "user")
+    request = " ".join(item.content for item in view.dialog.messages[: leaf.turn] if item.role == "user")
     if isinstance(value, int | float):
-        return not view.english or _number_follows(view, leaf, asked, schema)
+        return not view.english or _number_follows(view, leaf, request, schema)
     if not isinstance(value, str):
         return False
     if not view.english and (_CLOCK.fullmatch(value) or dates_in(value[:10], None)):
@@ -47,7 +47,7 @@ def _inferred(view: View, leaf: Leaf) -> bool:
         return True  # a text to be composed
     if _CODE.search(value) and _CODED.search(f"{leaf.name} {leaf.call.name} {schema.get('description')}"):
         return True  # a pattern, a query, a formula
-    if len(value) > 3 and any(holds(text, value) for text in _told(view, leaf)):
+    if len(value) > 3 and any(holds(text, value) for text in _result_texts(view, leaf)):
         return True
     if re.fullmatch(r"[A-Z]{1,6}(?:[.:-][A-Z]{1,3})?|[$€£]*", value):
         # A code of a place, a share, a size: "AAPL" for Apple.
@@ -56,70 +56,75 @@ def _inferred(view: View, leaf: Leaf) -> bool:
         r"[A-Za-z]{2,3}(?:[-_]\w{2,4})?", value
     ):
         return True  # detected in the text
-    if value.isascii() and sum(map(str.isascii, asked)) < 0.7 * len(asked):
+    if value.isascii() and sum(map(str.isascii, request)) < 0.7 * len(request):
         return True  # said in another script, and translated
-    if _follows(view, leaf, asked):
+    if _moment_follows(view, leaf, request):
         return True
-    if re.fullmatch(r"\+\d{9,15}", value) and (digits := re.findall(r"\(?\d[\d ().-]{6,18}\d", asked)):
-        return any(value.endswith(re.sub(r"\D", "", found).lstrip("0")) for found in digits)  # with the country's code
+    if re.fullmatch(r"\+\d{9,15}", value) and (digits := re.findall(r"\(?\d[\d ().-]{6,18}\d", request)):
+        # The call's number has the country's code before it.
+        return any(value.endswith(re.sub(r"\D", "", number).lstrip("0")) for number in digits)
     words = bare_words(re.sub(r"\b[a-z_]{2,20}:(?=\w)", " ", value)).split()  # "artist:Marshmello"
     long = len(words) >= _LONG
     words = [word for word in words if len(word) > 2]
     if not words or (any(map(str.isdigit, value)) and not long):
         # A date, a number or a code is copied; a formula is composed of numbers that were said.
-        return not value.strip() or _composed(value, asked)
-    texts = " ".join(bare_words(item.content) for item in view.dialog.messages[: leaf.turn] if item.role != "assistant")
-    said = set(texts.split())
-    stems = {word[:5] for word in said if len(word) > 3}
-    known = sum(
-        word in said or ((value[:1].islower() or not view.english) and _stemmed(word, said, stems)) for word in words
+        return not value.strip() or _composed(value, request)
+    context = " ".join(
+        bare_words(item.content) for item in view.dialog.messages[: leaf.turn] if item.role != "assistant"
+    )
+    context_words = set(context.split())
+    stems = {word[:5] for word in context_words if len(word) > 3}
+    stated = sum(
+        word in context_words or ((value[:1].islower() or not view.english) and _stemmed(word, context_words, stems))
+        for word in words
     )
     signs = [sign for sign in value if sign > "\u2e7f"]
     if signs:
-        return sum(sign in asked for sign in signs) * 2 >= len(signs)  # no words to tell apart: half of the characters
+        # No words to tell apart: half of the characters are enough.
+        return sum(sign in request for sign in signs) * 2 >= len(signs)
     first = value.split(",")[0].strip()
-    if "," in value and f" {bare_words(first)} " in f" {texts} ":
+    if "," in value and f" {bare_words(first)} " in f" {context} ":
         return True  # "San Francisco, CA"
-    if len(words) <= 4 and value[:1].isupper() and place(asked, value.split()[-1]) >= 0:
-        before = re.findall(rf"([A-Z][\w'’-]+) {re.escape(value.split()[-1])}(?!\w)", asked)
+    if len(words) <= 4 and value[:1].isupper() and place(request, value.split()[-1]) >= 0:
+        before = re.findall(rf"([A-Z][\w'’-]+) {re.escape(value.split()[-1])}(?!\w)", request)
         if all(word in value.split() for word in before):
             return True  # "Lionel Messi" for Messi
-    return known / len(words) > (0.3 if long else 0.5)
+    return stated / len(words) > (0.3 if long else 0.5)
 
 
-def _told(view: View, leaf: Leaf) -> Iterator[str]:
+def _result_texts(view: View, leaf: Leaf) -> Iterator[str]:
     """The texts of earlier results: an error may name what to use."""
     for turn in sorted(view.results):
         if turn < leaf.turn:
             yield from (item for _, item in leaves(view.results[turn]) if isinstance(item, str) and len(item) < 4000)
 
 
-def _stemmed(word: str, said: set[str], stems: set[str]) -> bool:
+def _stemmed(word: str, context_words: set[str], stems: set[str]) -> bool:
     """True for another form of a word that was said: running of run, booked of booking."""
     return word[:5] in stems or any(
-        word[:length] in said for length in range(3, len(word)) if length * 2 >= len(word) - 1
+        word[:length] in context_words for length in range(3, len(word)) if length * 2 >= len(word) - 1
     )
 
 
-def _number_follows(view: View, leaf: Leaf, asked: str, schema: dict[str, Any]) -> bool:
+def _number_follows(view: View, leaf: Leaf, request: str, schema: dict[str, Any]) -> bool:
     low, high = (
         float(bound) if isinstance(bound := schema.get(key), int | float) and not isinstance(bound, bool) else None
         for key in ("minimum", "maximum")
     )
     if low is not None and high is not None and 0 < high - low <= 10 and _LEVEL.search(leaf.name):
         return True  # a level on a scale: "cheap" is 1 of 4
-    if number_follows(leaf.value, asked, leaf.name, low, high):
+    if number_follows(leaf.value, request, leaf.name, low, high):
         return True
     if "age" in name_parts(leaf.name) and view.today is not None:
-        born = {view.today.year - int(year) for year in re.findall(r"\b(?:19|20)\d{2}\b", asked)}
-        return leaf.value in born or leaf.value + 1 in born
+        ages = {view.today.year - int(year) for year in re.findall(r"\b(?:19|20)\d{2}\b", request)}
+        return leaf.value in ages or leaf.value + 1 in ages
     returned = [
-        float(item) for found in view.results.values() for _, item in leaves(found) if isinstance(item, int | float)
+        float(item) for result in view.results.values() for _, item in leaves(result) if isinstance(item, int | float)
     ]
-    if any(abs(a * b - leaf.value) < 0.006 for a in numbers_in_any_writing(asked) for b in returned[:24]):
+    if any(abs(a * b - leaf.value) < 0.006 for a in numbers_in_any_writing(request) for b in returned[:24]):
         return True  # ten shares at the price that was returned
     results = " ".join(view.dialog.messages[i].content[:2000] for i in sorted(view.results) if i < leaf.turn)
-    return bool(results) and number_follows(leaf.value, f"{asked} {results}", "", None, None)
+    return bool(results) and number_follows(leaf.value, f"{request} {results}", "", None, None)
 
 
 _LEVEL = re.compile(
@@ -127,7 +132,7 @@ _LEVEL = re.compile(
 )
 
 
-def _follows(view: View, leaf: Leaf, asked: str) -> bool:
+def _moment_follows(view: View, leaf: Leaf, request: str) -> bool:
     """True for a date or time in a string that is counted from others."""
     value = leaf.value
     if not value[:1].isdigit() or len(value) > 40:
@@ -141,27 +146,31 @@ def _follows(view: View, leaf: Leaf, asked: str) -> bool:
         if isinstance(item, str)
     ]
     others += [
-        item for i, found in view.results.items() if i < leaf.turn for _, item in leaves(found) if isinstance(item, str)
+        item
+        for i, result in view.results.items()
+        if i < leaf.turn
+        for _, item in leaves(result)
+        if isinstance(item, str)
     ]
     others = others[:64]
     if _NOW.search(view.system):
-        asked = f"{asked} {view.system[-2000:]}"
+        request = f"{request} {view.system[-2000:]}"
     if _CLOCK.fullmatch(value):
-        return clock_follows(value, asked, others)
-    return date_follows(value, asked, others, view.today)
+        return clock_follows(value, request, others)
+    return date_follows(value, request, others, view.today)
 
 
 _NOW = re.compile(r"\b(?:now|current time|local time|it is|time is)\b[^.]{0,40}\d{1,2}:\d{2}", re.IGNORECASE)
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2})?Z?(?: ?[AaPp]\.?[Mm]\.?)?")
 
 
-def _composed(value: str, asked: str) -> bool:
+def _composed(value: str, request: str) -> bool:
     """True for a formula or a condition whose numbers are those of the request."""
     if not re.search(r"[-+*/^=<>()%]", value) or re.fullmatch(r"[\w.:+-]+", value):
         return False
-    said = {*numbers_in_any_writing(asked), 0.0, 1.0, 2.0, 3.0}
-    found = [float(number) for number in re.findall(r"\d+(?:\.\d+)?", value)[:64] if len(number) < 16]
-    return bool(found) and all(number in said for number in found)
+    stated = {*numbers_in_any_writing(request), 0.0, 1.0, 2.0, 3.0}
+    value_numbers = [float(number) for number in re.findall(r"\d+(?:\.\d+)?", value)[:64] if len(number) < 16]
+    return bool(value_numbers) and all(number in stated for number in value_numbers)
 
 
 _EMPTY_CODES = {"TEST", "ABC", "XXX", "NAME", "CITY", "DATE", "VALUE", "NONE", "NULL", "TODO", "TBD"}
@@ -259,54 +268,67 @@ def units_kept(view: View) -> Iterator[Finding]:
             continue
         text = view.dialog.messages[index].content
         if isinstance(leaf.value, int | float):
-            told = units.of_schema(leaf.name, schema_of(view, leaf))
-            named = _named_units(leaf)
-            wanted = told or next(iter(named), None)
-            said = [item for item in units.quantities(text) if units.same(item.value, leaf.value)]
-            same = [item for item in said if wanted is not None and item.unit.dimension == wanted.dimension]
-            other = [item for item in said if item.unit.dimension not in ("currency", "time")]
-            if wanted is not None and wanted.dimension != "currency" and other and len(other) == len(said) and not same:
-                yield leaf.turn, f"{leaf} is wanted in {wanted.symbol}, said in {other[0].unit.symbol}"
+            by_schema = units.of_schema(leaf.name, schema_of(view, leaf))
+            named_units = _named_units(leaf)
+            wanted = by_schema or next(iter(named_units), None)
+            stated = [item for item in units.quantities(text) if units.same(item.value, leaf.value)]
+            same_dimension = [item for item in stated if wanted is not None and item.unit.dimension == wanted.dimension]
+            other_dimensions = [item for item in stated if item.unit.dimension not in ("currency", "time")]
+            if (
+                wanted is not None
+                and wanted.dimension != "currency"
+                and other_dimensions
+                and len(other_dimensions) == len(stated)
+                and not same_dimension
+            ):
+                yield leaf.turn, f"{leaf} is wanted in {wanted.symbol}, said in {other_dimensions[0].unit.symbol}"
                 continue
-            if wanted is None or not same or any(item.unit in (wanted, *named) for item in same):
+            if (
+                wanted is None
+                or not same_dimension
+                or any(item.unit in (wanted, *named_units) for item in same_dimension)
+            ):
                 continue
             if not any(
                 (number := units.converted(item, wanted)) is not None and units.same(number, leaf.value)
-                for item in same
+                for item in same_dimension
             ):
-                yield leaf.turn, f"{leaf} is wanted in {wanted.symbol}, said in {same[0].unit.symbol}"
+                yield leaf.turn, f"{leaf} is wanted in {wanted.symbol}, said in {same_dimension[0].unit.symbol}"
     for turn, call in view.calls:
-        yield from ((turn, text) for text in _other_currency(view, turn, call))
+        yield from ((turn, text) for text in _other_unit(view, turn, call))
 
 
 def _named_units(leaf: Leaf) -> list[units.Unit]:
     """The units that other arguments of the same call name: currency="USD", from_unit="km", to_unit="mi"."""
-    given = [value for value in leaf.call.arguments.values() if isinstance(value, str) and len(value) <= 20]
-    return [found for value in given if (found := units.unit(value))]
+    strings = [value for value in leaf.call.arguments.values() if isinstance(value, str) and len(value) <= 20]
+    return [unit for value in strings if (unit := units.unit(value))]
 
 
 _UNIT_NAME = re.compile(r"(^|_)(units?|currency)$")
 
 
-def _other_currency(view: View, turn: int, call: ToolCall) -> Iterator[str]:
+def _other_unit(view: View, turn: int, call: ToolCall) -> Iterator[str]:
     """A unit that is passed on though another one of its kind was said, and it was not."""
     for name, value in call.arguments.items():
-        found = units.unit(value) if isinstance(value, str) and len(value) <= 12 else None
-        if found is None or not _UNIT_NAME.search(name.lower()):
+        passed_unit = units.unit(value) if isinstance(value, str) and len(value) <= 12 else None
+        if passed_unit is None or not _UNIT_NAME.search(name.lower()):
             continue
         texts = [item.content for item in view.dialog.messages[:turn] if item.role == "user"]
-        said = {
-            item.unit for text in texts for item in units.quantities(text) if item.unit.dimension == found.dimension
+        stated_units = {
+            item.unit
+            for text in texts
+            for item in units.quantities(text)
+            if item.unit.dimension == passed_unit.dimension
         }
-        numbered = {
+        argument_numbers = {
             item for item in call.arguments.values() if isinstance(item, int | float) and not isinstance(item, bool)
         }
-        spoken = any(find(value, text, view.today) for text in texts) or found in said
-        kept = any(
-            (other := units.converted(item, found)) is not None
-            and any(units.same(other, number) for number in numbered)
+        stated = any(find(value, text, view.today) for text in texts) or passed_unit in stated_units
+        was_converted = any(
+            (number_in_unit := units.converted(item, passed_unit)) is not None
+            and any(units.same(number_in_unit, number) for number in argument_numbers)
             for text in texts
             for item in units.quantities(text)
         )
-        if said and not spoken and not kept:
-            yield f"{call.name}/{name} = {value!r}, said is {sorted(unit.symbol for unit in said)[0]}"
+        if stated_units and not stated and not was_converted:
+            yield f"{call.name}/{name} = {value!r}, said is {sorted(unit.symbol for unit in stated_units)[0]}"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from toolace_ray.calls import SYNTAXES
 from toolace_ray.dlv.registry import rule
-from toolace_ray.dlv.rules.answers import trouble
+from toolace_ray.dlv.rules.answers import reports_error
 from toolace_ray.dlv.view import Finding, View
 from toolace_ray.records.api import TRANSIENT, Api, is_error
 from toolace_ray.records.dialog import ToolCall
@@ -60,18 +60,18 @@ def results_match_calls(view: View) -> Iterator[Finding]:
     A stranger's results may leave out the name and come in another order; its last turn of calls may have none at all.
     """
     waiting: list[ToolCall] = []
-    told = False
+    has_results = False
     messages = view.dialog.messages
     for turn, message in enumerate(messages):
         if message.role == "tool":
-            told = True
+            has_results = True
             if not waiting:
                 yield turn, f"a result of {message.name or 'nobody'} without a call"
                 continue
-            place = 0
+            position = 0
             if view.dialog.imported and message.tool_call_id:
-                place = next((i for i, call in enumerate(waiting) if call.id == message.tool_call_id), 0)
-            call = waiting.pop(place)
+                position = next((i for i, call in enumerate(waiting) if call.id == message.tool_call_id), 0)
+            call = waiting.pop(position)
             same_id = message.tool_call_id == call.id or (view.dialog.imported and not message.tool_call_id)
             same_name = message.name == call.name or (view.dialog.imported and not message.name)
             if not (same_id and same_name):
@@ -79,8 +79,8 @@ def results_match_calls(view: View) -> Iterator[Finding]:
             continue
         if waiting:
             yield turn, f"no result for {', '.join(call.name for call in waiting)}"
-        waiting, told = list(message.tool_calls), False
-    if waiting and (told or view.planned):
+        waiting, has_results = list(message.tool_calls), False
+    if waiting and (has_results or view.planned):
         yield None, f"no result for {', '.join(call.name for call in waiting)}"
 
 
@@ -122,10 +122,10 @@ def call_syntax(view: View) -> Iterator[Finding]:
         if message.tool_calls:
             if text.strip() and (view.planned or _FORBIDS.search(view.system)):
                 yield turn, "prose beside calls"
-            elif text.strip() and (found := _call_in(text, view)):
-                yield turn, found
-        elif text and (message.role == "assistant" or view.planned) and (found := _call_in(text, view)):
-            yield turn, found
+            elif text.strip() and (evidence := _call_in(text, view)):
+                yield turn, evidence
+        elif text and (message.role == "assistant" or view.planned) and (evidence := _call_in(text, view)):
+            yield turn, evidence
     yield from view.noted("call_syntax")
 
 
@@ -145,8 +145,8 @@ def _call_in(text: str, view: View) -> str | None:
                 after == '"' and text[at - 1 : at] == '"' and '"name"' in text
             ):
                 return f"a call of {name} in the text"
-    if found := _NAMED_CALL.search(text):
-        name = next(filter(None, found.groups()))
+    if match := _NAMED_CALL.search(text):
+        name = next(filter(None, match.groups()))
         if name in view.apis:
             return f"a call of {name} in the text"
     if text.strip("[]` \n") in view.apis and "_" in text:
@@ -198,18 +198,18 @@ def intents_called(view: View) -> Iterator[Finding]:
             yield turn, f"nobody asks for {call.name}"
 
 
-def _failed(view: View) -> set[str]:
+def _failed_call_ids(view: View) -> set[str]:
     """The ids of the calls that returned an error."""
     return {
         message.tool_call_id or ""
         for turn, message in view.of("tool")
         if is_error(view.results.get(turn))
-        or (view.dialog.imported and trouble(view.results.get(turn, message.content)))
+        or (view.dialog.imported and reports_error(view.results.get(turn, message.content)))
     }
 
 
 def _recovered(view: View) -> bool:
-    failed, broken = _failed(view), set()
+    failed, broken = _failed_call_ids(view), set()
     for _, call in view.calls:
         if call.id in failed:
             broken.add(call.name)
@@ -225,7 +225,7 @@ def duplicate_calls(view: View) -> Iterator[Finding]:
     if len(view.calls) < 2:
         return
     seen: set[str] = set()
-    failed = _failed(view)
+    failed = _failed_call_ids(view)
     changed = -1  # the turn of the latest change
     request = -1
     together: set[tuple[int, str]] = set()  # in one turn not even a call that fails is made twice
@@ -276,12 +276,14 @@ def missing_value_asked(view: View) -> Iterator[Finding]:
     for turn, message in view.of("system"):
         if find(missing.get("value"), message.content, view.today, (str(missing.get("name")),)):
             yield turn, f"the missing {missing.get('name')} is set by the system prompt"
-    asked = next((turn for turn, _ in view.of("assistant")), len(view.dialog.messages))
+    question_turn = next((turn for turn, _ in view.of("assistant")), len(view.dialog.messages))
     for turn, message in view.of("user"):
-        if turn < asked and find(missing.get("value"), message.content, view.today, (str(missing.get("name")),)):
+        if turn < question_turn and find(
+            missing.get("value"), message.content, view.today, (str(missing.get("name")),)
+        ):
             yield turn, f"the missing {missing.get('name')} is said"
-    if asked < len(view.dialog.messages) and not is_question(view.dialog.messages[asked].content):
-        yield asked, f"no question for the missing {missing.get('name')}"
+    if question_turn < len(view.dialog.messages) and not is_question(view.dialog.messages[question_turn].content):
+        yield question_turn, f"no question for the missing {missing.get('name')}"
 
 
 @rule("consistency")

@@ -29,12 +29,12 @@ _WORDS = re.compile(r"[^\W_]+")
 
 
 class _Side(NamedTuple):
-    """A value with its place in the request; `more` are the places where it stands again."""
+    """A value with its place in the request (character indices); `repeats` are the starts of its later places."""
 
     leaf: Leaf
     start: int
     end: int
-    more: tuple[int, ...] = ()
+    repeats: tuple[int, ...] = ()
 
 
 @rule("consistency")
@@ -69,27 +69,27 @@ def _side(view: View, leaf: Leaf) -> _Side | None:
     text = view.dialog.messages[index].content
     if view.dialog.messages[index].role != "user":
         return None
-    shown = f"{leaf.value:g}" if isinstance(leaf.value, float) else str(leaf.value)
-    start = place(text, shown)
+    written = f"{leaf.value:g}" if isinstance(leaf.value, float) else str(leaf.value)
+    start = place(text, written)
     if start < 0:
-        start = place(text.lower(), shown.lower())
+        start = place(text.lower(), written.lower())
     if start < 0 and isinstance(leaf.value, str) and (date := day(leaf.value)):
         places = [item for item in dates_in(text, view.today) if item.date == date]
         return _Side(leaf, places[0].start, places[0].end) if places else None
     if start < 0 and isinstance(leaf.value, int) and 0 < leaf.value < 20:
-        shown = number_words(leaf.value) or shown
-        start = place(text.lower(), shown)
+        written = number_words(leaf.value) or written
+        start = place(text.lower(), written)
     if start < 0 and isinstance(leaf.value, str) and (kind := units.unit(leaf.value)):
-        named = [item for item in units.mentions(text) if item[0] == kind]
-        return _Side(leaf, *named[0][1:]) if len(named) == 1 else None
+        unit_mentions = [item for item in units.mentions(text) if item[0] == kind]
+        return _Side(leaf, *unit_mentions[0][1:]) if len(unit_mentions) == 1 else None
     if start < 0:
         return None
-    more = []
-    again = start
-    while (found := place(text[again + len(shown) :], shown)) >= 0:
-        again += len(shown) + found
-        more.append(again)
-    return _Side(leaf, start, start + len(shown), tuple(more))
+    repeats = []
+    latest = start
+    while (offset := place(text[latest + len(written) :], written)) >= 0:
+        latest += len(written) + offset
+        repeats.append(latest)
+    return _Side(leaf, start, start + len(written), tuple(repeats))
 
 
 def _may_swap(view: View, left: Leaf, right: Leaf) -> bool:
@@ -116,7 +116,7 @@ def _shape(value: Any) -> str:
 
 def _better_swapped(view: View, left: _Side, right: _Side) -> bool:
     text = view.dialog.messages[left.leaf.origin.message or 0].content
-    if left.more or right.more:
+    if left.repeats or right.repeats:
         return _named_otherwise(text, left, right)
     # "from A to B": the words before the two values say which is which.
     first, second = sorted((left, right), key=lambda side: side.start)
@@ -138,11 +138,11 @@ def _better_swapped(view: View, left: _Side, right: _Side) -> bool:
     }:
         wants = _listed(view, first.leaf, second.leaf)  # a stay begins with the arrival, a flight with the departure
     if set(wants) == {"first", "second"} and (roles[0] or roles[1]):
-        told = [
+        sides = [
             roles[0] or ("second" if roles[1] == "first" else "first"),
             roles[1] or ("second" if roles[0] == "first" else "first"),
         ]
-        return told[0] != told[1] and told != wants
+        return sides[0] != sides[1] and sides != wants
     return _named_otherwise(text, left, right)
 
 
@@ -151,9 +151,9 @@ _ARROW = re.compile(r"\s*(?:→|[-=]+>|>|[-–—]|to|into)\s*")
 
 def _named_otherwise(text: str, left: _Side, right: _Side) -> bool:
     """ "5 adults and 3 children": the words beside a value name its parameter."""
-    mine = _named(text, left, left.leaf) + _named(text, right, right.leaf)
-    other = _named(text, left, right.leaf) + _named(text, right, left.leaf)
-    return mine == 0 and other >= 2
+    as_passed = _name_beside(text, left, left.leaf) + _name_beside(text, right, right.leaf)
+    as_swapped = _name_beside(text, left, right.leaf) + _name_beside(text, right, left.leaf)
+    return as_passed == 0 and as_swapped >= 2
 
 
 def _listed(view: View, first: Leaf, second: Leaf) -> list[str]:
@@ -189,7 +189,7 @@ def _role(words: list[str]) -> str:
 _NO_VERBS = {"the", "a", "an", "my", "our", "downtown", "central", "city", "about", "around", "beautiful", "sunny"}
 
 
-_ALSO = {
+_SYNONYMS = {
     "children": "kids children",
     "adults": "grown grownups adults",
     "infants": "babies",
@@ -197,10 +197,10 @@ _ALSO = {
 }
 
 
-def _named(text: str, side: _Side, leaf: Leaf) -> int:
+def _name_beside(text: str, side: _Side, leaf: Leaf) -> int:
     """1 where a word of a parameter's name stands right beside a value: the two words before, or the one after a number."""
     parts = [word for word in name_parts(leaf.name) if len(word) > 2]
-    names = {bare_words(word)[:6] for part in parts for word in (part, *_ALSO.get(part, "").split())} - {
+    names = {bare_words(word)[:6] for part in parts for word in (part, *_SYNONYMS.get(part, "").split())} - {
         "number",
         "num",
         "name",
@@ -208,7 +208,7 @@ def _named(text: str, side: _Side, leaf: Leaf) -> int:
         "total",
     }
     length = side.end - side.start
-    for start in (side.start, *side.more):
+    for start in (side.start, *side.repeats):
         before = re.split(r"[.!?;,]|\band\b", text[max(0, start - 60) : start])[-1]
         after = re.split(r"[.!?;,]|\band\b", text[start + length : start + length + 40])[0]
         beside = [*_WORDS.findall(before)[-2:], *_WORDS.findall(after)[: 1 if _is_number(side) else 0]]

@@ -98,12 +98,12 @@ def invalid_characters(view: View) -> Iterator[Finding]:
         (turn, value) for turn, call in view.calls for _, value in leaves(call.arguments) if isinstance(value, str)
     ]
     for turn, text in texts:
-        if found := invalid_character(text):
-            yield turn, found
+        if evidence := invalid_character(text):
+            yield turn, evidence
 
 
 def invalid_character(text: str) -> str | None:
-    """What no text should hold: "character U+0007", letters of a wrong encoding; None where there is nothing."""
+    """The first character that no text should hold, as evidence ("character U+0007"), or letters of a wrong encoding; else None."""
     if text.isascii() and text.isprintable():
         return None
     if misread := _MISREAD.search(text):
@@ -135,35 +135,40 @@ def mixed_language(view: View) -> Iterator[Finding]:
     main: str | None = None
     for turn, message in view.of("user", "assistant"):
         text = message.content if view.planned or "`" not in message.content else CODE.sub(" ", message.content)
-        written = script_counts(text)
-        if written.total() >= 8 or main is None:
-            script = written.most_common(1)[0][0] if written else None
+        counts = script_counts(text)
+        if counts.total() >= 8 or main is None:
+            script = counts.most_common(1)[0][0] if counts else None
             # Among signs that stand for words, a few names in letters soon outnumber them.
-            share = 0.0 if script in _UNSPACED or main not in _UNSPACED else written[main] / written.total()
+            share = 0.0 if script in _UNSPACED or main not in _UNSPACED else counts[main] / counts.total()
             if main is not None and script != main and share < 0.2:
                 yield turn, f"written in {script}, the dialog in {main}"
                 continue
             main = main or script
-        if set(written) <= {main}:
+        if set(counts) <= {main}:
             continue
         before = " ".join(item.content for item in view.dialog.messages[:turn])
         for word in re.findall(r"[^\W\d_]+", _QUOTED.sub(" ", text)):
-            kinds = set(script_counts(word))
-            if main in _UNSPACED or kinds & _UNSPACED:
+            word_scripts = set(script_counts(word))
+            if main in _UNSPACED or word_scripts & _UNSPACED:
                 continue  # no spaces between words: names and terms of another script stand among them
-            if len(kinds) > 1:
-                yield turn, f"{word!r} mixes {' and '.join(sorted(kinds))}"
-            elif kinds and kinds != {main} and (message.role == "assistant" or view.planned) and word not in before:
-                yield turn, f"{word!r} is written in {kinds.pop()}, the dialog in {main}"
+            if len(word_scripts) > 1:
+                yield turn, f"{word!r} mixes {' and '.join(sorted(word_scripts))}"
+            elif (
+                word_scripts
+                and word_scripts != {main}
+                and (message.role == "assistant" or view.planned)
+                and word not in before
+            ):
+                yield turn, f"{word!r} is written in {word_scripts.pop()}, the dialog in {main}"
         if main not in _UNSPACED and (message.role == "assistant" or view.planned):
             for run in _RUN.findall(_QUOTED.sub(" ", text)):
                 if run not in before:
                     yield turn, f"{run[:40]!r} is written in another script, the dialog in {main}"
                     break
         elif main in _UNSPACED and message.role == "assistant":
-            for long in _FOREIGN.findall(_QUOTED.sub(" ", text))[:1]:
-                if long not in before:
-                    yield turn, f"{long[:60]!r} is written in LATIN, the dialog in {main}"
+            for foreign in _FOREIGN.findall(_QUOTED.sub(" ", text))[:1]:
+                if foreign not in before:
+                    yield turn, f"{foreign[:60]!r} is written in LATIN, the dialog in {main}"
     if main == "LATIN":
         yield from _mixed_languages(view)
 
@@ -174,10 +179,10 @@ def _mixed_languages(view: View) -> Iterator[Finding]:
         (turn, _QUOTED.sub(" ", message.content)) for turn, message in view.of("user", "assistant") if message.content
     ]
     # A language counts once a message: one long foreign sentence does not outvote the others.
-    whole = Counter(language(text) for _, text in texts if language_counts(text))
-    if not whole:
+    by_message = Counter(language(text) for _, text in texts if language_counts(text))
+    if not by_message:
         return
-    main = whole.most_common(1)[0][0]
+    main = by_message.most_common(1)[0][0]
     for turn, text in texts:
         if set(language_counts(text)) <= {main}:
             continue
@@ -254,20 +259,23 @@ _STUTTER = re.compile(r"([^\W\d_]{2,12}?)\1{4,}")
 def repetition(view: View, *, times: int = 3) -> Iterator[Finding]:
     """No run of words is said `times` times in a row, and no long message is made of few words."""
     for turn, message in view.of("user", "assistant") if view.planned else view.of("assistant"):
-        if (found := repeated(message.content, times)) and not (view.dialog.imported and _asked_for(view, turn, found)):
-            yield turn, found
+        if (evidence := repeated(message.content, times)) and not (
+            view.dialog.imported and _user_repeats(view, turn, evidence)
+        ):
+            yield turn, evidence
 
 
-def _asked_for(view: View, turn: int, found: str) -> bool:
+def _user_repeats(view: View, turn: int, evidence: str) -> bool:
     """True where the user says the repeated word twice too: "the chorus with na na na"."""
-    word = found.partition("repeats ")[2].strip("'\"")
+    word = evidence.partition("repeats ")[2].strip("'\"")
     return bool(word) and any(
         message.content.lower().split().count(word) > 1 for i, message in view.of("user") if i < turn
     )
 
 
 def repeated(text: str, times: int = 3) -> str | None:
-    """What a text says again and again, None where it does not."""
+    """Evidence that a text repeats itself, else None: a run of up to 12 words `times` times in a row, a sentence twice in a row or
+    `times` times, a word of one repeated part, or more than 40 words of which fewer than 30 % differ."""
     if "|" in text:  # the cells of a table may well be alike
         text = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("|"))
     words = text.lower().split()
@@ -304,16 +312,16 @@ def repeated(text: str, times: int = 3) -> str | None:
 @rule("dialog")
 def echoed_request(view: View, *, similarity: float = 0.85) -> Iterator[Finding]:
     """An answer is more than the user's words said back."""
-    asked = ""
+    request = ""
     for turn, message in view.of("user", "assistant"):
         if message.role == "user":
-            asked = message.content.lower()
-        elif len(message.content) > 12 and fuzz.ratio(asked[:400], message.content.lower()[:400]) > 100 * similarity:
+            request = message.content.lower()
+        elif len(message.content) > 12 and fuzz.ratio(request[:400], message.content.lower()[:400]) > 100 * similarity:
             yield turn, "repeats the request"
 
 
 def code_names(api: Api) -> frozenset[str]:
-    """Names of an API, its parameters and its results that nobody would say aloud."""
+    """Names of an API, its parameters and its results' fields that have an underscore, so that nobody would say them aloud."""
     return frozenset(
         name for name in (api.name, *api.properties, *(api.returns.get("properties") or {})) if "_" in name
     )
@@ -330,7 +338,7 @@ def leaked_prompt(view: View) -> Iterator[Finding]:
                 yield turn, f"says {leak.group()!r}"
             if "_" in message.content:
                 yield from ((turn, f"names {name}") for name in sorted(names) if name in message.content)
-    prompts = [_shingles(message.content) for _, message in view.of("system")]
+    prompts = [_words_and_runs(message.content) for _, message in view.of("system")]
     for turn, message in view.of("user", "assistant"):
         text = message.content.lower()
         if any(sign in text for sign in _MARK_SIGNS) and (leak := _MARKS.search(message.content)):
@@ -354,8 +362,8 @@ _WHO = re.compile(
 
 def _asked_about(view: View, turn: int, mark: str) -> bool:
     """True where a stranger's user asks about the mark itself."""
-    asked = [message.content for i, message in view.of("user") if i <= turn]
-    return any(mark.lower() in text.lower() and _ABOUT.search(text) for text in asked)
+    requests = [message.content for i, message in view.of("user") if i <= turn]
+    return any(mark.lower() in text.lower() and _ABOUT.search(text) for text in requests)
 
 
 def _asked_who(view: View, turn: int) -> bool:
@@ -365,18 +373,18 @@ def _asked_who(view: View, turn: int) -> bool:
 
 
 @memo.of_texts(4096)
-def _shingles(text: str) -> tuple[frozenset[str], frozenset[str]]:
+def _words_and_runs(text: str) -> tuple[frozenset[str], frozenset[str]]:
     """The words of a prompt, and its runs of some words."""
     words = _WORD.findall(text.lower())
     runs = (" ".join(words[i : i + _LEAKED_WORDS]) for i in range(len(words) - _LEAKED_WORDS + 1))
     return frozenset(words), frozenset(runs)
 
 
-def _shared_run(words: list[str], known: frozenset[str], runs: frozenset[str]) -> str | None:
+def _shared_run(words: list[str], prompt_words: frozenset[str], runs: frozenset[str]) -> str | None:
     """The first run that a prompt has too."""
     length = 0
     for i, word in enumerate(words):
-        length = length + 1 if word in known else 0
+        length = length + 1 if word in prompt_words else 0
         if length >= _LEAKED_WORDS and (run := " ".join(words[i + 1 - _LEAKED_WORDS : i + 1])) in runs:
             return run
     return None

@@ -18,7 +18,7 @@ def _texts(view: View) -> Iterator[tuple[int, str]]:
             yield from ((turn, value) for _, value in leaves(call.arguments) if isinstance(value, str))
 
 
-def _found(view: View) -> list[tuple[int, bool, str]]:
+def _private_data(view: View) -> list[tuple[int, bool, str]]:
     """(message index, whether it is a secret, what it is) of all that a scan finds."""
     return [
         (turn, item.secret, f"{item.kind} ({text[item.start : item.start + 4]}…)")
@@ -30,13 +30,13 @@ def _found(view: View) -> list[tuple[int, bool, str]]:
 @rule("dialog")
 def secrets(view: View) -> Iterator[Finding]:
     """No key, token or password of a known service stands in a message or an argument (detect-secrets' patterns)."""
-    yield from ((turn, told) for turn, secret, told in view.once("privacy", _found) if secret)
+    yield from ((turn, evidence) for turn, secret, evidence in view.once("privacy", _private_data) if secret)
 
 
 @rule("dialog", "warn")
 def personal_data(view: View) -> Iterator[Finding]:
     """No mail address, phone, card, IBAN or social security number stands in a message or an argument, but for reserved ones."""
-    yield from ((turn, told) for turn, secret, told in view.once("privacy", _found) if not secret)
+    yield from ((turn, evidence) for turn, secret, evidence in view.once("privacy", _private_data) if not secret)
 
 
 @rule("dialog")
@@ -46,8 +46,8 @@ def contamination(view: View, *, share: float = SHARE) -> Iterator[Finding]:
         return
     index = benchmarks(view.config.decontaminate)
     for turn, message in view.of("user"):
-        if (found := index.overlap(message.content)) >= share:
-            yield turn, f"{found:.0%} of the request stands in a benchmark: {message.content[:80]!r}"
+        if (overlap := index.overlap(message.content)) >= share:
+            yield turn, f"{overlap:.0%} of the request stands in a benchmark: {message.content[:80]!r}"
     for api in view.dialog.tools:
         if index.has(api):
             yield None, f"the tool {api.name} is a benchmark's"
