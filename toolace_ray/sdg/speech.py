@@ -105,50 +105,50 @@ class Scene:
         return draft.model_copy(update={"provenance": trace(draft)})
 
     def problem(self, text: str, last: bool) -> str | None:
-        """What the rule layer says of the assistant's text as the next message, or of the whole dialog if it is the last."""
+        """Why the rule layer rejects the assistant's text as the next message, or the whole dialog if it is the last; else None."""
         dialog = self.dialog(Message(role="assistant", content=text))
         turn = len(self.messages)
-        found = [v for v in rejects(run_rules(dialog, self.config.verify)) if last or v.turn == turn]
-        return f"{found[0].rule}: {found[0].evidence}" if found else None
+        verdicts = [v for v in rejects(run_rules(dialog, self.config.verify)) if last or v.turn == turn]
+        return f"{verdicts[0].rule}: {verdicts[0].evidence}" if verdicts else None
 
     # The user
 
     async def requested(self, api: Api, said: dict[str, Any], hidden: dict[str, Any]) -> str:
-        """The words of one intent: every value of `said`, none of `hidden`, nothing invented."""
+        """The words of one intent: every value of `said`, none of `hidden`, nothing invented. Raises Unfit."""
         values = wording.stated_values(said)
-        known = self._known()
+        context = self._context()
         difficulty = self.plan.difficulty
 
         def fault(text: str) -> str | None:
             return self._leak(text) or wording.request_fault(
-                text, api, values, self.plan.today, hidden, self.english, known
+                text, api, values, self.plan.today, hidden, self.english, context
             )
 
-        shown = wording.shown_values(said, self.plan.today if difficulty.implicit else None)
-        messages = prompt("request").render(facts={"wish": purpose(api), "values": shown})
+        facts = wording.prompt_values(said, self.plan.today if difficulty.implicit else None)
+        messages = prompt("request").render(facts={"wish": purpose(api), "values": facts})
         texts = await self._candidates("user", messages, self.settings.query_samples, fault, "request")
         return max(texts, key=lambda text: wording.request_score(text, api, self.plan.style, difficulty.distance))
 
     async def replied(self, question: str, values: dict[str, Any]) -> str:
-        """The user's answer to a question of the assistant."""
-        return await self._stated("reply", values, question=question, values=wording.shown_values(values))
+        """The user's answer to a question of the assistant. Raises Unfit."""
+        return await self._statement("reply", values, question=question, values=wording.prompt_values(values))
 
     async def again(self, before: str, values: dict[str, Any]) -> str:
-        """The same request as before, with other values."""
-        return await self._stated("again", values, before=before, values=wording.shown_values(values))
+        """The same request as before, with other values. Raises Unfit."""
+        return await self._statement("again", values, before=before, values=wording.prompt_values(values))
 
-    async def _stated(self, name: str, said: dict[str, Any], **shown: Any) -> str:
+    async def _statement(self, name: str, said: dict[str, Any], **fields: Any) -> str:
         values = wording.stated_values(said)
-        known = self._known()
+        context = self._context()
 
         def fault(text: str) -> str | None:
-            return self._leak(text) or wording.reply_fault(text, values, self.plan.today, self.english, known)
+            return self._leak(text) or wording.reply_fault(text, values, self.plan.today, self.english, context)
 
-        texts = await self._candidates("user", prompt(name).render(**shown), self.settings.query_samples, fault, name)
+        texts = await self._candidates("user", prompt(name).render(**fields), self.settings.query_samples, fault, name)
         return min(texts, key=len)
 
     async def chatted(self, name: str, subject: str, question: bool) -> str:
-        """What the user says where nothing is to be called."""
+        """What the user says where nothing is to be called. Raises Unfit."""
 
         def fault(text: str) -> str | None:
             return self._leak(text) or wording.user_talk_fault(text, subject, question, self.plan.today, self.english)
@@ -157,7 +157,7 @@ class Scene:
         texts = await self._candidates("user", messages, self.settings.query_samples, fault, name)
         return texts[0]
 
-    def _known(self) -> str:
+    def _context(self) -> str:
         """What was said and returned so far."""
         return "\n".join(message.content for message in self.messages)
 
@@ -174,15 +174,15 @@ class Scene:
         last: bool,
         score: Callable[[str], float] = lambda text: -len(text) / 1000,
         /,
-        **shown: Any,
+        **fields: Any,
     ) -> str:
-        """Add the assistant's next text: by the prompt `step`, without `fault`, and passed by the rule layer."""
+        """Add the assistant's next text: by the prompt `step`, without `fault`, and passed by the rule layer. Raises Unfit."""
 
-        def whole(text: str) -> str | None:
+        def any_fault(text: str) -> str | None:
             return fault(text) or self.problem(text, last)
 
-        messages = prompt(step).render(**shown)
-        texts = await self._candidates("assistant", messages, self.settings.answer_samples, whole, step)
+        messages = prompt(step).render(**fields)
+        texts = await self._candidates("assistant", messages, self.settings.answer_samples, any_fault, step)
         best = max(texts, key=score)
         thought = self._thoughts.get(best) if self.settings.keep_thoughts else None
         self.messages.append(Message(role="assistant", content=best, thought=thought or None))
@@ -196,7 +196,7 @@ class Scene:
         Raises Unfit with a fault of the last round when there is none then.
         """
         request = GenerateRequest(
-            messages=self._told(role, messages),
+            messages=self._with_speaker(role, messages),
             n=count,
             max_tokens=WORD_TOKENS,
             temperature=self.settings.temperature,
@@ -222,11 +222,11 @@ class Scene:
                 return list(passed)
             text = min(failed, key=lambda text: (not text, failed[text] == "cut at max_tokens", len(text)))
             reason = f"{failed[text]} in {text!r}"
-            told = retry_messages(self._told(role, messages), text, failed[text])
-            request = dataclasses.replace(request, messages=told, seed=self.rng.getrandbits(31))
+            retry = retry_messages(self._with_speaker(role, messages), text, failed[text])
+            request = dataclasses.replace(request, messages=retry, seed=self.rng.getrandbits(31))
         raise Unfit(step, reason)
 
-    def _told(self, role: Role, messages: list[dict[str, str]]) -> list[ChatMessage]:
+    def _with_speaker(self, role: Role, messages: list[dict[str, str]]) -> list[ChatMessage]:
         """The messages, the first of which also tells who the user is and how it speaks, and the language."""
         more = []
         if role == "user":

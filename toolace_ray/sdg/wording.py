@@ -70,32 +70,32 @@ def stated_values(arguments: dict[str, Any]) -> list[tuple[Path, Any]]:
     return [(path, value) for path, value in leaves(arguments) if value is not None]
 
 
-def shown_values(arguments: dict[str, Any], indirect: datetime.date | None = None) -> dict[str, Any]:
+def prompt_values(arguments: dict[str, Any], indirect: datetime.date | None = None) -> dict[str, Any]:
     """Arguments as a person would see them in a list of facts: code style turned into words, nothing nested.
 
     Args:
         indirect: the day to which dates are shown relative; times and numbers are then in words as well.
     """
-    shown: dict[str, Any] = {}
+    facts: dict[str, Any] = {}
     for path, value in stated_values(arguments):
         name = " ".join(str(part) for part in path if isinstance(part, str)).replace("_", " ")
         text = value.replace("_", " ") if isinstance(value, str) else value
         if indirect is not None:
             text = indirectly(text, indirect)
-        if name in shown:
-            shown[name] = [*shown[name], text] if isinstance(shown[name], list) else [shown[name], text]
+        if name in facts:
+            facts[name] = [*facts[name], text] if isinstance(facts[name], list) else [facts[name], text]
         else:
-            shown[name] = text
-    return shown
+            facts[name] = text
+    return facts
 
 
 _SERVES = re.compile(r"\b(glad I could|here to help|(help|assist) you|at your service|you're welcome)\b", re.IGNORECASE)
 
 
 def user_talk_fault(text: str, subject: str, question: bool, today: datetime.date, english: bool = True) -> str | None:
-    """Why a user's small talk or question of knowledge is none: as talk_fault, and nobody who asks speaks like who serves."""
-    if english and (found := _SERVES.search(text)):
-        return f"speaks like an assistant: {found.group()!r}"
+    """Why a user's small talk or question of knowledge is none: as talk_fault, or because it speaks as an assistant does; else None."""
+    if english and (match := _SERVES.search(text)):
+        return f"speaks like an assistant: {match.group()!r}"
     return talk_fault(text, subject, question, today, english)
 
 
@@ -106,7 +106,7 @@ def request_fault(
     today: datetime.date,
     hidden: Mapping[str, Any],
     english: bool = True,
-    known: str = "",
+    context: str = "",
 ) -> str | None:
     """Why a user's request does not say what it must and nothing else, else None.
 
@@ -114,25 +114,25 @@ def request_fault(
         api: what the request is for; one word at least must tell it, beside the values.
         values: (path, value) that must be said.
         hidden: parameter name -> value that must not be said.
-        english: False leaves out what only English words tell.
-        known: what was said and returned before: times and dates may come from there as well, and from what the API is for.
+        english: False leaves out the checks that read English words.
+        context: what was said and returned before: times and dates may come from there as well, and from what the API is for.
     """
     if not MIN_REQUEST <= len(text) <= MAX_REQUEST:
         return f"{len(text)} characters"
     if english:
-        if found := _ASSISTANT.search(text):
-            return f"speaks like an assistant: {found.group()!r}"
+        if match := _ASSISTANT.search(text):
+            return f"speaks like an assistant: {match.group()!r}"
         if not _ASKS.search(text) and not _imperative(text, api):
             return "asks for nothing"
-        if found := _REPORTS.search(text):
-            return f"reports or instructs: {found.group()!r}"
+        if match := _REPORTS.search(text):
+            return f"reports or instructs: {match.group()!r}"
     for name, value in hidden.items():
         if find(value, text, today, (name,)):
             return f"says {value!r}, which is to be missing"
-    if reason := _stated(text, values, today, f"{known}\n{purpose(api)}"):
+    if reason := _values_fault(text, values, today, f"{context}\n{purpose(api)}"):
         return reason
-    about = _words(f"{api.name} {api.description} {' '.join(api.properties)}".replace("_", " "), 4) - _COMMON
-    if english and not about & _words(without(text, (value for _, value in values), today), 4):
+    subject_words = _words(f"{api.name} {api.description} {' '.join(api.properties)}".replace("_", " "), 4) - _COMMON
+    if english and not subject_words & _words(without(text, (value for _, value in values), today), 4):
         return "does not say what it is for"
     return None
 
@@ -140,7 +140,7 @@ def request_fault(
 def _imperative(text: str, api: Api) -> bool:
     """True where a text begins with the verb that the API's description or name begins with: "Find a train ..."."""
     first = re.match(r"[A-Za-z]+", text)
-    verbs = [re.match(r"[a-z]+", told.lower()) for told in (api.description, api.name)]
+    verbs = [re.match(r"[a-z]+", source.lower()) for source in (api.description, api.name)]
     return first is not None and any(
         verb and len(verb.group()) > 2 and _stem(verb.group()) == _stem(first.group().lower()) for verb in verbs
     )
@@ -150,60 +150,60 @@ def _stem(verb: str) -> str:
     return verb.removesuffix("es").removesuffix("s").removesuffix("e")
 
 
-def _stated(text: str, values: Sequence[tuple[Path, Any]], today: datetime.date, before: str) -> str | None:
+def _values_fault(text: str, values: Sequence[tuple[Path, Any]], today: datetime.date, before: str) -> str | None:
     """Why a text does not state all of the values and no other number, time or date, in plain words, else None."""
-    if found := _CODE.search(text):
-        return f"code in the words: {found.group()!r}"
-    named = [(tuple(part for part in path if isinstance(part, str)), value) for path, value in values]
-    for names, value in named:
+    if match := _CODE.search(text):
+        return f"code in the words: {match.group()!r}"
+    named_values = [(tuple(part for part in path if isinstance(part, str)), value) for path, value in values]
+    for names, value in named_values:
         if find(value, text, today, names) is None:
             return f"does not say {value!r}"
-    left = without(text, (value for _, value in values), today)
-    known = " ".join(str(value) for _, value in values)
-    for number in numbers(left):
-        if find(int(number) if number.is_integer() else number, known, today) is None:
+    rest = without(text, (value for _, value in values), today)
+    stated = " ".join(str(value) for _, value in values)
+    for number in numbers(rest):
+        if find(int(number) if number.is_integer() else number, stated, today) is None:
             return f"invents {number:g}"
-    codes = (found.group() for found in _CODED.finditer(left) if found.group().lower() not in known.lower())
+    codes = (match.group() for match in _CODED.finditer(rest) if match.group().lower() not in stated.lower())
     if code := next(codes, None):
         return f"invents {code}"
-    date = _DATE.search(left)
-    added = date.group() if date else added_time(text, named, before, today)
+    date = _DATE.search(rest)
+    added = date.group() if date else added_time(text, named_values, before, today)
     return f"invents {added}" if added else None
 
 
 def reply_fault(
-    text: str, values: Sequence[tuple[Path, Any]], today: datetime.date, english: bool = True, known: str = ""
+    text: str, values: Sequence[tuple[Path, Any]], today: datetime.date, english: bool = True, context: str = ""
 ) -> str | None:
     """Why a user's short answer, or a request that refers to the one before, does not say its values and nothing else.
 
     Args:
-        known: what was said and returned before: times and dates may come from there as well.
+        context: what was said and returned before: times and dates may come from there as well.
     """
     if not 1 <= len(text) <= MAX_REQUEST // 2:
         return f"{len(text)} characters"
-    if english and (found := _ASSISTANT.search(text) if not text.lower().startswith("sure") else None):
-        return f"speaks like an assistant: {found.group()!r}"
-    if english and (found := _REPORTS.search(text)):
-        return f"reports or instructs: {found.group()!r}"
-    return _stated(text, values, today, known)
+    if english and (match := _ASSISTANT.search(text) if not text.lower().startswith("sure") else None):
+        return f"speaks like an assistant: {match.group()!r}"
+    if english and (match := _REPORTS.search(text)):
+        return f"reports or instructs: {match.group()!r}"
+    return _values_fault(text, values, today, context)
 
 
-def talk_fault(text: str, said: str, question: bool | None, today: datetime.date, english: bool = True) -> str | None:
+def talk_fault(text: str, source: str, question: bool | None, today: datetime.date, english: bool = True) -> str | None:
     """Why a piece of small talk, a question of knowledge or the answer to one is none, else None.
 
     Args:
-        said: what was said before; numbers may come from there alone.
+        source: what was said before; numbers may come from there alone.
         question: True where it must be one, False where it must be none, None where either will do.
     """
     if not MIN_REQUEST <= len(text) <= MAX_REQUEST:
         return f"{len(text)} characters"
     if question is not None and is_question(text[-1:]) != question:
         return "is no question" if question else "asks back"
-    if found := _CODE.search(text):
-        return f"code in the words: {found.group()!r}"
-    if english and (found := _DONE.search(text)):
-        return f"claims to have done something: {found.group()!r}"
-    return _invents(text, said, today)
+    if match := _CODE.search(text):
+        return f"code in the words: {match.group()!r}"
+    if english and (match := _DONE.search(text)):
+        return f"claims to have done something: {match.group()!r}"
+    return _invented_number(text, source, today)
 
 
 def indirectly(value: Any, today: datetime.date) -> Any:
@@ -224,8 +224,8 @@ def request_score(text: str, api: Api, style: str = "plain", distance: int = 0) 
         distance: above 0 words unlike the description's count more, below 0 like ones do.
     """
     words = _words(text)
-    described = _words(purpose(api))
-    overlap = len(words & described) / max(1, len(words))
+    purpose_words = _words(purpose(api))
+    overlap = len(words & purpose_words) / max(1, len(words))
     direct = (
         0.3
         if re.match(
@@ -260,35 +260,35 @@ def together(parts: Sequence[str], then: bool, rng: random.Random, english: bool
 
 
 def decline_fault(text: str, request: str, functions: str, today: datetime.date, english: bool = True) -> str | None:
-    """Why a refusal is none: it must say that it can't, claim nothing done, offer what there is and invent no number."""
+    """Why a refusal is none, else None: it must say that it can't, claim nothing done, offer what there is and invent no number."""
     if not english:
-        return _invents(text, f"{request} {functions}", today)
+        return _invented_number(text, f"{request} {functions}", today)
     if not _INABILITY.search(text):
         return "does not say that it can't"
-    if found := _DONE.search(text):
-        return f"claims to have done it: {found.group()!r}"
+    if match := _DONE.search(text):
+        return f"claims to have done it: {match.group()!r}"
     offer = _OFFER.search(text)
     if offer and not (_words(offer.group(1), 5) & _words(functions, 5)) - _words("can help with your what that", 5):
         return f"offers what there is not: {offer.group()!r}"
-    return _invents(text, f"{request} {functions}", today)
+    return _invented_number(text, f"{request} {functions}", today)
 
 
 def ask_fault(
     text: str, request: str, name: str, description: str, today: datetime.date, english: bool = True
 ) -> str | None:
-    """Why a question for a missing value is none: it must ask, name what is missing and invent no number."""
+    """Why a question for a missing value is none, else None: it must ask, name what is missing and invent no number."""
     if not is_question(text[-1:]):
         return "is no question"
     if not english:
-        return _invents(text, f"{request} {name} {description}", today)
-    wanted = (_words(name.replace("_", " "), 4) or _words(description, 4)) - _COMMON
-    wanted = wanted - _words(request, 4) or wanted  # a word that the request has too proves nothing
-    if wanted and not wanted & _words(text, 4):
+        return _invented_number(text, f"{request} {name} {description}", today)
+    wanted_words = (_words(name.replace("_", " "), 4) or _words(description, 4)) - _COMMON
+    wanted_words = wanted_words - _words(request, 4) or wanted_words  # a word that the request has too proves nothing
+    if wanted_words and not wanted_words & _words(text, 4):
         return f"does not ask for {name}"
-    return _invents(text, f"{request} {name} {description}", today)
+    return _invented_number(text, f"{request} {name} {description}", today)
 
 
-def _invents(text: str, request: str, today: datetime.date) -> str | None:
+def _invented_number(text: str, request: str, today: datetime.date) -> str | None:
     for number in numbers(text):
         if find(int(number) if number.is_integer() else number, request, today) is None:
             return f"invents {number:g}"
@@ -296,9 +296,9 @@ def _invents(text: str, request: str, today: datetime.date) -> str | None:
 
 
 def answer_score(text: str, results: Sequence[Any], today: datetime.date) -> float:
-    """Higher is better: says more of the results in fewer words."""
+    """Higher is better: the share of the results' values that a text says, less one for 2000 characters."""
     values = [
         value for result in results for _, value in leaves(result) if value is not None and not isinstance(value, bool)
     ]
-    said = sum(find(value, text, today) is not None for value in values)
-    return said / max(1, len(values)) - len(text) / 2000
+    stated = sum(find(value, text, today) is not None for value in values)
+    return stated / max(1, len(values)) - len(text) / 2000
