@@ -328,7 +328,7 @@ def test_messages_that_are_too_long_are_not_looked_at():
 def test_a_rule_that_fails_keeps_its_severity(tmp_path, setting, rejected):
     path = tmp_path / "failing.py"
     path.write_text(
-        "from toolace_ray.dlv.rules import rule\n\n"
+        "from toolace_ray.dlv.registry import rule\n\n"
         f"@rule('dialog', '{setting}')\n"
         f"def failing_{setting}(view):\n"
         "    '''It never gets there.'''\n"
