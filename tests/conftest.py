@@ -11,6 +11,6 @@ os.environ.setdefault("DO_NOT_TRACK", "1")
 
 @pytest.fixture
 def dialog():
-    from tests.samples import good_dialogs
+    from tests.material import good_dialogs
 
     return good_dialogs()["single"]

@@ -44,10 +44,10 @@ class MockServer:
                 self.flying -= 1
         if self.body is not None:
             return web.Response(body=self.body, content_type="application/json")
-        asked = self.seen[-1][0]
-        schema = (asked.get("response_format") or {}).get("json_schema", {}).get("schema")
-        rng = random.Random(json.dumps(asked, sort_keys=True))
-        texts = [json.dumps(instance(schema, rng)) if schema else "A fixed answer." for _ in range(asked.get("n", 1))]
+        body = self.seen[-1][0]
+        schema = (body.get("response_format") or {}).get("json_schema", {}).get("schema")
+        rng = random.Random(json.dumps(body, sort_keys=True))
+        texts = [json.dumps(instance(schema, rng)) if schema else "A fixed answer." for _ in range(body.get("n", 1))]
         return web.json_response(
             {
                 "id": "x",

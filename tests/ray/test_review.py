@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobs.review import bring_in
-from tests.samples import good_dialogs
+from tests.material import good_dialogs
 from toolace_ray.dlv.duplicates import dialog_key
 from toolace_ray.errors import UserError
 from toolace_ray.store.rows import DIALOG, dialog_row

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.samples import BOOK, SEARCH, WEATHER
+from tests.material import BOOK, SEARCH, WEATHER
 from toolace_ray.schemas.walk import shape
 from toolace_ray.text.dedup import Exact, NearDuplicates, api_key, nearest
 from toolace_ray.tss.adaptation import Adaptation, History, claim

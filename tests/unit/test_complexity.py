@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.samples import APIS, IDEAL_APIS, IdealEngine, good_dialogs
+from tests.material import APIS, IDEAL_APIS, IdealEngine, good_dialogs
 from toolace_ray.calls import SYNTAXES
 from toolace_ray.config.load import parse
 from toolace_ray.config.tree import Config

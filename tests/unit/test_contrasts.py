@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from tests.samples import IDEAL_APIS, IdealEngine
+from tests.material import IDEAL_APIS, IdealEngine
 from toolace_ray.config.tree import Config
 from toolace_ray.dlv.experts.consistency import fitting
 from toolace_ray.dlv.experts.question import turn_groups

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.samples import WEATHER
+from tests.material import WEATHER
 from toolace_ray.schemas import gate
 from toolace_ray.schemas.draw import MAX_VALUES, draw, example_object, fill, hole_schema, instance
 from toolace_ray.schemas.leaf import FORMATS

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.samples import WEATHER
+from tests.material import WEATHER
 from toolace_ray.config.load import parse
 from toolace_ray.records.api import Api
 from toolace_ray.records.dialog import ToolCall

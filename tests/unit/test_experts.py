@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from tests.samples import BOOK, WEATHER, ScriptedEngine, calls, good_dialogs, result, say, user
+from tests.material import BOOK, WEATHER, ScriptedEngine, calls, good_dialogs, result, say, user
 from toolace_ray.config.load import parse
 from toolace_ray.dlv.experts.consistency import fitting
 from toolace_ray.dlv.experts.panel import judge, questions

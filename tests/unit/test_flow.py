@@ -12,7 +12,7 @@ from actors.planner import Planner, PlannerActor
 from actors.players import Played
 from jobs import flow as flows
 from jobs.flow import Stall, survey
-from tests.samples import good_dialogs
+from tests.material import good_dialogs
 from toolace_ray.config.load import parse
 from toolace_ray.engines.protocol import (
     BadRequest,

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from tests.samples import good_dialogs
+from tests.material import good_dialogs
 from toolace_ray.calls import toolace
 from toolace_ray.corpus.formats.openai import write as to_openai
 from toolace_ray.corpus.formats.toolace import write as to_toolace

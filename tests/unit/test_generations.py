@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.samples import BOOK, SEARCH, WEATHER
+from tests.material import BOOK, SEARCH, WEATHER
 from tests.unit.test_adaptation import tree
 from toolace_ray.config.tree import EvolveConfig
 from toolace_ray.records.api import Lineage

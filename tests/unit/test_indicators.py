@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.samples import ScriptedEngine, schema
+from tests.material import ScriptedEngine, schema
 from toolace_ray.config.tree import Config
 from toolace_ray.engines.roles import Engines
 from toolace_ray.records.api import Api

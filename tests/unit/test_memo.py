@@ -6,7 +6,7 @@ import tracemalloc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.samples import WEATHER, calls, good_dialogs, result, say, user
+from tests.material import WEATHER, calls, good_dialogs, result, say, user
 from toolace_ray.config.tree import VerifyConfig
 from toolace_ray.corpus.formats import WRITERS
 from toolace_ray.corpus.verification import judge

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.datasets import judge_all, numbered
-from tests.samples import good_dialogs
+from tests.material import good_dialogs
 from toolace_ray.calls import hermes
 from toolace_ray.config.tree import VerifyConfig
 from toolace_ray.corpus import datasets

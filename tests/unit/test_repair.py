@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from tests.samples import IDEAL_APIS, IdealEngine, ScriptedEngine, good_dialogs
+from tests.material import IDEAL_APIS, IdealEngine, ScriptedEngine, good_dialogs
 from toolace_ray.config.load import parse
 from toolace_ray.dlv.repair import repaired
 from toolace_ray.engines.protocol import Generation, Sample

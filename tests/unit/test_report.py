@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.samples import BOOK, SEARCH, WEATHER
+from tests.material import BOOK, SEARCH, WEATHER
 from toolace_ray.corpus import figures
 from toolace_ray.corpus.report import ApiReservoir, render
 from toolace_ray.records.api import Lineage

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from jobs.cli import main
 from jobs.review import bring_in
-from tests.samples import good_dialogs, say
+from tests.material import good_dialogs, say
 from toolace_ray.corpus import review
 from toolace_ray.dlv.duplicates import dialog_key
 from toolace_ray.errors import UserError

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from tests.samples import BOOK, LIST, SEARCH, WEATHER, IdealEngine, ScriptedEngine, act, schema
+from tests.material import BOOK, LIST, SEARCH, WEATHER, IdealEngine, ScriptedEngine, act, schema
 from toolace_ray.config.load import parse
 from toolace_ray.config.tree import Config
 from toolace_ray.engines.protocol import Generation, Sample

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.samples import APIS, BOOK, SEARCH, WEATHER, calls, good_dialogs, result, say, user
+from tests.material import APIS, BOOK, SEARCH, WEATHER, calls, good_dialogs, result, say, user
 from toolace_ray.config.tree import VerifyConfig
 from toolace_ray.dlv.layer import registered, rejects, run_rules
 from toolace_ray.dlv.registry import RULES

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.samples import APIS, BOOK, IDEAL_APIS, SEARCH, WEATHER, IdealEngine, ScriptedEngine, schema
+from tests.material import APIS, BOOK, IDEAL_APIS, SEARCH, WEATHER, IdealEngine, ScriptedEngine, schema
 from toolace_ray.config.load import parse
 from toolace_ray.config.tree import Config
 from toolace_ray.dlv.layer import run_rules

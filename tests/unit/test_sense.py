@@ -1,6 +1,6 @@
 import pytest
 
-from tests.samples import WEATHER
+from tests.material import WEATHER
 from toolace_ray.prompts import prompt
 from toolace_ray.tss.sense import off_topic, related, whole
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from actors.ingest import import_row
-from tests.samples import WEATHER
+from tests.material import WEATHER
 from toolace_ray.config.tree import McpServerConfig, SourcesConfig
 from toolace_ray.errors import UserError
 from toolace_ray.records.api import Api

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors import stages
-from tests.samples import WEATHER, ScriptedEngine, good_dialogs, result, say
+from tests.material import WEATHER, ScriptedEngine, good_dialogs, result, say
 from toolace_ray.config.load import parse
 from toolace_ray.dlv.duplicates import dialog_key
 from toolace_ray.engines.protocol import BadRequest, EngineDead, EngineError, EngineRefused, EngineTimeout, Unsupported

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.samples import WEATHER, calls, good_dialogs, result, say, user
+from tests.material import WEATHER, calls, good_dialogs, result, say, user
 from toolace_ray.config.tree import VerifyConfig
 from toolace_ray.corpus.formats.openai import write as to_openai
 from toolace_ray.corpus.verification import judge

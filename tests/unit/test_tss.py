@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.samples import WEATHER, ScriptedEngine
+from tests.material import WEATHER, ScriptedEngine
 from toolace_ray.config.tree import Config
 from toolace_ray.engines.roles import Engines
 from toolace_ray.schemas import gate

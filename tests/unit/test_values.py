@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.samples import good_dialogs
+from tests.material import good_dialogs
 from toolace_ray.dlv.trace import trace
 from toolace_ray.text import units
 from toolace_ray.text.numerals import number_words, numbers

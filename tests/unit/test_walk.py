@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.samples import WEATHER
+from tests.material import WEATHER
 from toolace_ray.corpus.formats import tools
 from toolace_ray.dlv.rules.definition import _unknown
 from toolace_ray.schemas import gate

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.samples import good_dialogs
+from tests.material import good_dialogs
 from tests.vllm.conftest import OPTIONS, TEMPLATE
 from toolace_ray.config.load import parse
 from toolace_ray.engines.protocol import GenerateRequest

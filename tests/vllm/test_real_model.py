@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.samples import APIS
+from tests.material import APIS
 from toolace_ray.config.load import parse
 from toolace_ray.dlv.layer import run_rules
 from toolace_ray.engines.roles import Engines

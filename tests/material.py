@@ -80,8 +80,10 @@ DEFAULTS = {
 }
 
 
-def _dialog(kind, messages, **more):
-    kind = next(found for found in KINDS if found in (kind, f"{kind}.{DEFAULTS.get(kind)}", f"non_tool.{kind}"))
+def _dialog(kind, messages, **fields):
+    kind = next(
+        full_kind for full_kind in KINDS if full_kind in (kind, f"{kind}.{DEFAULTS.get(kind)}", f"non_tool.{kind}")
+    )
     system = Message(role="system", content="You are a helpful assistant. Today is Friday, 2026-05-01.")
     draft = Dialog(
         id=f"{kind}-000000-test",
@@ -92,7 +94,7 @@ def _dialog(kind, messages, **more):
         today="2026-05-01",
         tools=APIS,
         messages=(system, *messages),
-        **more,
+        **fields,
     )
     return draft.model_copy(update={"provenance": trace(draft)})
 
@@ -209,8 +211,8 @@ class ScriptedEngine:
     async def generate(self, request):
         self.requests.append(request)
         await asyncio.sleep(0)
-        given = self.answers(request) if callable(self.answers) else next(self.answers)
-        texts = [given] if isinstance(given, str) else list(given)
+        answer = self.answers(request) if callable(self.answers) else next(self.answers)
+        texts = [answer] if isinstance(answer, str) else list(answer)
         texts = (texts * request.n)[: request.n]
         return Generation(tuple(Sample(text, "stop", max(1, len(text) // 4)) for text in texts), prompt_tokens=10)
 
@@ -295,10 +297,10 @@ class IdealEngine(SimulatedEngine):
             return "What is the best thing about it?" if "question" in system else "It has been a nice long afternoon."
         for label, words in (("Value", "Please take"), ("Now", "The same, please, but with")):
             if label in lines:
-                return f"{words} {said(json.loads(lines[label]))}."
+                return f"{words} {as_words(json.loads(lines[label]))}."
         if '"wish": ' in asked:
             facts = json.loads(asked[asked.index("{") :])
-            return f"Please do this for me: {facts['wish']} {said(facts['values'])}."
+            return f"Please do this for me: {facts['wish']} {as_words(facts['values'])}."
         return None if "{" in asked else "That is good to know, and there is much to like about it."
 
     def decision(self, asked):
@@ -316,37 +318,38 @@ class IdealEngine(SimulatedEngine):
         later = [text for name, text in done if name == "User"]
         results = [json.loads(text) for name, text in done if name == "Result"]
         results = results or [json.loads(text) for name, text in lines if name == "Result"]
-        asked_for = [self.read(functions, request, results, lines[:start])]
+        wanted = self.wanted_calls(functions, request, results, lines[:start])
         failed = [text for name, text in done if name == "Result" and '"error"' in text]
-        made = sum(name == "Result" for name, _ in done) - len(failed)
-        wanted = asked_for[0][made:]
+        answered = sum(name == "Result" for name, _ in done) - len(failed)
+        calls_left = wanted[answered:]
         if failed and not any(error.code in failed[-1] for error in TRANSIENT) and not later:
             wrong = failed[-1].partition('"message": "The ')[2].partition(" is not")[0]
             if "known" in failed[-1]:
                 return act("ask", text=f"The {wrong} is not known. Which {wrong} should it be?")
             return act("summarise", text=f"I'm sorry, that failed: {json.loads(failed[-1])['error']['message']}")
-        if not wanted:
+        if not calls_left:
             texts = [text for name, text in done if name == "Result" and text not in failed]
             if not texts:
                 return act("reply", text="I'm sorry, I can't do that, but it is good to know.")
-            shown = ", ".join(str(leaf) for text in texts for leaf in scalars(json.loads(text)))
-            return act("summarise", text=f"Here it is: {shown}." if shown else "Nothing was found, there is none.")
+            facts = ", ".join(str(leaf) for text in texts for leaf in scalars(json.loads(text)))
+            return act("summarise", text=f"Here it is: {facts}." if facts else "Nothing was found, there is none.")
         for text in later:
-            wanted[0][1].update(values(functions[wanted[0][0]][1], text))
-        calls = []
-        for name, arguments in wanted:
-            for key, kind in functions[name][1].items():
-                if "required" in kind and key not in arguments:
-                    if any(isinstance(found, dict) and key in found for found in results):
-                        arguments[key] = next(found[key] for found in reversed(results) if key in found)
-                    elif not calls:
+            calls_left[0][1].update(values(functions[calls_left[0][0]][1], text))
+        ready = []
+        for name, arguments in calls_left:
+            for key, described in functions[name][1].items():
+                if "required" in described and key not in arguments:
+                    if any(isinstance(earlier, dict) and key in earlier for earlier in results):
+                        arguments[key] = next(earlier[key] for earlier in reversed(results) if key in earlier)
+                    elif not ready:
                         return act("ask", text=f"Which {key.replace('_', ' ')} would you like?")
                     else:
-                        return act("call", calls=calls)
-            calls.append({"name": name, "arguments": arguments})
-        return act("call", calls=calls)
+                        return act("call", calls=ready)
+            ready.append({"name": name, "arguments": arguments})
+        return act("call", calls=ready)
 
-    def read(self, functions, request, results, before):
+    def wanted_calls(self, functions, request, results, before):
+        """(name, arguments) of the calls that a request of this engine's wording asks for, in its order."""
         if request.startswith("The same"):
             for name, text in reversed(before):
                 if name == "Call":
@@ -354,17 +357,17 @@ class IdealEngine(SimulatedEngine):
                     new = values(functions[called][1], request)
                     if new:
                         return [(called, {**arguments, **new})]
-        found = []
+        places = []
         for name, (description, parameters) in functions.items():
             at = request.find(description)
             while at >= 0:
-                found.append((at, name, parameters, at + len(description)))
+                places.append((at, name, parameters, at + len(description)))
                 at = request.find(description, at + 1)
-        found.sort()
-        ends = [*(item[0] for item in found[1:]), len(request)][: len(found)]
+        places.sort()
+        ends = [*(item[0] for item in places[1:]), len(request)][: len(places)]
         return [
             (name, values(parameters, request[after:end]))
-            for (_, name, parameters, after), end in zip(found, ends, strict=True)
+            for (_, name, parameters, after), end in zip(places, ends, strict=True)
         ]
 
 
@@ -372,7 +375,7 @@ def act(action, **more):
     return json.dumps({"request": "r", "function": "f", "values": "v", "action": action, **more})
 
 
-def said(facts):
+def as_words(facts):
     parts = []
     for name, value in facts.items():
         text = " and ".join(map(str, value)) if isinstance(value, list) else value
@@ -381,15 +384,15 @@ def said(facts):
 
 
 def values(parameters, text):
-    found = {}
+    arguments = {}
     for name, kind in parameters.items():
         match = re.search(rf"\b{name.replace('_', ' ')} = (.+?)(?:;|\.$|\. [A-Z]|$)", text)
         if match:
             value = match.group(1)
-            found[name] = (
+            arguments[name] = (
                 value.split(" and ") if "array" in kind else int(value) if kind.startswith("integer") else value
             )
-    return found
+    return arguments
 
 
 def parse_call(text):
