@@ -1,4 +1,4 @@
-"""Ray Data over a data set that somebody else made: portions of files in, judged rows out, in the order of the set."""
+"""Ray Data over a data set that somebody else made: portions of files in, verified rows out, in the order of the set."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pyarrow as pa
 
 from toolace_ray.config.tree import VerifyConfig
 from toolace_ray.corpus.datasets import Portion, rows
-from toolace_ray.corpus.verification import judge
+from toolace_ray.corpus.verification import verify_row
 from toolace_ray.store.rows import verdicts_json
 
-JUDGED = pa.schema(
+VERIFIED = pa.schema(
     [
         ("id", pa.string()),
         ("type", pa.string()),
@@ -27,11 +27,11 @@ JUDGED = pa.schema(
 )
 MOST_BLOCKS = 2000
 ROWS = 256  # of one output batch
-JUDGE_CPUS = 1
+VERIFY_CPUS = 1
 
 
-def judged(portions: Sequence[Portion], format: str, config: VerifyConfig) -> Iterator[dict[str, Any]]:
-    """Rows of JUDGED, in the order of the portions, which is that of their files; `row` counts from 1 in its file."""
+def verified_rows(portions: Sequence[Portion], format: str, config: VerifyConfig) -> Iterator[dict[str, Any]]:
+    """Rows of VERIFIED, in the order of the portions, which is that of their files; `row` counts from 1 in its file."""
     import ray
     from ray.data import DataContext
 
@@ -45,7 +45,7 @@ def judged(portions: Sequence[Portion], format: str, config: VerifyConfig) -> It
         blocks = min(len(portions), MOST_BLOCKS)
         data = ray.data.from_arrow(pa.table(columns)).repartition(blocks, shuffle=False)
         data = data.map_batches(
-            judge_all, fn_args=(format, config), batch_format="pyarrow", batch_size=None, num_cpus=JUDGE_CPUS
+            verify_all, fn_args=(format, config), batch_format="pyarrow", batch_size=None, num_cpus=VERIFY_CPUS
         )
         yield from numbered(data.iter_batches(batch_format="pyarrow", batch_size=None))
     finally:
@@ -53,7 +53,7 @@ def judged(portions: Sequence[Portion], format: str, config: VerifyConfig) -> It
 
 
 def numbered(tables: Iterable[pa.Table]) -> Iterator[dict[str, Any]]:
-    """Rows of JUDGED, counted from 1 in their file instead of in their portion; the portions' ends are left out."""
+    """Rows of VERIFIED, counted from 1 in their file instead of in their portion; the portions' ends are left out."""
     before: Counter[str] = Counter()  # rows of a file's earlier portions
     for table in tables:
         for row in table.to_pylist():
@@ -64,29 +64,29 @@ def numbered(tables: Iterable[pa.Table]) -> Iterator[dict[str, Any]]:
                 yield {**row, "row": number}
 
 
-def judge_all(table: pa.Table, format: str, config: VerifyConfig) -> Iterator[pa.Table]:
-    """Tables of JUDGED on portions, with a row at the end of each."""
-    found: list[dict[str, object]] = []
+def verify_all(table: pa.Table, format: str, config: VerifyConfig) -> Iterator[pa.Table]:
+    """Tables of VERIFIED on portions, with a row at the end of each."""
+    batch: list[dict[str, object]] = []
     for item in table.to_pylist():
         number = 0
         for number, text in enumerate(rows(Portion(**item)), 1):
             if text is None:
                 continue
-            told = judge(text, format, config)
-            found.append(
+            verified = verify_row(text, format, config)
+            batch.append(
                 {
-                    "id": told.id,
-                    "type": told.type,
-                    "accepted": told.accepted,
-                    "verdicts": verdicts_json(told.verdicts) if told.verdicts else None,
-                    "line": told.line,
-                    "key": told.key,
+                    "id": verified.id,
+                    "type": verified.type,
+                    "accepted": verified.accepted,
+                    "verdicts": verdicts_json(verified.verdicts) if verified.verdicts else None,
+                    "line": verified.line,
+                    "key": verified.key,
                     "path": item["path"],
                     "row": number,
                 }
             )
-            if len(found) >= ROWS:
-                yield pa.Table.from_pylist(found, schema=JUDGED)
-                found = []
-        found.append({"path": item["path"], "row": number})
-    yield pa.Table.from_pylist(found, schema=JUDGED)
+            if len(batch) >= ROWS:
+                yield pa.Table.from_pylist(batch, schema=VERIFIED)
+                batch = []
+        batch.append({"path": item["path"], "row": number})
+    yield pa.Table.from_pylist(batch, schema=VERIFIED)

@@ -47,7 +47,7 @@ def report(store: RunStore) -> str:
     pool, keys = statistics(store, sample)
     nodes = saved.load_nodes(store)
     found = distances(keys, seed)
-    page = render(f"Report of {store.uri}", store.uri, simulated, pool, found, nodes, sample.kept)
+    page = render(f"Report of {store.uri}", store.uri, simulated, pool, found, nodes, sample.chosen)
     figures = {**pool.as_json(), "tree": tree_counts(nodes), "nearest": [round(value, 4) for value in sorted(found)]}
     store.make("report")
     store.write_bytes("report", "statistics.json", json.dumps(figures, indent=1, ensure_ascii=False).encode())

@@ -82,7 +82,9 @@ def _apply(store: RunStore, told: dict[str, dict[str, str]]) -> tuple[dict[str, 
                     ledger_row(row, [verdict], row_dialog(row).model_dump_json(), spent)
                 )
     for row in store.rows("rejected"):
-        readable = row["record"] and row["stage"] in (*review.JUDGED, "human") and row["rule"] not in review.NO_DIALOG
+        readable = (
+            row["record"] and row["stage"] in (*review.JUDGE_STAGES, "human") and row["rule"] not in review.NO_DIALOG
+        )
         if row["id"] in told and row["id"] not in pairs and readable:
             human = told[row["id"]]["human"] == review.ACCEPT
             pairs[row["id"]] = (earlier.get(row["id"], row["stage"] == "human"), human)

@@ -49,7 +49,7 @@ class Outcome:
         return self.accepted + self.rejected
 
     def add(self, row: dict[str, Any]) -> list[dict[str, Any]]:
-        """Count a judged row, which has its `file` and its `row` in it; returns its verdicts."""
+        """Count a verified row, which has its `file` and its `row` in it; returns its verdicts."""
         verdicts: list[dict[str, Any]] = json.loads(row["verdicts"]) if row["verdicts"] else []
         if row["accepted"]:
             self.accepted += 1
@@ -127,11 +127,11 @@ def verify(config: Config, pattern: str, format: str, output: str, quiet: bool) 
 def _rows(config: Config, parts: list[datasets.Portion], format: str) -> Iterator[dict[str, Any]]:
     if not parts:
         return
-    from actors.datasets import judged
+    from actors.datasets import verified_rows
     from jobs.cluster import ray_session
 
     with ray_session(config, check=False):
-        yield from judged(parts, format, config.verify)
+        yield from verified_rows(parts, format, config.verify)
 
 
 def _place(row: dict[str, Any]) -> str:

@@ -22,6 +22,7 @@ from tests.defects import (
 from toolace_ray.config.tree import VerifyConfig
 from toolace_ray.corpus.formats import WRITERS
 from toolace_ray.corpus.verification import judge
+from toolace_ray.corpus.verification import verify_row as judge
 from toolace_ray.dlv.layer import registered, rejects, run_rules
 from toolace_ray.dlv.registry import RULES
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolace_ray.config.tree import VerifyConfig
-from toolace_ray.corpus.verification import judge
+from toolace_ray.corpus.verification import verify_row
 from toolace_ray.dlv.derived import (
     answer_number_follows,
     clock_follows,
@@ -182,7 +182,7 @@ def verdicts(tools, *turns):
             for call, name, _, result in calls
         ]
     row = json.dumps({"tools": tools, "messages": messages})
-    return {verdict.rule for verdict in rejects(judge(row, "openai", CONFIG).verdicts)}
+    return {verdict.rule for verdict in rejects(verify_row(row, "openai", CONFIG).verdicts)}
 
 
 def stay(request, **arguments):

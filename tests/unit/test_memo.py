@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.material import WEATHER, calls, good_dialogs, result, say, user
 from toolace_ray.config.tree import VerifyConfig
 from toolace_ray.corpus.formats import WRITERS
-from toolace_ray.corpus.verification import judge
+from toolace_ray.corpus.verification import verify_row
 from toolace_ray.text import memo
 
 CONFIG = VerifyConfig()
@@ -35,7 +35,7 @@ def test_rules_keep_no_dialogs():
     tracemalloc.start()
     try:
         for number, row in enumerate(rows(60, 20 << 10), 1):
-            assert judge(row, "openai", CONFIG).accepted
+            assert verify_row(row, "openai", CONFIG).accepted
             if number in (20, 60):
                 held.append(tracemalloc.get_traced_memory()[0])
     finally:

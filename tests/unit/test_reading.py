@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.datasets import judge_all, numbered
+from actors.datasets import numbered, verify_all
 from tests.material import good_dialogs
 from toolace_ray.calls import hermes
 from toolace_ray.config.tree import VerifyConfig
@@ -17,7 +17,7 @@ from toolace_ray.corpus.datasets import Portion, Refused
 from toolace_ray.corpus.formats import READERS, read
 from toolace_ray.corpus.formats.openai import write as to_openai
 from toolace_ray.corpus.formats.reading import Unreadable
-from toolace_ray.corpus.verification import judge
+from toolace_ray.corpus.verification import verify_row
 from toolace_ray.errors import UserError
 from toolace_ray.records.dialog import Dialog, ToolCall
 
@@ -99,7 +99,7 @@ def test_every_format_is_read(form):
     assert dialog.type == "single"
     roles = [message.role for message in dialog.messages if message.role != "system"]
     assert roles == (["user", "assistant"] if form == "xlam" else ["user", "assistant", "tool", "assistant"])
-    told = judge(json.dumps(ROWS[form]), form, CONFIG)
+    told = verify_row(json.dumps(ROWS[form]), form, CONFIG)
     assert told.accepted, told.verdicts
     assert {verdict.rule for verdict in told.verdicts} <= {"schema_dialect"}
 
@@ -113,7 +113,7 @@ def test_xlams_parameters_become_a_schema():
 def test_dialects_of_types_are_read_where_sets_are_published_so_and_refused_elsewhere():
     assert read(PUBLISHED, "toolace").dialog.tools[0].parameters["type"] == "object"
     foreign = {**TOOL, "parameters": {**TOOL["parameters"], "type": "dict"}}
-    told = judge(json.dumps(sharegpt(tools=json.dumps([foreign]))), "sharegpt", CONFIG)
+    told = verify_row(json.dumps(sharegpt(tools=json.dumps([foreign]))), "sharegpt", CONFIG)
     assert "api_definition" in {verdict.rule for verdict in told.verdicts}
 
 
@@ -126,7 +126,7 @@ def test_dialects_of_types_are_read_where_sets_are_published_so_and_refused_else
     ],
 )
 def test_calls_that_cannot_be_read_are_told(call, said):
-    told = judge(json.dumps(hermes_row(call)), "hermes", CONFIG)
+    told = verify_row(json.dumps(hermes_row(call)), "hermes", CONFIG)
     assert any(verdict.rule == "call_syntax" and said in verdict.evidence for verdict in told.verdicts), told.verdicts
 
 
@@ -161,7 +161,7 @@ JSON = st.recursive(
 
 @given(JSON, st.sampled_from(sorted(READERS)))
 def test_no_row_breaks_the_reader_or_a_rule(row, form):
-    told = judge(json.dumps(row), form, CONFIG)
+    told = verify_row(json.dumps(row), form, CONFIG)
     assert told.accepted in (True, False)
     assert not any("the rule failed" in verdict.evidence for verdict in told.verdicts)
 
@@ -210,7 +210,7 @@ def test_a_row_is_told_by_its_file_and_line(tmp_path_factory, files, step, ended
     tables = (
         table
         for part in parts
-        for table in judge_all(pa.Table.from_pylist([dict(zip(names, part, strict=True))]), "openai", CONFIG)
+        for table in verify_all(pa.Table.from_pylist([dict(zip(names, part, strict=True))]), "openai", CONFIG)
     )
     found = [((row["path"], row["row"]), row["line"]) for row in numbered(tables)]
     assert found == list(lines.items())
@@ -271,7 +271,7 @@ def test_a_masked_turn_is_marked_where_the_turns_are(turns):
     row["conversation"] = row.pop("messages")
     row["conversation"][-1]["content"] += " and the"
     config = VerifyConfig(rules={"response_complete": "mask"})
-    told = judge(json.dumps({"messages": turns, **row}), "openai", config)
+    told = verify_row(json.dumps({"messages": turns, **row}), "openai", config)
     assert told.accepted, told.verdicts
     assert [item.get("weight") for item in json.loads(told.line)["conversation"]] == [None] * 4 + [0]
 
@@ -281,12 +281,12 @@ def test_what_a_row_does_to_us_is_a_verdict_on_that_row(monkeypatch):
         raise KeyError("x")
 
     monkeypatch.setattr("toolace_ray.corpus.verification.dialog_key", sick)
-    told = judge(GOOD[0], "openai", CONFIG)
+    told = verify_row(GOOD[0], "openai", CONFIG)
     assert not told.accepted
     assert [(verdict.rule, verdict.evidence) for verdict in told.verdicts] == [("internal", "KeyError: 'x'")]
     assert told.line == GOOD[0]
     with pytest.raises(UserError):
-        judge(GOOD[0], "openai", VerifyConfig(decontaminate=("nowhere.jsonl",)))
+        verify_row(GOOD[0], "openai", VerifyConfig(decontaminate=("nowhere.jsonl",)))
 
 
 def test_limits_come_before_parsing(tmp_path):

@@ -131,7 +131,7 @@ def test_the_page_holds_hostile_text_as_data(store):
     evil = evil.model_copy(
         update={"messages": (*evil.messages[:-1], say("</script><script>alert(1)</script> & <b>24</b>."))}
     )
-    page = review.page("t", "r", [review._shown(dialog_row(evil, {"key": ""}))])
+    page = review.page("t", "r", [review._review_item(dialog_row(evil, {"key": ""}))])
     assert "</script><script>" not in page.replace("</script>\n<script>", "")
     assert "<b>24" not in page
     start = page.index('type="application/json">') + len('type="application/json">')

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.material import WEATHER, calls, good_dialogs, result, say, user
 from toolace_ray.config.tree import VerifyConfig
 from toolace_ray.corpus.formats.openai import write as to_openai
-from toolace_ray.corpus.verification import judge
+from toolace_ray.corpus.verification import verify_row
 from toolace_ray.dlv.duplicates import dialog_key
 from toolace_ray.dlv.layer import run_rules
 from toolace_ray.errors import UserError
@@ -79,8 +79,8 @@ def test_a_dialog_with_a_secret_is_rejected_or_masked():
     )
     assert ("secrets", "reject") in _told(dialog)
     row = json.dumps(to_openai(dialog))
-    assert not judge(row, "openai", VerifyConfig()).accepted
-    kept = judge(row, "openai", VerifyConfig(private="mask"))
+    assert not verify_row(row, "openai", VerifyConfig()).accepted
+    kept = verify_row(row, "openai", VerifyConfig(private="mask"))
     assert kept.accepted
     assert AWS not in kept.line
 
@@ -104,14 +104,14 @@ VALUES = st.recursive(
 @given(VALUES, st.booleans())
 def test_a_masked_row_is_a_row_without_what_was_private(value, ascii):
     row = {**to_openai(GOOD["single"]), "more": value}
-    told = judge(json.dumps(row, ensure_ascii=ascii), "openai", VerifyConfig(private="mask"))
+    told = verify_row(json.dumps(row, ensure_ascii=ascii), "openai", VerifyConfig(private="mask"))
     assert told.accepted, told.verdicts
     read = json.loads(told.line)
     assert read["messages"] == row["messages"]
     assert shape(read["more"]) == shape(row["more"])
     for secret in (str(CARD), "4012 8888", "vogt", AWS):
         assert secret not in told.line
-    assert judge(told.line, "openai", VerifyConfig(private="mask")).line == told.line
+    assert verify_row(told.line, "openai", VerifyConfig(private="mask")).line == told.line
 
 
 def shape(value):

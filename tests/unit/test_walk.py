@@ -183,7 +183,7 @@ def test_dialects_are_read_wherever_a_schema_stands():
         },
     }
     before = copy.deepcopy(given)
-    made = tools._standard(given, changed)
+    made = tools._standard_schema(given, changed)
     assert made == {
         "type": "object",
         "properties": {"a": {"anyOf": [{"type": "string"}, {"type": "number"}], "enum": [{"type": "str"}]}},

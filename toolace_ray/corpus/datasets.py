@@ -39,24 +39,24 @@ def files(pattern: str) -> list[str]:
     """The files of a path, folder or glob, in the order of their names. Raises UserError."""
     path = Path(pattern)
     if path.is_dir():
-        found = sorted(str(item) for item in path.rglob("*") if item.suffix.lower() in SUFFIXES)
-        if not found:
+        paths = sorted(str(item) for item in path.rglob("*") if item.suffix.lower() in SUFFIXES)
+        if not paths:
             raise UserError(f"--input {pattern}: no {', '.join(SUFFIXES)} file is in this folder")
-        return found
-    found = [pattern] if path.is_file() else sorted(glob.glob(pattern, recursive=True))
-    if not found:
+        return paths
+    paths = [pattern] if path.is_file() else sorted(glob.glob(pattern, recursive=True))
+    if not paths:
         raise UserError(f"--input {pattern}: there is no such file; give a file, a folder or a glob")
-    wrong = next((item for item in found if Path(item).suffix.lower() not in SUFFIXES), None)
-    if wrong:
-        raise UserError(f"--input {wrong}: not one of {', '.join(SUFFIXES)}; convert it to JSON lines first")
-    return found
+    unsupported = next((item for item in paths if Path(item).suffix.lower() not in SUFFIXES), None)
+    if unsupported:
+        raise UserError(f"--input {unsupported}: not one of {', '.join(SUFFIXES)}; convert it to JSON lines first")
+    return paths
 
 
 def names(paths: Sequence[str]) -> dict[str, str]:
     """File -> what it is called: its path below the folder that all of them are in."""
-    whole = {path: os.path.abspath(path) for path in paths}
-    folder = os.path.commonpath([os.path.dirname(path) for path in whole.values()])
-    return {path: os.path.relpath(there, folder) for path, there in whole.items()}
+    absolute = {path: os.path.abspath(path) for path in paths}
+    folder = os.path.commonpath([os.path.dirname(path) for path in absolute.values()])
+    return {path: os.path.relpath(full, folder) for path, full in absolute.items()}
 
 
 def portions(path: str) -> Iterator[Portion]:
@@ -90,14 +90,14 @@ def rows(portion: Portion) -> Iterator[str | None]:
     """The rows of a portion as JSON texts, None for an empty line, Refused for one that is too long, too deep or no text."""
     suffix = Path(portion.path).suffix.lower()
     if suffix == ".parquet":
-        yield from _parquet(portion)
+        yield from _parquet_rows(portion)
     elif suffix == ".json":
-        yield from _array(portion)
+        yield from _array_rows(portion)
     else:
-        yield from _lines(portion)
+        yield from _jsonl_rows(portion)
 
 
-def _lines(portion: Portion) -> Iterator[str | None]:
+def _jsonl_rows(portion: Portion) -> Iterator[str | None]:
     """The lines that begin in the portion."""
     with Path(portion.path).open("rb") as file:
         if portion.start:
@@ -109,7 +109,7 @@ def _lines(portion: Portion) -> Iterator[str | None]:
                 size = len(raw) + (0 if raw.endswith(b"\n") else _skip(file))
                 yield Refused(f"a line of {size} bytes, the limit is {MAX_CHARS}")
                 continue
-            yield _checked(raw)
+            yield _within_limits(raw)
 
 
 def _skip(file: object) -> int:
@@ -122,7 +122,7 @@ def _skip(file: object) -> int:
     return size
 
 
-def _checked(raw: bytes) -> str | None:
+def _within_limits(raw: bytes) -> str | None:
     try:
         text = raw.decode("utf-8-sig").strip()
         if not text:
@@ -135,53 +135,53 @@ def _checked(raw: bytes) -> str | None:
     return text
 
 
-def _array(portion: Portion) -> Iterator[str | None]:
+def _array_rows(portion: Portion) -> Iterator[str | None]:
     text = Path(portion.path).read_bytes().decode("utf-8-sig", "replace")
     if not text.lstrip().startswith("["):  # JSON lines under another name, as BFCL's files are
-        yield from (_checked(line.encode()) for line in text.split("\n"))
+        yield from (_within_limits(line.encode()) for line in text.split("\n"))
         return
     try:
-        found = json.loads(text)
+        array = json.loads(text)
     except (ValueError, RecursionError) as error:
         yield Refused(f"not one JSON array: {str(error)[:120]}")
         return
-    for item in found:
-        yield _written(item)
+    for item in array:
+        yield _as_json(item)
 
 
-def _parquet(portion: Portion) -> Iterator[str | None]:
+def _parquet_rows(portion: Portion) -> Iterator[str | None]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(portion.path) as file:
         for group in range(portion.start, portion.end):
-            left = file.metadata.row_group(group).num_rows
+            unread = file.metadata.row_group(group).num_rows
             try:
                 for batch in file.iter_batches(_ROWS, row_groups=[group]):
                     for index in range(batch.num_rows):
-                        left -= 1
+                        unread -= 1
                         try:
                             (row,) = batch.slice(index, 1).to_pylist()
                         except (ValueError, OverflowError) as error:  # text that is none, a day that no calendar has
                             yield Refused(f"a value can't be read: {str(error)[:120]}")
                         else:
-                            yield _written(_plain(row))
+                            yield _as_json(_without_nulls(row))
             except (OSError, pa.ArrowException) as error:  # damaged
-                yield from [Refused(f"row group {group} can't be read: {str(error)[:120]}")] * left
+                yield from [Refused(f"row group {group} can't be read: {str(error)[:120]}")] * unread
 
 
-def _written(row: object) -> str | None:
+def _as_json(row: object) -> str | None:
     try:
         text = json.dumps(row, ensure_ascii=False, default=str)
     except (ValueError, RecursionError) as error:
         return Refused(f"no JSON: {str(error)[:120]}")
-    return _checked(text.encode("utf-8", "replace"))
+    return _within_limits(text.encode("utf-8", "replace"))
 
 
-def _plain(value: object) -> object:
+def _without_nulls(value: object) -> object:
     """A row without the nulls that Arrow puts into structs which other rows' fields were merged into."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items() if item is not None}
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_without_nulls(item) for item in value]
     return value

@@ -66,24 +66,24 @@ def tree(nodes: Sequence[Node]) -> str:
     children: dict[str | None, list[Node]] = {}
     for node in nodes:
         children.setdefault(node.parent, []).append(node)
-    weight: dict[str, int] = {}
+    leaves: dict[str, int] = {}
 
     def weigh(node: Node) -> int:
-        weight[node.id] = sum(weigh(below) for below in children.get(node.id, ())) or 1
-        return weight[node.id]
+        leaves[node.id] = sum(weigh(below) for below in children.get(node.id, ())) or 1
+        return leaves[node.id]
 
     roots = sorted(children.get(None, []), key=lambda node: (-weigh(node), node.name))
     figure, axes = _axes("", 8.0, 8.0)
     axes.set_axis_off()
     axes.set_aspect("equal")
-    total = sum(weight[node.id] for node in roots) or 1
+    total = sum(leaves[node.id] for node in roots) or 1
     import matplotlib as mpl
 
     palette = mpl.colormaps["tab20"]
 
-    def ring(found: Sequence[Node], depth: int, start: float, colour: Any) -> None:
-        for index, node in enumerate(found):
-            share = 360.0 * weight[node.id] / total
+    def ring(siblings: Sequence[Node], depth: int, start: float, colour: Any) -> None:
+        for index, node in enumerate(siblings):
+            share = 360.0 * leaves[node.id] / total
             if share < MIN_DEGREES:
                 start += share
                 continue
@@ -93,8 +93,8 @@ def tree(nodes: Sequence[Node]) -> str:
                                   facecolor=shade, edgecolor="white", linewidth=0.4, alpha=1.0 - 0.2 * min(depth, 3))
             )  # fmt: skip
             if share > (5 if depth == 0 else 9):
-                _write(axes, node.name, 0.34 + 0.2 * depth + 0.1, start + share / 2, 6 if depth else 7)
-            below = sorted(children.get(node.id, ()), key=lambda item: (-weight[item.id], item.name))
+                _write_name(axes, node.name, 0.34 + 0.2 * depth + 0.1, start + share / 2, 6 if depth else 7)
+            below = sorted(children.get(node.id, ()), key=lambda item: (-leaves[item.id], item.name))
             if depth < 3:
                 ring(below, depth + 1, start, shade)
             start += share
@@ -111,13 +111,13 @@ def depth_of(nodes: Sequence[Node]) -> Counter[int]:
     return Counter(len(path) for path in paths(nodes).values())
 
 
-def _write(axes: Any, text: str, radius: float, angle: float, size: int) -> None:
+def _write_name(axes: Any, text: str, radius: float, angle: float, size: int) -> None:
     import math
 
     x, y = radius * math.cos(math.radians(angle)), radius * math.sin(math.radians(angle))
-    turned = angle if -90 <= ((angle + 180) % 360) - 180 <= 90 else angle + 180
-    shown = text if len(text) <= 18 else text[:17] + "…"
-    axes.text(x, y, _label(shown), ha="center", va="center", rotation=turned, fontsize=size)
+    rotation = angle if -90 <= ((angle + 180) % 360) - 180 <= 90 else angle + 180
+    label = text if len(text) <= 18 else text[:17] + "…"
+    axes.text(x, y, _label(label), ha="center", va="center", rotation=rotation, fontsize=size)
 
 
 def _label(key: Any) -> str:

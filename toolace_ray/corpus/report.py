@@ -45,7 +45,7 @@ def render(
     ]
     if median is not None:
         facts.append(("median distance to the nearest API (Jaccard)", f"{median:.2f}"))
-    drawn = [
+    charts = [
         figures.bars("APIs by domain", pool.domains),
         figures.bars("Parameters of an API", pool.parameters, ordered=True),
         figures.bars("Types of parameters", pool.types),
@@ -53,14 +53,14 @@ def render(
         figures.bars("Complexity (bin of the example buffer)", pool.bins, ordered=True),
     ]
     if pool.levels:
-        drawn.append(figures.bars("Functionalities of an API (diversity level)", pool.levels, ordered=True))
-        drawn.append(figures.bars("Indicators", pool.applied, other=pool.dropped, name="applied|dropped"))
+        charts.append(figures.bars("Functionalities of an API (diversity level)", pool.levels, ordered=True))
+        charts.append(figures.bars("Indicators", pool.applied, other=pool.dropped, name="applied|dropped"))
     if len(pool.generations) > 1:
-        drawn.append(figures.bars("APIs by generation", pool.generations, ordered=True))
+        charts.append(figures.bars("APIs by generation", pool.generations, ordered=True))
     if distances:
-        drawn.append(figures.histogram("Distance to the nearest API", distances, "estimated Jaccard distance"))
+        charts.append(figures.histogram("Distance to the nearest API", distances, "estimated Jaccard distance"))
     if nodes:
-        drawn.append(figures.bars("Nodes by level of the tree", figures.depth_of(nodes), ordered=True))
+        charts.append(figures.bars("Nodes by level of the tree", figures.depth_of(nodes), ordered=True))
     tree = _branches(nodes)
     rejected = [(rule, f"{count:,}", f"{100 * count / tried:.1f} %") for rule, count in pool.rejected.most_common()]
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=True, trim_blocks=True)
@@ -70,7 +70,7 @@ def render(
         run=run,
         simulated=simulated,
         facts=facts,
-        figures=drawn,
+        figures=charts,
         rejected=rejected,
         tree_facts=f"{counts['nodes']:,} nodes: {counts['domain']:,} domains, {counts['topic']:,} topics, "
         f"{counts['functionality']:,} functionalities, of which {counts['leaves']:,} have no parts",
@@ -97,11 +97,11 @@ def _branches(nodes: Sequence[Node]) -> list[dict[str, Any]]:
     def branch(node: Node) -> dict[str, Any]:
         below = [branch(item) for item in children.get(node.id, ())]
         leaves = sum(item["leaves"] for item in below) or 1
-        shown, rest = below[:MOST_BELOW], below[MOST_BELOW:]
-        if rest:
-            more = {"name": f"and {len(rest):,} more", "gloss": "", "apis": (), "below": [], "leaves": 0}
-            shown = [*shown, more]
-        return {"name": node.name, "gloss": node.gloss, "apis": node.apis, "below": shown, "leaves": leaves}
+        unfolded, folded = below[:MOST_BELOW], below[MOST_BELOW:]
+        if folded:
+            more = {"name": f"and {len(folded):,} more", "gloss": "", "apis": (), "below": [], "leaves": 0}
+            unfolded = [*unfolded, more]
+        return {"name": node.name, "gloss": node.gloss, "apis": node.apis, "below": unfolded, "leaves": leaves}
 
     return [branch(node) for node in children.get(None, ())]
 
@@ -111,15 +111,15 @@ class ApiReservoir:
 
     def __init__(self, seed: int, size: int = EXAMPLES) -> None:
         self._seed, self._size = seed, size
-        self._kept: list[tuple[str, Api]] = []
+        self._chosen: list[tuple[str, Api]] = []
 
     def take(self, api: Api) -> None:
-        """Meet one API."""
+        """Consider one more API of the stream."""
         rank = digest(str(self._seed), api.id)
-        if len(self._kept) < self._size or rank < self._kept[-1][0]:
-            self._kept = sorted([*self._kept, (rank, api)], key=lambda item: item[0])[: self._size]
+        if len(self._chosen) < self._size or rank < self._chosen[-1][0]:
+            self._chosen = sorted([*self._chosen, (rank, api)], key=lambda item: item[0])[: self._size]
 
     @property
-    def kept(self) -> list[Api]:
-        """What was chosen."""
-        return [api for _, api in self._kept]
+    def chosen(self) -> list[Api]:
+        """The APIs chosen so far, `size` at most, in the order of their hashes."""
+        return [api for _, api in self._chosen]

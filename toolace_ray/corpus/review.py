@@ -21,7 +21,7 @@ from toolace_ray.store.rows import row_dialog
 from toolace_ray.store.storage import RunStore
 
 ACCEPT, REJECT = "accept", "reject"
-JUDGED = ("rules", "experts")  # stages whose rejections a person may look at
+JUDGE_STAGES = ("rules", "experts")  # stages whose rejections a person may look at
 NO_DIALOG = ("record", "internal")  # rules of rows that may hold no dialog
 NOT_JUDGED = ("duplicate", "timeout", "engine", "request_refused", *NO_DIALOG)  # rules that say nothing of the dialog
 MAX_DECISIONS = 1 << 20  # bytes of a line of decisions
@@ -33,7 +33,7 @@ def sample(store: RunStore, count: int, seed: int) -> list[dict[str, Any]]:
     Strata have their share by their size, and one dialog at least where `count` allows.
     """
     sizes: Counter[str] = Counter()
-    for stratum, _ in _rows(store, whole=False):
+    for stratum, _ in _judged_rows(store, whole=False):
         sizes[stratum] += 1
     if not sizes:
         raise UserError(f"{store.uri}: there are no dialogs to review; `toolace generate` makes some")
@@ -46,19 +46,19 @@ def sample(store: RunStore, count: int, seed: int) -> list[dict[str, Any]]:
             wanted[name] = wanted.get(name, 0) + taken
             room[name] -= taken
             left -= taken
-    kept: dict[str, list[tuple[int, str, dict[str, Any]]]] = {}
-    for stratum, row in _rows(store, whole=True):
-        heap = kept.setdefault(stratum, [])
+    heaps: dict[str, list[tuple[int, str, dict[str, Any]]]] = {}
+    for stratum, row in _judged_rows(store, whole=True):
+        heap = heaps.setdefault(stratum, [])
         place = -int(digest(str(seed), row["id"]), 16)  # the largest of the kept is the first to go
         if wanted.get(stratum, 0) > len(heap):
             heapq.heappush(heap, (place, row["id"], row))
         elif heap and place > heap[0][0]:
             heapq.heapreplace(heap, (place, row["id"], row))
-    chosen = [item for heap in kept.values() for item in heap]
-    return [_shown(row) for _, _, row in sorted(chosen, key=lambda item: digest(str(seed), "order", item[1]))]
+    chosen = [item for heap in heaps.values() for item in heap]
+    return [_review_item(row) for _, _, row in sorted(chosen, key=lambda item: digest(str(seed), "order", item[1]))]
 
 
-def _rows(store: RunStore, *, whole: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+def _judged_rows(store: RunStore, *, whole: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     """(stratum, row) of what was judged; dialogs that nobody judged are not shown."""
     seen: set[str] = set()
     for row in store.rows("dialogs", None if whole else ["id", "type"]):
@@ -66,13 +66,13 @@ def _rows(store: RunStore, *, whole: bool) -> Iterator[tuple[str, dict[str, Any]
             seen.add(row["id"])
             yield f"accepted {row['type']}", row
     for row in store.rows("rejected", None if whole else ["id", "type", "kind", "stage", "rule"]):
-        judged = row["stage"] in JUDGED and row["rule"] not in NOT_JUDGED and row["kind"] in KINDS
+        judged = row["stage"] in JUDGE_STAGES and row["rule"] not in NOT_JUDGED and row["kind"] in KINDS
         if judged and row["id"] not in seen and (not whole or row["record"]):
             seen.add(row["id"])
             yield f"rejected {row['type']}", row
 
 
-def _shown(row: dict[str, Any]) -> dict[str, Any]:
+def _review_item(row: dict[str, Any]) -> dict[str, Any]:
     """A row as a person sees it."""
     accepted = "messages" in row
     dialog = row_dialog(row) if accepted else Dialog.of(row["record"])
@@ -104,10 +104,10 @@ def page(title: str, run: str, samples: list[dict[str, Any]]) -> str:
     template = jinja2.Environment(autoescape=True).from_string(
         Path(__file__).with_name("review.html.jinja").read_text(encoding="utf-8")
     )
-    return template.render(title=title, run=_embedded(run), samples=_embedded(samples))
+    return template.render(title=title, run=_script_json(run), samples=_script_json(samples))
 
 
-def _embedded(value: Any) -> str:
+def _script_json(value: Any) -> str:
     """JSON that can stand in a script element."""
     text = json.dumps(value, ensure_ascii=False)
     return (
@@ -125,7 +125,7 @@ def decisions(path: str) -> dict[str, dict[str, str]]:
     Raises:
         UserError: no such file, a line that is no decision; the message names it.
     """
-    found: dict[str, dict[str, str]] = {}
+    decided: dict[str, dict[str, str]] = {}
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -143,12 +143,12 @@ def decisions(path: str) -> dict[str, dict[str, str]]:
             continue  # not decided yet
         if row["human"] not in (ACCEPT, REJECT):
             raise UserError(f"{path}: line {number}: human is {row['human']!r}; it is accept, reject or null")
-        found[row["id"]] = {"human": row["human"], "note": str(row.get("note") or "")}
-    if not found:
+        decided[row["id"]] = {"human": row["human"], "note": str(row.get("note") or "")}
+    if not decided:
         raise UserError(
             f"{path}: there is no decision in it; decide in review.html and save, or set human in review.jsonl"
         )
-    return found
+    return decided
 
 
 def kappa(pairs: Iterable[tuple[bool, bool]]) -> float | None:
@@ -159,7 +159,7 @@ def kappa(pairs: Iterable[tuple[bool, bool]]) -> float | None:
     if not total:
         return None
     agreed = (table[True, True] + table[False, False]) / total
-    judge = (table[True, True] + table[True, False]) / total
-    human = (table[True, True] + table[False, True]) / total
-    chance = judge * human + (1 - judge) * (1 - human)
+    judge_accepts = (table[True, True] + table[True, False]) / total
+    human_accepts = (table[True, True] + table[False, True]) / total
+    chance = judge_accepts * human_accepts + (1 - judge_accepts) * (1 - human_accepts)
     return None if chance == 1 else (agreed - chance) / (1 - chance)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolace_ray.calls import openai
-from toolace_ray.corpus.formats.reading import ROLES, Reading, RowReader, listed, role_of, text_of
+from toolace_ray.corpus.formats.reading import ROLES, Reading, RowReader, first_list, role_of, text_of
 from toolace_ray.records.dialog import Dialog
 
 TURNS = ("messages", "conversation")  # keys of OpenAI's list of messages
@@ -15,25 +15,29 @@ TURNS = ("messages", "conversation")  # keys of OpenAI's list of messages
 def read(row: Mapping[str, Any]) -> Reading:
     """A row with `messages` (or `conversation`), whose calls are tool_calls or a function_call. Raises Unreadable."""
     reader = RowReader("openai")
-    for index, item in enumerate(listed(row, *TURNS)[1]):
+    for index, item in enumerate(first_list(row, *TURNS)[1]):
         reader.place = index
         role = ROLES[role_of(item, "role")]
         text = text_of(item.get("content"))
-        more = {} if item.get("weight") != 0 else {"train": False}
-        given = item.get("tool_calls") or ([{"function": item["function_call"]}] if item.get("function_call") else [])
+        mask = {} if item.get("weight") != 0 else {"train": False}
+        raw_calls = item.get("tool_calls") or (
+            [{"function": item["function_call"]}] if item.get("function_call") else []
+        )
         if role == "tool":
             name, call_id = item.get("name"), item.get("tool_call_id")
-            reader.result(text, name if isinstance(name, str) else None, call_id if isinstance(call_id, str) else None)
-        elif given:
-            calls = [reader.tool_call(call) for call in (given if isinstance(given, list) else [given])]
-            if kept := [call for call in calls if call]:
-                reader.call(kept, text, **more)
+            reader.add_result(
+                text, name if isinstance(name, str) else None, call_id if isinstance(call_id, str) else None
+            )
+        elif raw_calls:
+            calls = [reader.tool_call(call) for call in (raw_calls if isinstance(raw_calls, list) else [raw_calls])]
+            if valid := [call for call in calls if call]:
+                reader.add_calls(valid, text, **mask)
                 if role != "assistant":
                     reader.note("role_order", f"a {role} message calls", len(reader.messages) - 1)
             else:
-                reader.say(role, text, **more)
+                reader.add_message(role, text, **mask)
         else:
-            reader.say(role, text, **more)
+            reader.add_message(role, text, **mask)
     tools = row.get("tools", row.get("functions"))
     return reader.reading(row, tools)
 

@@ -62,22 +62,22 @@ class RowReader:
         """Keep what the named rule is to tell."""
         self.notes.append(Note(rule, turn, evidence[:300]))
 
-    def say(self, role: str, text: str, **more: Any) -> None:
+    def add_message(self, role: str, text: str, **fields: Any) -> None:
         """Add a message."""
-        self._add(role=role, content=text, **more)
+        self._add(role=role, content=text, **fields)
 
-    def call(self, calls: list[ToolCall], text: str = "", **more: Any) -> None:
+    def add_calls(self, calls: list[ToolCall], text: str = "", **fields: Any) -> None:
         """Add a turn of calls; those without an id get one."""
         if len(calls) > MAX_CALLS:
             raise Unreadable(f"{len(calls)} calls in one turn, the limit is {MAX_CALLS}")
-        named = []
+        with_ids = []
         for call in calls:
-            named.append(call if call.id else call.model_copy(update={"id": f"call_{self._calls}"}))
+            with_ids.append(call if call.id else call.model_copy(update={"id": f"call_{self._calls}"}))
             self._calls += 1
-        self._waiting = list(named)
-        self._add(role="assistant", content=text, tool_calls=tuple(named), **more)
+        self._waiting = list(with_ids)
+        self._add(role="assistant", content=text, tool_calls=tuple(with_ids), **fields)
 
-    def result(self, text: str, name: str | None = None, call_id: str | None = None, **more: Any) -> None:
+    def add_result(self, text: str, name: str | None = None, call_id: str | None = None, **fields: Any) -> None:
         """Add a result; one without an id belongs to the first call that waits."""
         call = self._waiting.pop(0) if self._waiting else None
         self._add(
@@ -85,7 +85,7 @@ class RowReader:
             content=text,
             tool_call_id=call_id or (call.id if call else None),
             name=name or (call.name if call and not call_id else None),
-            **more,
+            **fields,
         )
 
     def _add(self, **fields: Any) -> None:
@@ -136,7 +136,7 @@ class RowReader:
     def reading(self, row: Mapping[str, Any], tools: Any) -> Reading:
         """What was read, with the tools that are given."""
         apis = tuple(self._tools(tools))
-        kind = _type(self.messages)
+        kind = _dialog_type(self.messages)
         identifier = row.get("id")
         dialog = Dialog(
             id=str(identifier)[:200] if isinstance(identifier, str | int) else "",
@@ -144,7 +144,7 @@ class RowReader:
             kind=f"{kind}.imported",
             attempt=0,
             seed=0,
-            today=_today(self.messages),
+            today=_stated_today(self.messages),
             tools=apis,
             messages=tuple(self.messages),
             meta={
@@ -177,7 +177,7 @@ class RowReader:
                 yield api
 
 
-def _type(messages: list[Message]) -> DialogType:
+def _dialog_type(messages: list[Message]) -> DialogType:
     """A dialog's type, going by who says what."""
     turns = [message for message in messages if message.tool_calls]
     requests = sum(message.role == "user" for message in messages)
@@ -185,22 +185,22 @@ def _type(messages: list[Message]) -> DialogType:
         return "non_tool"
     if requests > 1:
         first = next(message for message in messages if message.role == "assistant")
-        asked = not first.tool_calls and first.content.rstrip().endswith("?")
-        return "clarification" if asked and requests == 2 else "multi_turn"
+        opens_with_question = not first.tool_calls and first.content.rstrip().endswith("?")
+        return "clarification" if opens_with_question and requests == 2 else "multi_turn"
     if len(turns) > 1:
         return "dependent"
     return "parallel" if len(turns[0].tool_calls) > 1 else "single"
 
 
-def _today(messages: list[Message]) -> str:
+def _stated_today(messages: list[Message]) -> str:
     """The day that the system prompt or the first request gives as today's; "" where none does."""
     for message in messages[:2]:
         for match in _TODAY.finditer(message.content[:20000]):
-            after = message.content[match.end() : match.end() + 60]
+            nearby = message.content[match.end() : match.end() + 60]
             dates = {
                 item.date
-                for item in dates_in(after, None)
-                if item.date and re.search(r"\d{4}", after[item.start : item.end])
+                for item in dates_in(nearby, None)
+                if item.date and re.search(r"\d{4}", nearby[item.start : item.end])
             }
             if dates and (message.role == "system" or match.group().lower() != "date"):
                 return min(date.isoformat() for date in dates if date)
@@ -223,7 +223,7 @@ def role_of(item: Any, key: str) -> str:
     return given.lower()
 
 
-def listed(row: Mapping[str, Any], *keys: str) -> tuple[str, list[Any]]:
+def first_list(row: Mapping[str, Any], *keys: str) -> tuple[str, list[Any]]:
     """The first of the keys under which a row has a list, or one as JSON, and the list. Raises Unreadable."""
     for key in keys:
         value = row.get(key)
@@ -231,5 +231,5 @@ def listed(row: Mapping[str, Any], *keys: str) -> tuple[str, list[Any]]:
             value = load_json(value, max_chars=MAX_CHARS)
         if isinstance(value, list):
             return key, value
-    there = ", ".join(list(map(str, row))[:8]) or "nothing"
-    raise Unreadable(f"no list {' or '.join(map(repr, keys))} (there is: {there})")
+    keys_there = ", ".join(list(map(str, row))[:8]) or "nothing"
+    raise Unreadable(f"no list {' or '.join(map(repr, keys))} (there is: {keys_there})")

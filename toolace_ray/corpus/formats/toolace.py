@@ -7,26 +7,26 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolace_ray.calls import ParseFailure, toolace
-from toolace_ray.corpus.formats.conversations import conversation
+from toolace_ray.corpus.formats.conversations import read_conversation
 from toolace_ray.corpus.formats.reading import Reading, RowReader
 from toolace_ray.records.dialog import Dialog
 
 
 def read(row: Mapping[str, Any]) -> Reading:
     """A row with `conversations`, whose calls are [name(argument=value), ...]. Raises Unreadable."""
-    return conversation(RowReader("toolace"), row, _bracketed)
+    return read_conversation(RowReader("toolace"), row, _add_bracketed)
 
 
-def _bracketed(reader: RowReader, text: str, more: dict[str, Any]) -> None:
+def _add_bracketed(reader: RowReader, text: str, mask: dict[str, Any]) -> None:
     """Prose, or calls as [name(argument=value), ...]."""
     parsed = toolace.parse(text)
     if isinstance(parsed, ParseFailure):
         reader.note("call_syntax", f"{parsed.reason} (character {parsed.offset})", len(reader.messages))
-        reader.say("assistant", text, **more)
+        reader.add_message("assistant", text, **mask)
     elif parsed.calls:
-        reader.call(list(parsed.calls), parsed.content, **more)
+        reader.add_calls(list(parsed.calls), parsed.content, **mask)
     else:
-        reader.say("assistant", text, **more)
+        reader.add_message("assistant", text, **mask)
 
 
 TOOLACE_SYSTEM = (
@@ -47,8 +47,8 @@ def write(dialog: Dialog) -> dict[str, Any]:
         if message.role == "tool":
             result = {"name": message.name, "results": json.loads(message.content)}
             if conversations and conversations[-1]["from"] == "tool":
-                together = [*json.loads(conversations[-1]["value"]), result]
-                conversations[-1]["value"] = json.dumps(together, ensure_ascii=False)
+                results = [*json.loads(conversations[-1]["value"]), result]
+                conversations[-1]["value"] = json.dumps(results, ensure_ascii=False)
             else:
                 conversations.append({"from": "tool", "value": json.dumps([result], ensure_ascii=False)})
         elif message.role != "system":

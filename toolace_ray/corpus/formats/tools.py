@@ -17,27 +17,27 @@ _TYPES = {
     "tuple": "array", "set": "array", "arraylist": "array", "bool": "boolean", "none": "null",
 }  # fmt: skip
 _JSON_TYPES = {"object", "number", "integer", "string", "array", "boolean", "null"}
-Read = tuple[Api | None, tuple[tuple[str, str], ...]]
-_TOOLS_READ: dict[tuple[bytes, bool], Read] = {}  # a tool as JSON, dialect -> what it is read as
-_KEPT = 1 << 13
+ToolReading = tuple[Api | None, tuple[tuple[str, str], ...]]
+_READINGS: dict[tuple[bytes, bool], ToolReading] = {}  # a tool as JSON, dialect -> what it is read as
+_MOST_READINGS = 1 << 13
 
 
-def tool_of(item: Any, dialect: bool) -> Read:
+def tool_of(item: Any, dialect: bool) -> ToolReading:
     """What a tool is read as. Kept: a set's rows share their tools, and their records' hashes cost more than a look.
 
     Kept by the tool's JSON: in Python a default of 1 equals one of true.
     """
     key = to_json(item), dialect
-    read = _TOOLS_READ.get(key)
-    if read is None:
-        read = _api(item, dialect)
-        if len(_TOOLS_READ) >= _KEPT:
-            _TOOLS_READ.clear()
-        _TOOLS_READ[key] = read
-    return read
+    reading = _READINGS.get(key)
+    if reading is None:
+        reading = _read_tool(item, dialect)
+        if len(_READINGS) >= _MOST_READINGS:
+            _READINGS.clear()
+        _READINGS[key] = reading
+    return reading
 
 
-def _api(item: Any, dialect: bool) -> Read:
+def _read_tool(item: Any, dialect: bool) -> ToolReading:
     """A tool's record, with what is to be told of it."""
     function = item.get("function", item) if isinstance(item, dict) else None
     name = function.get("name") if isinstance(function, dict) else None
@@ -59,7 +59,7 @@ def _api(item: Any, dialect: bool) -> Read:
             schema = {"type": "object", "properties": {}}
         if dialect:
             changed: set[str] = set()
-            schema = _standard(_described(schema, changed) if key[0] == "parameters" else schema, changed)
+            schema = _standard_schema(_object_schema(schema, changed) if key[0] == "parameters" else schema, changed)
             notes += [("schema_dialect", f"{name}: {what}") for what in sorted(changed)]
         schemas.append(schema)
     description = function.get("description")
@@ -75,7 +75,7 @@ def _api(item: Any, dialect: bool) -> Read:
     return api, tuple(notes)
 
 
-def _described(schema: dict[str, Any], changed: set[str]) -> dict[str, Any]:
+def _object_schema(schema: dict[str, Any], changed: set[str]) -> dict[str, Any]:
     """xLAM's way of parameters, {name: {type: "str, optional", description, default}}, as an object schema."""
     if not schema:
         return {"type": "object", "properties": {}}
@@ -84,52 +84,54 @@ def _described(schema: dict[str, Any], changed: set[str]) -> dict[str, Any]:
     properties, required = {}, []
     for name, item in schema.items():
         kind = str(item.get("type", ""))
-        bare = re.sub(r",?\s*optional\b|\boptional\[(.*)\]", lambda m: m[1] or "", kind, flags=re.IGNORECASE).strip()
-        properties[name] = {**item, **_typed(bare)}
-        if bare == kind and "default" not in item:
+        bare_type = re.sub(
+            r",?\s*optional\b|\boptional\[(.*)\]", lambda m: m[1] or "", kind, flags=re.IGNORECASE
+        ).strip()
+        properties[name] = {**item, **_typed_as(bare_type)}
+        if bare_type == kind and "default" not in item:
             required.append(name)
     changed.add("parameters without an object schema around them")
     return {"type": "object", "properties": properties, "required": required}
 
 
-def _typed(kind: str) -> dict[str, Any]:
+def _typed_as(kind: str) -> dict[str, Any]:
     """A Python type's name as a schema: "List[str]" is an array of strings."""
     match = re.fullmatch(r"(\w+)\s*(?:\[(.*)\])?", kind.strip())
     if match is None:
         return {"type": kind}
     base = match[1].lower()
     if base in ("list", "set", "tuple", "array", "sequence"):
-        inner = _typed(match[2].split(",")[0]) if match[2] else {}
+        inner = _typed_as(match[2].split(",")[0]) if match[2] else {}
         return {"type": "array", "items": inner if inner.get("type") != "any" else {}}
     if base in ("dict", "mapping"):
         return {"type": "object"}
     return {"type": match[1]}
 
 
-def _standard(schema: dict[str, Any], changed: set[str]) -> Any:
+def _standard_schema(schema: dict[str, Any], changed: set[str]) -> Any:
     """A schema with JSON Schema's names of types, at any depth; what was changed is added to `changed`."""
-    return rebuild(schema, lambda item, _: _renamed(item, changed))
+    return rebuild(schema, lambda item, _: _with_standard_types(item, changed))
 
 
-def _renamed(schema: Any, changed: set[str]) -> Any:
+def _with_standard_types(schema: Any, changed: set[str]) -> Any:
     if not isinstance(schema, dict):
         return schema
-    found = dict(schema)
-    kind = found.get("type")
+    standard = dict(schema)
+    kind = standard.get("type")
     if isinstance(kind, str) and kind not in _JSON_TYPES:
-        other = kind.lower() if kind.lower() in _JSON_TYPES else _TYPES.get(kind.lower())
-        if other or kind.lower() in ("any", "object|null", ""):
-            changed.add(f"type {kind!r} read as {other or 'any'!r}")
-            if other:
-                found["type"] = other
+        standard_type = kind.lower() if kind.lower() in _JSON_TYPES else _TYPES.get(kind.lower())
+        if standard_type or kind.lower() in ("any", "object|null", ""):
+            changed.add(f"type {kind!r} read as {standard_type or 'any'!r}")
+            if standard_type:
+                standard["type"] = standard_type
             else:
-                del found["type"]
-    if "required" in found and not isinstance(found["required"], list):
-        changed.add(f"required is {str(found['required'])[:20]!r}, left out")
-        del found["required"]
-    properties = found.get("properties")
+                del standard["type"]
+    if "required" in standard and not isinstance(standard["required"], list):
+        changed.add(f"required is {str(standard['required'])[:20]!r}, left out")
+        del standard["required"]
+    properties = standard.get("properties")
     if isinstance(properties, dict):
         marked = [name for name, item in properties.items() if isinstance(item, dict) and item.get("required") is True]
         if marked:
-            found["required"] = list(dict.fromkeys([*found.get("required", ()), *marked]))
-    return found
+            standard["required"] = list(dict.fromkeys([*standard.get("required", ()), *marked]))
+    return standard
