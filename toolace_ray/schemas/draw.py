@@ -24,7 +24,7 @@ MAX_STRING = 40
 MAX_VALUES = 1 << 14  # drawn for one schema
 _TODAY = datetime.date(2026, 1, 1)  # for who has no day of their own
 _NOTHING: Any = object()  # where no value can be given
-_UNASKED = random.Random(0)  # where nothing is left to chance
+_FIXED_RNG = random.Random(0)  # where nothing is left to chance
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class _Policy:
         lists: the least and the most values of a list that does not ask for more.
         true: share of the booleans that are true.
         today: the day on which drawn dates follow.
-        shown: a schema's own example stands for its value, and nothing is drawn.
+        from_examples: a schema's own example stands for its value, and nothing is drawn.
     """
 
     optional: float
@@ -58,7 +58,7 @@ class _Policy:
     lists: tuple[int, int] = (1, 2)
     true: float = 0.75
     today: datetime.date = _TODAY
-    shown: bool = False
+    from_examples: bool = False
 
 
 def draw(
@@ -77,11 +77,11 @@ def draw(
         return example if example in schema["enum"] and rng.random() < usual else rng.choice(schema["enum"])
 
     def hole(schema: dict[str, Any], kind: str, path: Path, name: str) -> None:
-        own = name = name or "value"
-        while own in holes:  # a property a_b beside a property b of a
-            own += "_"
-        described = str(schema.get("description") or name)
-        holes[own] = Hole(path, own, described, example_of(schema), bounded(schema, kind))
+        unique = name = name or "value"
+        while unique in holes:  # a property a_b beside a property b of a
+            unique += "_"
+        description = str(schema.get("description") or name)
+        holes[unique] = Hole(path, unique, description, example_of(schema), bounded(schema, kind))
 
     value = _Drawing(rng, _Policy(optional, choice, hole, today=today)).value(schema)
     return value, list(holes.values())
@@ -110,8 +110,8 @@ def example_object(schema: dict[str, Any]) -> Any:
     def nothing(schema: dict[str, Any], kind: str, path: Path, name: str) -> Any:
         return _NOTHING
 
-    policy = _Policy(1, lambda schema: schema["enum"][0], nothing, shown=True)
-    value = _Drawing(_UNASKED, policy).value(schema)
+    policy = _Policy(1, lambda schema: schema["enum"][0], nothing, from_examples=True)
+    value = _Drawing(_FIXED_RNG, policy).value(schema)
     return None if value is _NOTHING else value
 
 
@@ -124,9 +124,9 @@ class _Drawing:
     def value(self, schema: Any, path: Path = (), name: str = "", depth: int = 0) -> Any:
         self._left -= 1
         if not isinstance(schema, dict) or depth > MAX_DEPTH or self._left < 0:
-            return _NOTHING if self._policy.shown else None
+            return _NOTHING if self._policy.from_examples else None
         kind = type_of(schema, "string")
-        example = example_of(schema) if self._policy.shown else None
+        example = example_of(schema) if self._policy.from_examples else None
         if example is not None and (kind != "object" or isinstance(example, dict)):
             return example
         if "const" in schema:
@@ -135,39 +135,39 @@ class _Drawing:
             return self._policy.choice(schema)
         for key in ("allOf", "anyOf", "oneOf"):
             if schema.get(key):
-                rest = {word: value for word, value in schema.items() if word != key}
+                merged = {word: value for word, value in schema.items() if word != key}
                 for part in schema[key] if key == "allOf" else self._branch(schema[key]):
-                    rest = _merged(rest, part)
-                return self.value(rest, path, name, depth + 1)
+                    merged = _merged(merged, part)
+                return self.value(merged, path, name, depth + 1)
         if kind == "object":
             return self._object(schema, path, name, depth + 1)
         if kind == "array":
-            return _NOTHING if self._policy.shown else self._array(schema, path, name, depth + 1)
-        drawn = _NOTHING if self._policy.shown else self._scalar(schema, kind, name)
+            return _NOTHING if self._policy.from_examples else self._array(schema, path, name, depth + 1)
+        drawn = _NOTHING if self._policy.from_examples else self._scalar(schema, kind, name)
         return self._policy.leaf(schema, kind, path, name) if drawn is _NOTHING else drawn
 
     def _branch(self, parts: list[Any]) -> list[Any]:
         """One of the parts of a union, as a list; as with types, null only where there is nothing else."""
         null = [part is False or (isinstance(part, dict) and part.get("type") == "null") for part in parts]
         real = [part for part, empty in zip(parts, null, strict=True) if not empty] or parts
-        return real[:1] if self._policy.shown else [self._rng.choice(real)]
+        return real[:1] if self._policy.from_examples else [self._rng.choice(real)]
 
     def _object(self, schema: dict[str, Any], path: Path, name: str, depth: int) -> Any:
         properties = schema.get("properties") or {}
         required = set(schema.get("required", ()))
         given = {key for key in properties if key in required or self._rng.random() < self._policy.optional}
-        needs = schema.get("dependentRequired") or {}
-        while more := {other for key in needs.keys() & given for other in needs[key]} - given:
+        dependent = schema.get("dependentRequired") or {}
+        while more := {other for key in dependent.keys() & given for other in dependent[key]} - given:
             given |= more
         result = {}
-        for key, below in properties.items():
-            if key not in given or (not isinstance(below, dict) and key not in required):
+        for key, sub in properties.items():
+            if key not in given or (not isinstance(sub, dict) and key not in required):
                 continue
-            value = self.value(below, (*path, key), f"{name}_{key}" if name else key, depth)
+            value = self.value(sub, (*path, key), f"{name}_{key}" if name else key, depth)
             if value is not _NOTHING:
                 result[key] = value
-        if self._policy.shown:
-            while lacking := [key for key in needs if key in result and not set(needs[key]) <= result.keys()]:
+        if self._policy.from_examples:
+            while lacking := [key for key in dependent if key in result and not set(dependent[key]) <= result.keys()]:
                 del result[lacking[0]]
             if not required <= result.keys() or (path and not properties):
                 return _NOTHING  # and an object of which nothing is said is no example of one
@@ -175,14 +175,14 @@ class _Drawing:
 
     def _array(self, schema: dict[str, Any], path: Path, name: str, depth: int) -> list[Any]:
         least, most = self._policy.lists
-        asked = int(schema.get("minItems", 1))
-        limit = int(schema.get("maxItems", max(asked, most)))
-        low = min(max(asked, least), limit)
-        count = self._rng.randint(low, max(low, min(most, limit)))
+        min_items = int(schema.get("minItems", 1))
+        max_items = int(schema.get("maxItems", max(min_items, most)))
+        low = min(max(min_items, least), max_items)
+        count = self._rng.randint(low, max(low, min(most, max_items)))
         items = schema.get("items", {})
         if isinstance(items, dict) and items.get("enum"):
             chosen = self._rng.sample(items["enum"], min(count, len(items["enum"])))
-            chosen += [self._rng.choice(items["enum"]) for _ in range(min(asked, self._left) - len(chosen))]
+            chosen += [self._rng.choice(items["enum"]) for _ in range(min(min_items, self._left) - len(chosen))]
             self._left -= len(chosen)
             return chosen
         if count == 1:
@@ -231,10 +231,10 @@ def bounded(schema: dict[str, Any], kind: str) -> dict[str, Any]:
     }
 
 
-def fill(value: Any, holes: list[Hole], found: dict[str, Any]) -> Any:
+def fill(value: Any, holes: list[Hole], answers: dict[str, Any]) -> Any:
     """`value` with each hole's answer in its place."""
     for hole in holes:
-        answer = found[hole.name]
+        answer = answers[hole.name]
         answer = answer.strip() if isinstance(answer, str) else answer
         if not hole.path:
             return answer

@@ -19,7 +19,7 @@ from toolace_ray.schemas.walk import FIELDS, fields, keywords, walk
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 MAX_PARAMETERS = 32
 MAX_ITEMS, MAX_LENGTH, MAX_NUMBER, MAX_DRAWN = 32, 1000, 1e15, 256
-_MOST = {
+_LIMITS = {
     "minItems": MAX_ITEMS,
     "minLength": MAX_LENGTH,
     **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"), MAX_NUMBER),
@@ -27,7 +27,7 @@ _MOST = {
 _PARTS = keywords("anyOf", "oneOf", "allOf")
 
 
-_KEPT = 1 << 15  # verdict lists kept; nearly all are empty
+_MOST_CHECKED = 1 << 15  # verdict lists kept; nearly all are empty
 _CHECKED: dict[str, list[Verdict]] = {}
 
 
@@ -35,7 +35,7 @@ def check(api: Api) -> list[Verdict]:
     """The gate's findings; an empty list lets the API in. Kept by content: a dialog's tools are checked once a process."""
     key = api.content
     if key not in _CHECKED:
-        if len(_CHECKED) >= _KEPT:
+        if len(_CHECKED) >= _MOST_CHECKED:
             _CHECKED.clear()
         _CHECKED[key] = [Verdict(stage="gate", rule=rule, evidence=text[:300]) for rule, text in _findings(api)]
     return _CHECKED[key]
@@ -82,9 +82,9 @@ def _examples(api: Api) -> Iterator[tuple[str, str]]:
         ("example_return", "returns", api.returns, api.example_return),
     ):
         # An imported API without examples is tried with a drawn value: a schema nothing fits must not pass.
-        shown = instance(schema, rng) if example is None else example
-        if found := errors(schema, shown, 1, key=f"{api.id}/{part}"):
-            yield rule, f"{api.name}: {found[0]}"
+        value = instance(schema, rng) if example is None else example
+        if violations := errors(schema, value, 1, key=f"{api.id}/{part}"):
+            yield rule, f"{api.name}: {violations[0]}"
 
 
 def unwieldy(schema: Any) -> str | None:
@@ -97,8 +97,8 @@ def unwieldy(schema: Any) -> str | None:
                 continue
             return f"a property or item is {node!r}, not a schema"
         for key, value in node.items():
-            if key in _MOST and isinstance(value, int | float) and abs(value) > _MOST[key]:
-                return f"{key} is beyond {_MOST[key]:g}"
+            if key in _LIMITS and isinstance(value, int | float) and abs(value) > _LIMITS[key]:
+                return f"{key} is beyond {_LIMITS[key]:g}"
         del sizes[sub.depth :]
         sizes.append((sizes[-1] if sizes else 1) * max(int(node.get("minItems") or 1), 1))
         if sizes[-1] > MAX_DRAWN:

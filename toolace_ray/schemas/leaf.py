@@ -38,11 +38,11 @@ def example_of(schema: dict[str, Any]) -> Any:
 
 def text_of(schema: dict[str, Any], name: str, rng: random.Random, today: datetime.date) -> str | None:
     """A text that a schema says enough of: a time, an address, a code like its example; None where it wants words."""
-    if (text := _timed(schema, rng, today)) is not None:
+    if (text := _time_text(schema, rng, today)) is not None:
         return text
     if schema.get("format") in FORMATS:
         return FORMATS[schema["format"]](rng)
-    if "pattern" in schema and (text := _alike(schema, rng)) is not None:
+    if "pattern" in schema and (text := _like_example(schema, rng)) is not None:
         return text
     example = example_of(schema)
     if isinstance(example, str) and is_code(name, example):
@@ -50,20 +50,20 @@ def text_of(schema: dict[str, Any], name: str, rng: random.Random, today: dateti
     return None
 
 
-def _timed(schema: dict[str, Any], rng: random.Random, today: datetime.date) -> str | None:
-    described = f"{schema.get('description', '')}".lower()
+def _time_text(schema: dict[str, Any], rng: random.Random, today: datetime.date) -> str | None:
+    description = f"{schema.get('description', '')}".lower()
     room = int(schema.get("maxLength", 40))
-    if schema.get("format") == "date" or ("yyyy-mm-dd" in described and room >= 10):
+    if schema.get("format") == "date" or ("yyyy-mm-dd" in description and room >= 10):
         return str(today + datetime.timedelta(days=rng.randint(1, 60)))
     clock = f"{rng.randint(7, 21):02d}:{rng.choice((0, 15, 30, 45)):02d}"
-    if schema.get("format") == "time" or ("hh:mm" in described and room >= 5):
+    if schema.get("format") == "time" or ("hh:mm" in description and room >= 5):
         return f"{clock}:00Z" if schema.get("format") == "time" else clock
     if schema.get("format") == "date-time":
         return f"{today + datetime.timedelta(days=rng.randint(1, 60))}T{clock}:00Z"
     return None
 
 
-def _alike(schema: dict[str, Any], rng: random.Random) -> str | None:
+def _like_example(schema: dict[str, Any], rng: random.Random) -> str | None:
     """A value that a pattern lets pass, made from the schema's example with other digits; None where there is none."""
     example = example_of(schema)
     if not isinstance(example, str):
@@ -75,8 +75,8 @@ def _alike(schema: dict[str, Any], rng: random.Random) -> str | None:
 def is_code(name: str, example: str) -> bool:
     """True for identifiers such as FL-2041: a name that says id, number or code and an example with digits."""
     words = set(re.split(r"[_\W]+", name.lower()))
-    named = bool(words & {"id", "number", "code", "reference", "key", "no"})
-    return named and len(example) <= 16 and " " not in example and sum(map(str.isdigit, example)) >= 2
+    says_code = bool(words & {"id", "number", "code", "reference", "key", "no"})
+    return says_code and len(example) <= 16 and " " not in example and sum(map(str.isdigit, example)) >= 2
 
 
 def bounds_of(schema: dict[str, Any], kind: str) -> tuple[float | None, float | None]:
@@ -91,13 +91,13 @@ def bounds_of(schema: dict[str, Any], kind: str) -> tuple[float | None, float | 
         above = None if above is None else math.floor(above) + 1
         under = None if under is None else math.ceil(under) - 1
     elif above is not None or under is not None:
-        least, most = _inner(max, low, above), _inner(min, high, under)
+        least, most = _tighter(max, low, above), _tighter(min, high, under)
         step = 0.1 if least is None or most is None else min(0.1, (most - least) / 4)
         above, under = None if above is None else above + step, None if under is None else under - step
-    return _inner(max, low, above), _inner(min, high, under)
+    return _tighter(max, low, above), _tighter(min, high, under)
 
 
-def _inner(of: Callable[[float, float], float], first: float | None, second: float | None) -> float | None:
+def _tighter(of: Callable[[float, float], float], first: float | None, second: float | None) -> float | None:
     return second if first is None else first if second is None else of(first, second)
 
 
@@ -116,7 +116,7 @@ def number(schema: dict[str, Any], kind: str, bounds: tuple[float, float], rng: 
     value = min(max(round(value / step) * step, bounds[0]), bounds[1])
     if kind == "integer":
         return int(value)
-    return near if bounds[0] <= (near := round(float(value), 2)) <= bounds[1] else float(value)
+    return rounded if bounds[0] <= (rounded := round(float(value), 2)) <= bounds[1] else float(value)
 
 
 def made_up(schema: dict[str, Any], kind: str, rng: random.Random, words: Sequence[str]) -> Any:

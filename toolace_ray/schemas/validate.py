@@ -11,7 +11,7 @@ import jsonschema_rs
 from toolace_ray.records.json import MAX_DEPTH, canonical_json
 
 MAX_SCHEMA_CHARS = 1 << 16
-_KEPT = 4096  # compiled schemas kept, some kilobytes each
+_MOST_COMPILED = 4096  # compiled schemas kept, some kilobytes each
 _BY_KEY: dict[str, Any] = {}
 
 
@@ -24,8 +24,10 @@ def schema_depth(value: Any, limit: int = MAX_DEPTH) -> int:
     depth, level = 0, [value]
     while level and depth <= limit:
         depth += 1
-        holding = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)]
-        level = [below for items in holding for below in items]
+        containers = [
+            item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)
+        ]
+        level = [below for items in containers for below in items]
     return depth
 
 
@@ -33,7 +35,7 @@ def check_schema(schema: Any, *, key: str | None = None) -> None:
     """Raise SchemaError unless `schema` is a JSON Schema (2020-12) that we can apply. `key`: see errors."""
     if schema_depth(schema) > MAX_DEPTH:
         raise SchemaError(f"the schema nests deeper than {MAX_DEPTH}")
-    _compiled(schema, key)
+    _validator_for(schema, key)
 
 
 def errors(schema: Any, value: Any, limit: int = 5, *, key: str | None = None) -> list[str]:
@@ -46,29 +48,29 @@ def errors(schema: Any, value: Any, limit: int = 5, *, key: str | None = None) -
     Raises:
         SchemaError: see check_schema.
     """
-    found = []
-    for error in _compiled(schema, key).iter_errors(value):
+    violations = []
+    for error in _validator_for(schema, key).iter_errors(value):
         where = "/".join(map(str, error.instance_path)) or "the value"
-        found.append(f"{where}: {error.message[:200]}")
-        if len(found) >= limit:
+        violations.append(f"{where}: {error.message[:200]}")
+        if len(violations) >= limit:
             break
-    return found
+    return violations
 
 
-def _compiled(schema: Any, key: str | None) -> Any:
+def _validator_for(schema: Any, key: str | None) -> Any:
     if key is None:
-        return _validator(canonical_json(schema))
+        return _compile(canonical_json(schema))
     validator = _BY_KEY.get(key)
     if validator is None:
-        validator = _validator(canonical_json(schema))
-        if len(_BY_KEY) >= _KEPT:
+        validator = _compile(canonical_json(schema))
+        if len(_BY_KEY) >= _MOST_COMPILED:
             _BY_KEY.clear()
         _BY_KEY[key] = validator
     return validator
 
 
-@lru_cache(maxsize=_KEPT)
-def _validator(text: str) -> Any:
+@lru_cache(maxsize=_MOST_COMPILED)
+def _compile(text: str) -> Any:
     if len(text) > MAX_SCHEMA_CHARS:
         raise SchemaError(f"the schema has {len(text)} characters, the limit is {MAX_SCHEMA_CHARS}")
     try:

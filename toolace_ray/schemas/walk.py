@@ -59,11 +59,11 @@ def schema_at(schema: Any, path: Path) -> dict[str, Any]:
     for part in path:
         if not isinstance(schema, dict):
             return {}
-        schema = _said(schema, part)
+        schema = _part_schema(schema, part)
     return schema if isinstance(schema, dict) else {}
 
 
-def _said(schema: dict[str, Any], part: str | int) -> Any:
+def _part_schema(schema: dict[str, Any], part: str | int) -> Any:
     """What a schema says of one part of a value, None where it says nothing."""
     if isinstance(part, int):
         return schema.get("items")
@@ -73,11 +73,11 @@ def _said(schema: dict[str, Any], part: str | int) -> Any:
 
 def alongside(schema: Any, value: Any, path: Path = ()) -> Iterator[tuple[Path, dict[str, Any], Any]]:
     """Every part of a JSON value with its path and the sub-schema that speaks of it, {} where none does."""
-    known = schema if isinstance(schema, dict) else {}
-    yield path, known, value
+    node = schema if isinstance(schema, dict) else {}
+    yield path, node, value
     if isinstance(value, dict | list):
         for part, item in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from alongside(_said(known, part), item, (*path, part))
+            yield from alongside(_part_schema(node, part), item, (*path, part))
 
 
 class Sub(NamedTuple):
@@ -130,7 +130,7 @@ def walk(schema: Any, within: Mapping[str, type] = KEYWORDS) -> Iterator[Sub]:
         node = sub.schema
         if isinstance(node, dict) and not within.keys().isdisjoint(node):
             depth = sub.depth + 1
-            stack += [Sub(below, depth, step, sub) for step, below in _below(node, within)][::-1]
+            stack += [Sub(below, depth, step, sub) for step, below in _children(node, within)][::-1]
     if stack:
         raise ValueError(f"the schema has more than {MAX_NODES} sub-schemas")
 
@@ -161,7 +161,7 @@ def rebuild(schema: Any, change: Callable[[Any, int], Any], within: Mapping[str,
         for word in within.keys() & made.keys():
             if within[word] is not object and isinstance(made[word], within[word]):
                 made[word] = made[word].copy()
-        steps = [step for step, _ in _below(made, within)]
+        steps = [step for step, _ in _children(made, within)]
         below = [(made, word, depth + 1) if at is None else (made[word], at, depth + 1) for word, at in steps]
         stack += reversed(below)
     if stack:
@@ -169,16 +169,16 @@ def rebuild(schema: Any, change: Callable[[Any, int], Any], within: Mapping[str,
     return top[0]
 
 
-def _below(schema: dict[str, Any], within: Mapping[str, type]) -> Iterator[tuple[Step, Any]]:
-    for word, found in schema.items():
+def _children(schema: dict[str, Any], within: Mapping[str, type]) -> Iterator[tuple[Step, Any]]:
+    for word, value in schema.items():
         form = within.get(word)
         if form is object:
-            yield (word, None), found
-        elif form is dict and isinstance(found, dict):
-            for name, item in found.items():
+            yield (word, None), value
+        elif form is dict and isinstance(value, dict):
+            for name, item in value.items():
                 yield (word, name), item
-        elif form is list and isinstance(found, list):
-            for index, item in enumerate(found):
+        elif form is list and isinstance(value, list):
+            for index, item in enumerate(value):
                 yield (word, index), item
 
 
@@ -255,5 +255,5 @@ def texts(schema: dict[str, Any]) -> Iterator[str]:
 def choices(schema: dict[str, Any]) -> Iterator[str]:
     """The texts among the enums and examples of all properties, at any depth."""
     for sub in fields(schema):
-        for found in (sub.schema.get("enum"), sub.schema.get("examples")):
-            yield from (value for value in found or () if isinstance(value, str))
+        for values in (sub.schema.get("enum"), sub.schema.get("examples")):
+            yield from (value for value in values or () if isinstance(value, str))

@@ -14,8 +14,8 @@ MAX_BIN = len(BINS)
 
 def complexity(api: Api) -> int:
     """How much a caller has to get right: values, levels of nesting, constraints."""
-    found = shape(api.parameters)
-    return len(found.leaves) + 2 * (found.depth - 1) + found.constraints.total()
+    measured = shape(api.parameters)
+    return len(measured.leaves) + 2 * (measured.depth - 1) + measured.constraints.total()
 
 
 def complexity_bin(api: Api) -> int:

@@ -101,15 +101,15 @@ def _free_strings(api: Api) -> list[str]:
 
 def _codes(api: Api) -> list[str]:
     """Free strings whose example looks like a code."""
-    found = []
+    names = []
     for name in _free_strings(api):
         example = str((api.properties[name].get("examples") or [""])[0])
         if " " not in example and any(c.isdigit() for c in example) and _words(name) & _CODE_WORDS:
-            found.append(name)
-    return found
+            names.append(name)
+    return names
 
 
-def _datelike(api: Api) -> list[str]:
+def _date_like(api: Api) -> list[str]:
     return [name for name in _free_strings(api) if _words(name) & _FORMAT_WORDS]
 
 
@@ -164,7 +164,7 @@ def _ask_dependent(api: Api, target: str) -> dict[str, Any]:
     return _object({"given": {"enum": _optional(api)}, "needed": {"enum": _optional(api)}})
 
 
-def _fields(extra: dict[str, Any]) -> dict[str, Any]:
+def _ask_fields(extra: dict[str, Any]) -> dict[str, Any]:
     return _object({**extra, "fields": {"type": "array", "minItems": 2, "maxItems": 4, "items": field_schema()}})
 
 
@@ -191,25 +191,28 @@ def _examples_of(schema: dict[str, Any], levels: int) -> dict[str, Any]:
 # How the answer enters the schema ------------------------------------------------------------------------------------
 
 
-def _changed(api: Api, **schemas: Any) -> Api:
+def _with_schemas(api: Api, **schemas: Any) -> Api:
     """A copy with other schemas; its examples follow from them."""
-    made = api.model_copy(update=schemas)
-    shown = {"example_arguments": example_object(made.parameters), "example_return": example_object(made.returns)}
-    return made.model_copy(update=shown)
+    changed = api.model_copy(update=schemas)
+    examples = {
+        "example_arguments": example_object(changed.parameters),
+        "example_return": example_object(changed.returns),
+    }
+    return changed.model_copy(update=examples)
 
 
 def _with_property(api: Api, target: str, schema: dict[str, Any], name: str | None = None) -> Api:
     """A copy in which a parameter has another schema, and another name where one is given."""
     name = name or target
-    old = f"{target} {api.properties[target].get('description', '')}".replace("_", " ")
-    if name != target and not related(old, " ".join([name.replace("_", " "), *texts(_object({name: schema}))])):
+    old_text = f"{target} {api.properties[target].get('description', '')}".replace("_", " ")
+    if name != target and not related(old_text, " ".join([name.replace("_", " "), *texts(_object({name: schema}))])):
         raise Lie(f"{name} has nothing to do with {target}")
     if name != target and name in api.properties:
         raise Lie(f"there is a parameter {name} already")
     parameters = copy.deepcopy(api.parameters)
     parameters["properties"] = {
-        name if key == target else key: schema if key == target else below
-        for key, below in parameters["properties"].items()
+        name if key == target else key: schema if key == target else sub
+        for key, sub in parameters["properties"].items()
     }
     if "required" in parameters:
         parameters["required"] = [name if key == target else key for key in parameters["required"]]
@@ -218,16 +221,16 @@ def _with_property(api: Api, target: str, schema: dict[str, Any], name: str | No
             name if key == target else key: [name if item == target else item for item in needed]
             for key, needed in parameters["dependentRequired"].items()
         }
-    return _changed(api, parameters=parameters)
+    return _with_schemas(api, parameters=parameters)
 
 
-def _constrained(api: Api, target: str, words: dict[str, Any], example: Any = None) -> Api:
-    schema = {**copy.deepcopy(api.properties[target]), **words}
+def _with_constraint(api: Api, target: str, constraint: dict[str, Any], example: Any = None) -> Api:
+    schema = {**copy.deepcopy(api.properties[target]), **constraint}
     if example is not None:
         schema["examples"] = [example]
-    shown = (schema.get("examples") or [None])[0]
-    if found := errors({key: value for key, value in schema.items() if key != "examples"}, shown, 1):
-        raise Lie(f"its own example does not fit: {found[0]}")
+    example = (schema.get("examples") or [None])[0]
+    if violations := errors({key: value for key, value in schema.items() if key != "examples"}, example, 1):
+        raise Lie(f"its own example does not fit: {violations[0]}")
     return _with_property(api, target, schema)
 
 
@@ -238,12 +241,12 @@ def _add_parameter(api: Api, target: str, answer: dict[str, Any]) -> Api:
     parameters["properties"][answer["name"]] = property_of(answer)
     if answer.get("required"):
         parameters["required"] = [*parameters.get("required", ()), answer["name"]]
-    return _changed(api, parameters=parameters)
+    return _with_schemas(api, parameters=parameters)
 
 
 def _add_functionality(api: Api, target: str, answer: dict[str, Any]) -> Api:
-    made = _add_return(_add_parameter(api, "", answer["parameter"]), "", answer["result"])
-    return made.model_copy(update={"description": whole(answer["description"], MAX_DESCRIPTION)})
+    changed = _add_return(_add_parameter(api, "", answer["parameter"]), "", answer["result"])
+    return changed.model_copy(update={"description": whole(answer["description"], MAX_DESCRIPTION)})
 
 
 def _add_enum(api: Api, target: str, answer: dict[str, Any]) -> Api:
@@ -251,14 +254,14 @@ def _add_enum(api: Api, target: str, answer: dict[str, Any]) -> Api:
     if len(options) < 2:
         raise Lie("fewer than two options")
     example = api.properties[target].get("examples", [None])[0]
-    return _constrained(api, target, {"enum": options}, example if example in options else options[0])
+    return _with_constraint(api, target, {"enum": options}, example if example in options else options[0])
 
 
 def _add_range(api: Api, target: str, answer: dict[str, Any]) -> Api:
     low, high = answer["minimum"], answer["maximum"]
     if low >= high:
         raise Lie(f"{low} to {high} is no range")
-    return _constrained(api, target, {"minimum": low, "maximum": high})
+    return _with_constraint(api, target, {"minimum": low, "maximum": high})
 
 
 def _add_pattern(api: Api, target: str, answer: dict[str, Any]) -> Api:
@@ -270,18 +273,18 @@ def _add_pattern(api: Api, target: str, answer: dict[str, Any]) -> Api:
         bare = inner
     if "|" in bare:
         raise Lie("the pattern has alternatives that are not anchored on both sides")
-    return _constrained(api, target, {"pattern": pattern}, answer["example"])
+    return _with_constraint(api, target, {"pattern": pattern}, answer["example"])
 
 
 def _add_format(api: Api, target: str, answer: dict[str, Any]) -> Api:
-    return _constrained(api, target, {"format": answer["format"]}, answer["example"])
+    return _with_constraint(api, target, {"format": answer["format"]}, answer["example"])
 
 
 def _add_length(api: Api, target: str, answer: dict[str, Any]) -> Api:
     low, high = answer["min_length"], answer["max_length"]
     if low > high:
         raise Lie(f"{low} to {high} is no length")
-    return _constrained(api, target, {"minLength": low, "maxLength": high})
+    return _with_constraint(api, target, {"minLength": low, "maxLength": high})
 
 
 def _add_dependent(api: Api, target: str, answer: dict[str, Any]) -> Api:
@@ -289,38 +292,43 @@ def _add_dependent(api: Api, target: str, answer: dict[str, Any]) -> Api:
     if given == needed:
         raise Lie(f"{given} can't depend on itself")
     parameters = copy.deepcopy(api.parameters)
-    known = parameters.setdefault("dependentRequired", {})
-    known[given] = sorted({*known.get(given, ()), needed})
+    dependent = parameters.setdefault("dependentRequired", {})
+    dependent[given] = sorted({*dependent.get(given, ()), needed})
     words = parameters["properties"][given]["description"].rstrip(". ")
     parameters["properties"][given]["description"] = f"{words}; needs {needed} as well."
-    return _changed(api, parameters=parameters)
+    return _with_schemas(api, parameters=parameters)
 
 
 def _to_array(api: Api, target: str, answer: dict[str, Any]) -> Api:
     old = api.properties[target]
     items = {key: value for key, value in old.items() if key != "examples"}
-    return _with_property(api, target, _array(items, answer["description"], answer["examples"]), answer["name"])
+    return _with_property(api, target, _array_schema(items, answer["description"], answer["examples"]), answer["name"])
 
 
 def _to_rows(api: Api, target: str, answer: dict[str, Any]) -> Api:
     old = api.properties[target]
     inner = {key: value for key, value in (old.get("items") or old).items() if key not in ("examples", "minItems")}
     row = {"type": "array", "minItems": 1, "maxItems": MAX_ITEMS, "items": inner}
-    return _with_property(api, target, _array(row, answer["description"], answer["examples"]), answer["name"])
+    return _with_property(api, target, _array_schema(row, answer["description"], answer["examples"]), answer["name"])
 
 
 def _to_objects(api: Api, target: str, answer: dict[str, Any]) -> Api:
     item, example = object_of(answer["fields"])
-    return _with_property(api, target, _array(item, answer["description"], [example]), answer["name"])
+    return _with_property(api, target, _array_schema(item, answer["description"], [example]), answer["name"])
 
 
 def _to_object(api: Api, target: str, answer: dict[str, Any]) -> Api:
-    made, example = object_of(answer["fields"])
-    made = {"type": "object", "description": whole(answer["description"], MAX_SENTENCE), **made, "examples": [example]}
-    return _with_property(api, target, made, answer["name"])
+    schema, example = object_of(answer["fields"])
+    schema = {
+        "type": "object",
+        "description": whole(answer["description"], MAX_SENTENCE),
+        **schema,
+        "examples": [example],
+    }
+    return _with_property(api, target, schema, answer["name"])
 
 
-def _array(items: dict[str, Any], description: str, examples: list[Any]) -> dict[str, Any]:
+def _array_schema(items: dict[str, Any], description: str, examples: list[Any]) -> dict[str, Any]:
     return {"type": "array", "description": whole(description, MAX_SENTENCE), "items": items, "minItems": 1, "maxItems": MAX_ITEMS,
             "examples": [examples]}  # fmt: skip
 
@@ -333,28 +341,28 @@ def _add_return(api: Api, target: str, answer: dict[str, Any]) -> Api:
         raise Lie(f"it returns {answer['name']} already")
     if "fields" in answer:
         item, example = object_of(answer["fields"])
-        made = _array(item, answer["description"], [example])
+        schema = _array_schema(item, answer["description"], [example])
     else:
-        made = property_of(answer)
-    returns["properties"][answer["name"]] = made
+        schema = property_of(answer)
+    returns["properties"][answer["name"]] = schema
     returns["required"] = [*returns.get("required", ()), answer["name"]]
-    return _changed(api, returns=returns)
+    return _with_schemas(api, returns=returns)
 
 
 # What code sees of it ------------------------------------------------------------------------------------------------
 
 
-def _kept(before: Api, after: Api, but: int = 0) -> str | None:
+def _others_changed(before: Api, after: Api, allowed: int = 0) -> str | None:
     """None when all parameters of `before` are in `after` as they were, but for `but` of them."""
-    lost = [name for name, schema in before.properties.items() if after.properties.get(name) != schema]
-    return f"{', '.join(lost)} changed as well" if len(lost) > but else None
+    changed = [name for name, schema in before.properties.items() if after.properties.get(name) != schema]
+    return f"{', '.join(changed)} changed as well" if len(changed) > allowed else None
 
 
 def _parameter_added(before: Api, after: Api) -> str | None:
     new = set(after.properties) - set(before.properties)
     if not new:
         return "there is no new parameter"
-    return _kept(before, after)
+    return _others_changed(before, after)
 
 
 def _functionality_added(before: Api, after: Api) -> str | None:
@@ -374,7 +382,7 @@ def _constraint_added(kind: str) -> Callable[[Api, Api], str | None]:
             return f"there is no new constraint of the kind {kind}"
         if set(new.leaves) != set(old.leaves):
             return "the parameters are not the same any more"
-        if problem := _kept(before, after, but=1):
+        if problem := _others_changed(before, after, allowed=1):
             return problem
         if kind == "dependent":
             return _idle_dependence(before, after)
@@ -462,7 +470,7 @@ _LENGTH = _object({"min_length": _SIZE, "max_length": _SIZE})
 _HEAD = {"name": IDENTIFIER, "description": SENTENCE}
 
 
-def _fixed(schema: dict[str, Any]) -> Callable[[Api, str], dict[str, Any]]:
+def _ask_always(schema: dict[str, Any]) -> Callable[[Api, str], dict[str, Any]]:
     return lambda api, target: schema
 
 
@@ -471,19 +479,19 @@ INDICATORS: dict[str, Indicator] = {
     for indicator in (
         Indicator("parameter_added", "parameter", _anywhere, _ask_parameter, _add_parameter, _parameter_added),
         Indicator("functionality_added", "functionality", _anywhere, _ask_functionality, _add_functionality, _functionality_added),
-        Indicator("enum_added", "constraint", _free_strings, _fixed(_ENUM), _add_enum, _constraint_added("enum")),
-        Indicator("range_added", "constraint", _free_numbers, _fixed(_RANGE), _add_range, _constraint_added("range")),
-        Indicator("pattern_added", "constraint", _codes, _fixed(_PATTERN), _add_pattern, _constraint_added("pattern")),
-        Indicator("format_added", "constraint", _datelike, _fixed(_FORMAT), _add_format, _constraint_added("format")),
-        Indicator("length_added", "constraint", _free_strings, _fixed(_LENGTH), _add_length, _constraint_added("length")),
+        Indicator("enum_added", "constraint", _free_strings, _ask_always(_ENUM), _add_enum, _constraint_added("enum")),
+        Indicator("range_added", "constraint", _free_numbers, _ask_always(_RANGE), _add_range, _constraint_added("range")),
+        Indicator("pattern_added", "constraint", _codes, _ask_always(_PATTERN), _add_pattern, _constraint_added("pattern")),
+        Indicator("format_added", "constraint", _date_like, _ask_always(_FORMAT), _add_format, _constraint_added("format")),
+        Indicator("length_added", "constraint", _free_strings, _ask_always(_LENGTH), _add_length, _constraint_added("length")),
         Indicator("dependent_added", "dependent", lambda api: [""] if len(_optional(api)) > 1 else [], _ask_dependent,
                   _add_dependent, _constraint_added("dependent")),
         Indicator("type_to_array", "array", _scalars, _ask_array, _to_array, _type_changed("array")),
         Indicator("type_to_rows", "rows", _lists, _ask_rows, _to_rows, _type_changed("array of array")),
-        Indicator("type_to_objects", "objects", _scalars, _fixed(_fields(_HEAD)), _to_objects, _type_changed("array of object")),
-        Indicator("type_to_object", "object", _scalars, _fixed(_fields(_HEAD)), _to_object, _type_changed("object")),
+        Indicator("type_to_objects", "objects", _scalars, _ask_always(_ask_fields(_HEAD)), _to_objects, _type_changed("array of object")),
+        Indicator("type_to_object", "object", _scalars, _ask_always(_ask_fields(_HEAD)), _to_object, _type_changed("object")),
         Indicator("return_field_added", "result", _anywhere, lambda api, target: field_schema(), _add_return, _return_changed),
-        Indicator("return_list_added", "results", _anywhere, _fixed(_fields(_HEAD)), _add_return, _return_changed),
+        Indicator("return_list_added", "results", _anywhere, _ask_always(_ask_fields(_HEAD)), _add_return, _return_changed),
     )
 }  # fmt: skip
 

@@ -51,7 +51,7 @@ def load_spec_json(text: str) -> Any:
     return DECODER.decode(text)
 
 
-class _PlainLoader(yaml.CSafeLoader):
+class _JsonTypesLoader(yaml.CSafeLoader):
     """YAML with JSON's types alone: dates stay text, keys become text."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012  (PyYAML's own way)
@@ -66,7 +66,7 @@ def _load_yaml(text: str, path: str) -> Any:
     # Aliases can multiply a small file without end.
     if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.CSafeLoader)):
         raise UserError(f"{path}: YAML aliases are not followed; write the document without them")
-    return _text_keys(yaml.load(text, Loader=_PlainLoader))
+    return _text_keys(yaml.load(text, Loader=_JsonTypesLoader))
 
 
 def _text_keys(node: Any) -> Any:
@@ -109,17 +109,17 @@ def _operation(tree: Any, route: str, method: str, item: Any, title: str, docume
     properties: dict[str, Any] = {}
     required: list[str] = []
     bodies: list[dict[str, Any]] = []
-    given = {}
+    declared = {}
     for raw in [*(item.get("parameters") or ()), *(operation.get("parameters") or ())]:
         parameter = resolver(raw)
-        given[parameter.get("name"), parameter.get("in")] = parameter  # an operation's parameter replaces its path's
-    for parameter in given.values():
+        declared[parameter.get("name"), parameter.get("in")] = parameter  # an operation's parameter replaces its path's
+    for parameter in declared.values():
         place = parameter.get("in")
         if place == "body":  # Swagger 2
-            bodies.append(_plain(parameter.get("schema") or {}))
+            bodies.append(_merged_all_of(parameter.get("schema") or {}))
         if place not in ("path", "query", "formData"):
             continue  # headers and cookies are the client's business
-        schema = dict(parameter.get("schema") or {key: parameter[key] for key in _INLINE if key in parameter})
+        schema = dict(parameter.get("schema") or {key: parameter[key] for key in _INLINE_KEYWORDS if key in parameter})
         schema = schema or {"type": "string"}
         if schema.get("type") == "file":
             raise ValueError(f"{parameter['name']!r} is an uploaded file")
@@ -127,34 +127,37 @@ def _operation(tree: Any, route: str, method: str, item: Any, title: str, docume
             schema["description"] = str(parameter.get("description") or "").strip()
         if "example" in parameter:
             schema.setdefault("examples", [parameter["example"]])
-        properties[parameter["name"]] = _dialect(schema)
+        properties[parameter["name"]] = _to_draft_2020(schema)
         if parameter.get("required") and parameter["name"] not in required:
             required.append(parameter["name"])
     if operation.get("requestBody"):
-        bodies.append(_plain(_content(resolver(operation["requestBody"]))))
+        bodies.append(_merged_all_of(_json_content(resolver(operation["requestBody"]))))
     for body in bodies:
         for key, schema in (body.get("properties") or {}).items():
             if key in properties:
                 raise ValueError(f"{key!r} is both a parameter and in the request body")
-            properties[key] = _dialect(schema)
+            properties[key] = _to_draft_2020(schema)
             if key in (body.get("required") or ()):
                 required.append(key)
         if body and not body.get("properties"):
-            properties["body"] = {**_dialect(body), "description": str(body.get("description") or "The request body")}
+            properties["body"] = {
+                **_to_draft_2020(body),
+                "description": str(body.get("description") or "The request body"),
+            }
             required.append("body")
     returns: dict[str, Any] = {}
-    found: list[ApiError] = []
+    errors: list[ApiError] = []
     for status, raw in (operation.get("responses") or {}).items():
         response = resolver(raw)
         if str(status).startswith("2") and not returns:
-            body = response.get("schema") or _content(response)
+            body = response.get("schema") or _json_content(response)
             # An answer without a body is an answer too: deleting and stopping things mostly say nothing more.
-            silent = not response.get("content") and "schema" not in response
-            said = str(response.get("description") or "Nothing is returned.")
-            returns = {"type": "null", "description": said} if silent else _dialect(_plain(body))
+            empty = not response.get("content") and "schema" not in response
+            description = str(response.get("description") or "Nothing is returned.")
+            returns = {"type": "null", "description": description} if empty else _to_draft_2020(_merged_all_of(body))
         elif str(status)[:1] in "45":
             message = str(response.get("description") or "The request failed.")
-            found.append(ApiError(code=str(status), message=message))
+            errors.append(ApiError(code=str(status), message=message))
     parameters = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
     texts = [str(operation.get(key) or "").strip() for key in ("description", "summary")]
     tags = operation.get("tags") or ()
@@ -163,7 +166,7 @@ def _operation(tree: Any, route: str, method: str, item: Any, title: str, docume
         description=next((text for text in texts if len(text) >= 10), texts[0] or texts[1]),
         parameters=parameters,
         returns=returns,
-        errors=tuple(found),
+        errors=tuple(errors),
         side_effects=method != "get",
         domain=(title, str(tags[0])) if tags else (title,),
         lineage=Lineage(documents=(document,), source="openapi"),
@@ -172,11 +175,11 @@ def _operation(tree: Any, route: str, method: str, item: Any, title: str, docume
     )
 
 
-_INLINE = ("type", "format", "items", "enum", "default", "minimum", "maximum", "pattern", "minLength", "maxLength",
+_INLINE_KEYWORDS = ("type", "format", "items", "enum", "default", "minimum", "maximum", "pattern", "minLength", "maxLength",
            "minItems", "maxItems", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "uniqueItems")  # fmt: skip
 
 
-def _content(part: Any) -> dict[str, Any]:
+def _json_content(part: Any) -> dict[str, Any]:
     content = (part or {}).get("content") or {}
     for kind, media in content.items():
         if "json" in kind and isinstance(media.get("schema"), dict):
@@ -184,13 +187,13 @@ def _content(part: Any) -> dict[str, Any]:
     return {}
 
 
-def _plain(schema: dict[str, Any]) -> dict[str, Any]:
+def _merged_all_of(schema: dict[str, Any]) -> dict[str, Any]:
     """An object schema with the properties of its allOf parts beside its own, as one object."""
     parts = schema.get("allOf")
     if not isinstance(parts, list):
         return schema
     merged = {key: value for key, value in schema.items() if key != "allOf"}
-    for part in [_plain(part) for part in parts if isinstance(part, dict)]:
+    for part in [_merged_all_of(part) for part in parts if isinstance(part, dict)]:
         merged["properties"] = {**(part.get("properties") or {}), **(merged.get("properties") or {})}
         merged["required"] = list(dict.fromkeys([*(merged.get("required") or ()), *(part.get("required") or ())]))
         merged = {**{key: value for key, value in part.items() if key not in merged}, **merged}
@@ -220,8 +223,8 @@ class _Resolver:
             if reference in trail:
                 return {}
             target = self(self._target(reference), (*trail, reference), depth + 1)
-            said = {key: value for key, value in node.items() if key in ("description", "summary")}
-            return {**target, **said} if isinstance(target, dict) else target
+            own_texts = {key: value for key, value in node.items() if key in ("description", "summary")}
+            return {**target, **own_texts} if isinstance(target, dict) else target
         return {key: self(value, trail, depth + 1) for key, value in node.items()}
 
     def top(self, node: Any) -> Any:
@@ -232,32 +235,32 @@ class _Resolver:
     def _target(self, reference: str) -> Any:
         if not reference.startswith("#/"):
             return {}
-        target: Any = self._tree
+        node: Any = self._tree
         for part in reference[2:].split("/"):
-            target = target.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(target, dict) else None
-        return target or {}
+            node = node.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(node, dict) else None
+        return node or {}
 
 
-_KEPT = {
+_KEPT_KEYWORDS = {
     "type", "description", "properties", "required", "items", "enum", "const", "default", "examples", "minimum", "maximum",
     "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "pattern", "format", "minItems",
     "maxItems", "uniqueItems", "additionalProperties", "anyOf", "oneOf", "allOf", "minProperties", "maxProperties",
     "dependentRequired",
 }  # fmt: skip
-_KEPT_SCHEMAS = keywords(*(KEYWORDS.keys() & _KEPT))
+_SUB_SCHEMAS = keywords(*(KEYWORDS.keys() & _KEPT_KEYWORDS))
 
 
-def _dialect(schema: Any) -> Any:
+def _to_draft_2020(schema: Any) -> Any:
     """An OpenAPI 3.0 schema in draft 2020-12: nullable, example and boolean exclusive bounds are translated."""
-    return rebuild(schema, _translated, _KEPT_SCHEMAS)
+    return rebuild(schema, _translate, _SUB_SCHEMAS)
 
 
-def _translated(schema: Any, _: int = 0) -> Any:
+def _translate(schema: Any, _: int = 0) -> Any:
     if isinstance(schema, bool):
         return schema
     if not isinstance(schema, dict):
         return {}
-    result = {key: value for key, value in schema.items() if key in _KEPT}
+    result = {key: value for key, value in schema.items() if key in _KEPT_KEYWORDS}
     if "example" in schema and "examples" not in result:
         result["examples"] = [schema["example"]]
     for bound in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"):
@@ -274,11 +277,11 @@ def _translated(schema: Any, _: int = 0) -> Any:
     for key in ("anyOf", "oneOf"):
         if not isinstance(result.get(key), list):
             continue
-        real = [below for below in map(_translated, result[key]) if below != {"type": "null"}]
-        if len(real) == 1 and isinstance(real[0], dict):
+        not_null = [below for below in map(_translate, result[key]) if below != {"type": "null"}]
+        if len(not_null) == 1 and isinstance(not_null[0], dict):
             # "This or null" is how generators write an optional value: that it may be left out says the same.
             del result[key]
-            result = {**real[0], **result}
+            result = {**not_null[0], **result}
             if result.get("default", 0) is None:
                 del result["default"]
     return result
@@ -321,8 +324,8 @@ def import_tools(tree: dict[str, Any], server: str, live: bool = False) -> Itera
             yield Api(
                 name=re.sub(r"[^a-zA-Z0-9_-]+", "_", tool["name"])[:64],
                 description=str(tool.get("description") or tool.get("title") or ""),
-                parameters=_dialect(parameters),
-                returns=_dialect(returns),
+                parameters=_to_draft_2020(parameters),
+                returns=_to_draft_2020(returns),
                 side_effects=not (tool.get("annotations") or {}).get("readOnlyHint", False),
                 domain=(server.capitalize(),),
                 errors=(ApiError(code="tool_error", message="The tool failed."),) if live else (),
