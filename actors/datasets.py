@@ -35,7 +35,7 @@ def verified_rows(portions: Sequence[Portion], format: str, config: VerifyConfig
     import ray
     from ray.data import DataContext
 
-    from actors.stages import quiet
+    from actors.stages.stream import quiet
 
     quiet()
     context = DataContext.get_current()

@@ -36,7 +36,7 @@ def ingest(files: Sequence[tuple[str, str]], limits: Limits) -> Iterator[pa.Tabl
     import ray
     from ray.data import DataContext
 
-    from actors.stages import quiet
+    from actors.stages.stream import quiet
 
     quiet()
     DataContext.get_current().execution_options.preserve_order = True

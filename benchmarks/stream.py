@@ -23,7 +23,9 @@ import ray
 from ray.data import TaskPoolStrategy
 
 from actors.planner import Planner, PlannerActor
-from actors.stages import RULE_CPUS, SINK_CPUS, VerdictSink, encode_dialog, judge_dialogs, quiet, stream
+from actors.stages.rules import judge_dialogs
+from actors.stages.sink import VerdictSink, encode_dialog
+from actors.stages.stream import RULE_CPUS, SINK_CPUS, quiet, stream
 from toolace_ray.config.load import parse
 from toolace_ray.config.tree import Config
 from toolace_ray.dlv.duplicates import dialog_key

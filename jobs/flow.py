@@ -27,7 +27,7 @@ POLL = 0.5  # seconds between two looks at the planner
 RESTARTS = 10  # times that each worker may die, with no commit of any of them in between, before the run gives up
 DISMISSAL = 60.0  # seconds that workers have for their last commit, and the stream for its end
 GRACE = 10.0  # seconds in which the stream may end by itself when the flow is done
-NEEDED_CPUS = 0.1  # of the stream's largest task (actors/stages.py)
+NEEDED_CPUS = 0.1  # of the stream's largest task (actors/stages/stream.py)
 QUIET, REPEATED = 300.0, 1800.0  # seconds without a verdict after which that is said, and said again
 
 Report = Callable[[dict[str, Any], float], None]
@@ -84,7 +84,7 @@ def run_flow(
     import ray
 
     from actors.halting import halted_by
-    from actors.stages import stream
+    from actors.stages.stream import stream
 
     handle = ray.remote(PlannerActor).options(num_cpus=0, max_concurrency=1000).remote(planner)
     started = time.monotonic()

@@ -140,9 +140,9 @@ def test_workers_that_only_die_end_the_run_with_one_sentence(ray_local, tmp_path
 
 @pytest.mark.parametrize("hangs", [False, True])
 def test_a_stream_that_fails_when_all_quotas_are_met_changes_nothing(ray_local, whole, tmp_path, monkeypatch, hangs):
-    from actors import stages
+    from actors.stages import stream
 
-    real, ended = stages.stream, []
+    real, ended = stream.stream, []
 
     def afterwards(*arguments):
         """What is still in the stream then is surplus; its judge does not answer, or never will."""
@@ -156,7 +156,7 @@ def test_a_stream_that_fails_when_all_quotas_are_met_changes_nothing(ray_local, 
             ended.append(error)
             raise
 
-    monkeypatch.setattr(stages, "stream", afterwards)
+    monkeypatch.setattr(stream, "stream", afterwards)
     monkeypatch.setattr("jobs.flow.GRACE", 5.0 if hangs else 60.0)
     status = play(tmp_path / "run", Killer())
     assert all(item["reached"] for item in status["types"].values())

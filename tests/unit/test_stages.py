@@ -6,10 +6,15 @@ from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
+import ray
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors import stages
+from actors.stages import rules
+from actors.stages.experts import PATIENCE, Experts
+from actors.stages.rules import judge_apis, judge_dialogs
+from actors.stages.sink import VerdictSink, encode_dialog
+from actors.stages.verdicts import JUDGED, SPENT
 from tests.material import WEATHER, ScriptedEngine, good_dialogs, result, say
 from toolace_ray.config.load import parse
 from toolace_ray.dlv.duplicates import dialog_key
@@ -33,7 +38,7 @@ def draft(number, **more):
 
 def judged(number, *verdicts, **more):
     """A draft with its verdicts, as the sink gets it."""
-    return {**draft(number), "verdicts": verdicts_json(verdicts), **dict.fromkeys(stages.SPENT, 0), **more}
+    return {**draft(number), "verdicts": verdicts_json(verdicts), **dict.fromkeys(SPENT, 0), **more}
 
 
 class Planner:
@@ -54,14 +59,14 @@ class Killed(BaseException):
 @pytest.fixture(scope="module")
 def answered_at_once():
     """What the planner answers is there at once: nothing here is a reference of Ray's."""
-    before = stages.ray.get
-    stages.ray.get = lambda value: value
+    before = ray.get
+    ray.get = lambda value: value
     yield
-    stages.ray.get = before
+    ray.get = before
 
 
 def sink(store, planner):
-    return stages.VerdictSink(store.uri, "dialogs", stages.encode_dialog, DIALOG, planner, "e-dialogs")
+    return VerdictSink(store.uri, "dialogs", encode_dialog, DIALOG, planner, "e-dialogs")
 
 
 def on_disk(store):
@@ -135,11 +140,11 @@ def experts(*, fails=lambda identifier, time: None, vote=FITS, expert="consisten
 
     config = parse({"verify": {"experts": {expert: {"votes": 1, "against": 1}}, "repair": 0, **verify}})
     engines = Engines(config, dict.fromkeys(config.pools, ScriptedEngine(answer)))
-    return stages.Experts(config, engines, pauses=(0.0, 0.0, 0.0)), asked
+    return Experts(config, engines, pauses=(0.0, 0.0, 0.0)), asked
 
 
 def table(*rows):
-    return pa.Table.from_pylist(list(rows), schema=stages.JUDGED if "verdicts" in rows[0] else DRAFT)
+    return pa.Table.from_pylist(list(rows), schema=JUDGED if "verdicts" in rows[0] else DRAFT)
 
 
 def told(judged_table):
@@ -205,12 +210,12 @@ def test_when_one_dialog_ends_the_run_the_others_ask_no_more():
 def test_a_stage_that_can_judge_nothing_at_all_ends_the_run():
     stage, _ = experts(fails=lambda identifier, _: EngineTimeout("too slow") if identifier else None)
     with pytest.raises(EngineTimeout, match="too slow"):
-        stage(table(*(judged(number) for number in range(stages.PATIENCE))))
+        stage(table(*(judged(number) for number in range(PATIENCE))))
     stage, _ = experts(
         fails=lambda identifier, _: EngineTimeout("slow") if identifier not in ("", "single-0") else None
     )
     stage(table(judged(0)))
-    found = told(stage(table(*(judged(number) for number in range(1, 2 * stages.PATIENCE)))))
+    found = told(stage(table(*(judged(number) for number in range(1, 2 * PATIENCE)))))
     assert set(found.values()) == {("experts", "timeout")}
 
 
@@ -239,7 +244,7 @@ def test_records_that_are_no_dialogs_are_rows_of_the_ledger(monkeypatch):
     config = parse({})
     records = ["", "{}", "[1]", json.dumps({"tools": [{"name": "x"}]}), '{"tools": "\\ud800"}', "[" * 5000, "null"]
     rows = [draft(number, record=record) for number, record in enumerate(records)]
-    found = told(stages.judge_dialogs(table(*rows, draft(7)), config))
+    found = told(judge_dialogs(table(*rows, draft(7)), config))
     assert found == {**dict.fromkeys(range(7), ("rules", "record")), 7: None}
 
     def sick(dialog, _):
@@ -247,14 +252,14 @@ def test_records_that_are_no_dialogs_are_rows_of_the_ledger(monkeypatch):
             raise KeyError("x")
         return []
 
-    monkeypatch.setattr(stages, "run_rules", sick)
-    found = told(stages.judge_dialogs(table(draft(0), draft(1), draft(2)), config))
+    monkeypatch.setattr(rules, "run_rules", sick)
+    found = told(judge_dialogs(table(draft(0), draft(1), draft(2)), config))
     assert found == {0: None, 1: ("rules", "internal"), 2: None}
 
 
 def test_apis_that_are_none_are_rows_of_the_ledger():
     rows = [draft(0, record="{}"), draft(1, record=WEATHER.model_dump_json()), draft(2, record="no JSON")]
-    found = told(stages.judge_apis(table(*rows)))
+    found = told(judge_apis(table(*rows)))
     assert found == {0: ("gate", "internal"), 1: None, 2: ("gate", "internal")}
 
 
@@ -270,7 +275,7 @@ def test_what_is_private_is_replaced_before_the_rules_look():
     config = parse({"verify": {"private": "mask"}})
     said = say("It will be sunny in Lima, with a high of 24 degrees; ask lena.vogt@posteo.de.")
     dialog = GOOD.model_copy(update={"messages": (*GOOD.messages[:-1], said), "meta": {"number": 4012888888881881}})
-    found = stages.judge_dialogs(table(draft(0, record=dialog.model_dump_json()), draft(1)), config)
+    found = judge_dialogs(table(draft(0, record=dialog.model_dump_json()), draft(1)), config)
     first, second = found["record"].to_pylist()
     assert "person1@mail.example" in first
     assert json.loads(first)["meta"] == {"number": 4000000000000000}

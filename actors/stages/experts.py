@@ -1,0 +1,178 @@
+"""The stage of the model experts.
+
+Invariant: a dialog that no judge can bear is rejected with its reason; only judges that answer nobody end the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+
+from actors.pools import PoolHandles, clients
+from actors.stages.verdicts import JUDGED, fault
+from toolace_ray.config.tree import Config, Role
+from toolace_ray.dlv.duplicates import dialog_key
+from toolace_ray.dlv.experts.panel import judge
+from toolace_ray.dlv.layer import rejects
+from toolace_ray.dlv.repair import repaired
+from toolace_ray.engines.protocol import (
+    BadRequest,
+    EngineError,
+    EngineRefused,
+    EngineTimeout,
+    GenerateRequest,
+    Unsupported,
+)
+from toolace_ray.engines.roles import Engines, TaskEngines
+from toolace_ray.errors import UserError
+from toolace_ray.records.dialog import Dialog
+from toolace_ray.records.verdict import Verdict
+from toolace_ray.store.rows import verdicts_from, verdicts_json
+
+PAUSES = (1.0, 10.0, 60.0)  # seconds before an expert is asked again
+TRIES = 3  # failures of a dialog whose judges answer others
+PATIENCE = 20  # dialogs given up in a process that judged none: then it is not the dialogs
+PROBE = GenerateRequest(
+    messages=[{"role": "user", "content": "Say yes."}], max_tokens=4, temperature=0.0, timeout=120.0
+)
+RULES: dict[type[Exception], str] = {
+    EngineTimeout: "timeout",
+    BadRequest: "request_refused",
+    Unsupported: "request_refused",
+    EngineError: "engine",
+}
+"""An engine's failure -> the rule that the ledger tells."""
+
+
+class _Away(EngineError):
+    """The judges answer nobody: the run ends, and the drafts wait for the next start."""
+
+
+class Experts:
+    """The model stage: asks the experts about the dialogs that the rules let pass, all of a block at once.
+
+    One a process, kept between tasks: its clients know the replicas' load, and starting an actor for each execution
+    costs seconds.
+    """
+
+    _kept: dict[str, Experts] = {}  # noqa: RUF012  (one per process and flow is the point)
+
+    def __init__(self, config: Config, engines: Engines, pauses: Sequence[float] = PAUSES) -> None:
+        self._config = config
+        self._loop = asyncio.new_event_loop()
+        self._engines = engines
+        self._pauses = pauses
+        self._judged = self._given_up = 0
+        self._probe: asyncio.Task[bool] | None = None
+
+    @classmethod
+    def judge(cls, table: pa.Table, config: Config, pools: dict[str, PoolHandles], epoch: str) -> pa.Table:
+        """Add the experts' verdicts and what they spent. Raises EngineError where the judges answer nobody."""
+        if epoch not in cls._kept:
+            cls._kept = {epoch: cls(config, Engines(config, clients(pools, config.execution.affinity_margin)))}
+        return cls._kept[epoch](table)
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """See judge."""
+        rows = table.to_pylist()
+        self._loop.run_until_complete(self._judge_all(rows))
+        return pa.Table.from_pylist(rows, schema=JUDGED)
+
+    async def _judge_all(self, rows: list[dict[str, Any]]) -> None:
+        tasks = [asyncio.ensure_future(self._judge(row)) for row in rows]
+        try:
+            await asyncio.gather(*tasks)
+        finally:  # where one ends the run, the others must not go on asking
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _verdict(self, dialog: Dialog, engines: TaskEngines) -> tuple[Dialog, list[Verdict]]:
+        """The experts' verdicts; what one rejects may come back mended, and is judged again. Raises EngineError."""
+        first = found = await judge(dialog, self._config.verify, engines)
+        now = dialog
+        for _ in range(self._config.verify.repair):
+            if not found or (mended := await repaired(now, found[0], self._config, engines)) is None:
+                break
+            now, found = mended, await judge(mended, self._config.verify, engines)
+        return (dialog, first) if found else (now, [])
+
+    async def _tried(self, dialog: Dialog, engines: TaskEngines) -> tuple[Dialog, list[Verdict]]:
+        """What _verdict gives, asked again after an engine's failure.
+
+        Raises:
+            _Away: the judges answer nobody; that is no verdict.
+            EngineError: they answer others; the fault is this dialog's.
+        """
+        own = away = 0
+        while True:
+            before = self._judged
+            try:
+                return await self._verdict(dialog, engines)
+            except (BadRequest, Unsupported, EngineRefused):
+                raise  # asking again is of no use
+            except EngineError as error:
+                if self._judged > before or await self._answers():
+                    own += 1
+                    # One that took all of its time takes it again, and holds up the verdicts of its block.
+                    if own >= TRIES or isinstance(error, EngineTimeout):
+                        raise
+                    pause = self._pauses[min(own, len(self._pauses)) - 1]
+                elif away < len(self._pauses):
+                    pause = self._pauses[away]
+                    away += 1
+                else:
+                    raise _Away(str(error)) from error
+            await asyncio.sleep(pause)
+
+    async def _answers(self) -> bool:
+        """True when every pool that the experts need answers a short question; dialogs that ask at a time share it."""
+        if self._probe is None or self._probe.done():
+            self._probe = asyncio.ensure_future(self._asked())
+        return await self._probe
+
+    async def _asked(self) -> bool:
+        engines = self._engines.for_task("")
+        roles: tuple[Role, ...] = ("judge", "assistant") if self._config.verify.repair else ("judge",)
+        for role in roles:
+            try:
+                await engines.panel(role, replace(PROBE, n=len(engines.panels[role])), 0)
+            except (BadRequest, Unsupported):
+                continue  # an answer too
+            except EngineRefused:
+                raise
+            except EngineError:
+                return False
+        return True
+
+    async def _judge(self, row: dict[str, Any]) -> None:
+        verdicts = verdicts_from(row["verdicts"])
+        if rejects(verdicts):
+            return
+        engines = self._engines.for_task(row["id"])
+        try:
+            dialog = Dialog.of(row["record"])
+            kept, found = await self._tried(dialog, engines)
+            if kept is not dialog:
+                row.update(record=kept.model_dump_json(), key=dialog_key(kept))
+            self._judged += 1
+        except (UserError, EngineRefused, _Away):
+            raise
+        except Exception as error:
+            self._given_up += 1
+            if self._given_up >= PATIENCE and not self._judged:
+                raise
+            rule = next((rule for kind, rule in RULES.items() if isinstance(error, kind)), "internal")
+            found = [fault("experts", error, rule)]
+        row["verdicts"] = verdicts_json([*verdicts, *found])
+        spent = engines.usage
+        row["requests"] += spent.requests
+        row["prompt_tokens"] += spent.prompt_tokens
+        row["cached_tokens"] += spent.cached_tokens
+        row["tokens"] += spent.tokens
+        row["cost"] += spent.cost
+        row.update(judge_tokens=spent.tokens, judge_prompt_tokens=spent.prompt_tokens, judge_cost=spent.cost)

@@ -1,0 +1,118 @@
+"""The stream's sink: accepted rows and ledger rows.
+
+Invariants: a row is in `accepted` or in the ledger, never in both, never in neither; one with a verdict on disk keeps it,
+and no file is written over.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pyarrow as pa
+import ray
+from ray.data import Datasink
+
+from actors.stages.verdicts import fault
+from toolace_ray.dlv.layer import masked, rejects
+from toolace_ray.records.api import Api
+from toolace_ray.records.dialog import Dialog
+from toolace_ray.records.json import digest
+from toolace_ray.records.usage import Usage
+from toolace_ray.store.rows import LEDGER, USAGE_COLUMNS, api_row, dialog_row, ledger_row, verdicts_from
+from toolace_ray.store.storage import RunStore
+
+
+class VerdictSink(Datasink[None]):
+    """Writes accepted rows and ledger rows, then tells the planner.
+
+    Args:
+        accepted: folder of accepted rows.
+        encode: a judged row -> an accepted row.
+        schema: the accepted rows' columns.
+        prefix: of the files' names: this start's epoch and the flow.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        accepted: str,
+        encode: Callable[[dict[str, Any]], dict[str, Any]],
+        schema: pa.Schema,
+        planner: Any,
+        prefix: str,
+    ) -> None:
+        self._uri, self._accepted, self._encode, self._schema = uri, accepted, encode, schema
+        self._planner, self._prefix = planner, prefix
+
+    @property
+    def min_rows_per_write(self) -> int | None:
+        """Each block as it comes: a verdict must not wait for others."""
+        return None
+
+    def write(self, blocks: Iterable[pa.Table], ctx: Any) -> None:
+        """Write one task's blocks."""
+        for block in blocks:
+            if block.num_rows:
+                self._write(block.to_pylist())
+
+    def _write(self, rows: list[dict[str, Any]]) -> None:
+        store = RunStore(self._uri)
+        # The names come from the rows: a task that Ray runs again meets what its earlier runs wrote, whatever the judge says now.
+        stem = f"{self._prefix}-{digest(*sorted(row['id'] for row in rows), length=20)}"
+        known: dict[str, str | None] = {}
+        free: dict[str, str] = {}
+        for folder in (self._accepted, "rejected"):
+            for name in _names(stem):
+                if not store.exists(folder, name):
+                    free[folder] = name
+                    break
+                for row in store.table(folder, name, ["id", "key"]).to_pylist():
+                    known[row["id"]] = (row["key"] or "") if folder == self._accepted else None
+        accepted, ledger, told = [], [], []
+        spent = Usage()
+        for row in rows:
+            if row["id"] in known:
+                told.append((row["kind"], row["attempt"], known[row["id"]]))
+                continue
+            verdicts = verdicts_from(row["verdicts"])
+            passed = not rejects(verdicts)
+            if passed:
+                try:
+                    accepted.append(self._encode(row))
+                except Exception as error:
+                    passed = False
+                    verdicts = [*verdicts, fault("rules", error)]
+            if not passed:
+                ledger.append(
+                    ledger_row(row, verdicts, row["record"], {column: row[column] for column in USAGE_COLUMNS})
+                )
+            told.append((row["kind"], row["attempt"], (row["key"] or "") if passed else None))
+            spent.tokens += row["judge_tokens"]
+            spent.prompt_tokens += row["judge_prompt_tokens"]
+            spent.cost += row["judge_cost"]
+        if ledger:
+            store.write("rejected", free["rejected"], ledger, LEDGER)
+        if accepted:
+            store.write(self._accepted, free[self._accepted], accepted, self._schema)
+        ray.get(self._planner.verdicts.remote(told, (spent.tokens, spent.prompt_tokens, spent.cost)))
+
+
+def _names(stem: str) -> Iterator[str]:
+    """The names that the runs of one task give their files, in turn."""
+    yield f"{stem}.parquet"
+    for number in itertools.count(2):
+        yield f"{stem}-{number}.parquet"
+
+
+def encode_dialog(row: dict[str, Any]) -> dict[str, Any]:
+    """A judged draft as an accepted dialog; warnings and masks stay with it."""
+    verdicts = tuple(verdicts_from(row["verdicts"]))
+    dialog = masked(Dialog.of(row["record"]), verdicts)
+    return dialog_row(dialog.model_copy(update={"verdicts": verdicts}), row)
+
+
+def encode_api(row: dict[str, Any]) -> dict[str, Any]:
+    """A judged draft as an API of the pool."""
+    return api_row(Api.model_validate_json(row["record"]), row)
