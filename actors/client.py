@@ -40,18 +40,18 @@ HALF_LIFE = 0.5  # seconds after which a report of others' requests counts half
 
 
 @dataclasses.dataclass
-class _Seen:
+class _ReplicaView:
     """What this client knows of a replica: its own requests there, and what others had there when it last replied, at
     the time `heard`."""
 
     mine: int = 0
     others: int = 0
-    heard: float = 0.0
+    reported_at: float = 0.0
     down_until: float = 0.0
 
     def load(self, now: float) -> float:
         """Requests in flight there, as far as is known; others' fade."""
-        return self.mine + self.others * 0.5 ** ((now - self.heard) / HALF_LIFE)
+        return self.mine + self.others * 0.5 ** ((now - self.reported_at) / HALF_LIFE)
 
 
 class PoolClient:
@@ -78,8 +78,8 @@ class PoolClient:
         self.capabilities = capabilities
         self._replicas = list(replicas)
         self._margin = margin
-        self._seen = [_Seen() for _ in self._replicas]
-        self._last: OrderedDict[str, int] = OrderedDict()
+        self._views = [_ReplicaView() for _ in self._replicas]
+        self._last_replica: OrderedDict[str, int] = OrderedDict()
 
     async def generate(self, request: GenerateRequest) -> Generation:
         """See Engine.generate."""
@@ -96,72 +96,76 @@ class PoolClient:
     def pick(self, affinity: str, avoid: frozenset[int] | set[int] = frozenset()) -> int | None:
         """The replica for a request, or None when all are to be avoided or down."""
         now = self._clock()
-        usable = [i for i, seen in enumerate(self._seen) if i not in avoid and seen.down_until <= now]
+        usable = [i for i, view in enumerate(self._views) if i not in avoid and view.down_until <= now]
         if not usable:
             return None
-        least = min(usable, key=lambda i: self._seen[i].load(now))
-        last = self._last.get(affinity) if affinity else None
-        if last in usable and self._seen[last].load(now) <= self._seen[least].load(now) + self._margin:
+        least = min(usable, key=lambda i: self._views[i].load(now))
+        last = self._last_replica.get(affinity) if affinity else None
+        if last in usable and self._views[last].load(now) <= self._views[least].load(now) + self._margin:
             return last
         return least
 
-    def _heard(self, index: int, load: int) -> None:
+    def _take_report(self, index: int, load: int) -> None:
         """Take a replica's own word on its load."""
-        seen = self._seen[index]
-        seen.others, seen.heard = max(0, load - seen.mine), self._clock()
+        view = self._views[index]
+        view.others, view.reported_at = max(0, load - view.mine), self._clock()
 
     async def _send(self, method: str, request: Any) -> Any:
         deadline = self._clock() + request.timeout
         refused: set[int] = set()
         pause = FIRST_PAUSE
-        down = ""
+        last_failure = ""
         deaths = 0
         while True:
-            left = deadline - self._clock()
-            if left <= 0:
-                if down:  # the engine's fault, not the request's
-                    raise EngineDead(f"pool {self.name}: no replica served for {request.timeout:.0f} s; last: {down}")
+            seconds_left = deadline - self._clock()
+            if seconds_left <= 0:
+                if last_failure:  # the engine's fault, not the request's
+                    raise EngineDead(
+                        f"pool {self.name}: no replica served for {request.timeout:.0f} s; last: {last_failure}"
+                    )
                 raise EngineTimeout(f"pool {self.name}: no answer within {request.timeout:.0f} s")
             index = self.pick(request.affinity, refused)
             if index is None:
-                await asyncio.sleep(min(pause, left))
+                await asyncio.sleep(min(pause, seconds_left))
                 pause = min(2 * pause, LONGEST_PAUSE)
                 refused.clear()
                 continue
-            seen = self._seen[index]
-            seen.mine += 1
+            view = self._views[index]
+            view.mine += 1
             try:
-                reply = await self._ask(index, method, dataclasses.replace(request, timeout=left), left)
+                reply = await self._ask(index, method, dataclasses.replace(request, timeout=seconds_left), seconds_left)
             except RayTaskError as error:  # a fault of ours in the replica: this request's, not the replica's
                 raise EngineError(f"pool {self.name}: {str(error.cause or error).strip().splitlines()[-1]}") from error
             except RayError as error:  # died, unavailable, out of memory
                 # Ray restarts it; until then the others serve, or we wait.
-                down = str(error).splitlines()[0]
+                last_failure = str(error).splitlines()[0]
                 deaths += isinstance(error, ActorDiedError)
                 if deaths >= DEATHS:
-                    raise BadRequest(f"pool {self.name}: {deaths} replicas died on this request: {down}") from error
-                seen.others, seen.down_until = 0, self._clock() + pause
+                    raise BadRequest(
+                        f"pool {self.name}: {deaths} replicas died on this request: {last_failure}"
+                    ) from error
+                view.others, view.down_until = 0, self._clock() + pause
                 refused.add(index)
                 continue
             finally:
-                seen.mine -= 1
-            down = ""
-            self._heard(index, reply.load)
+                view.mine -= 1
+            last_failure = ""
+            self._take_report(index, reply.load)
             if reply.status == "ok":
                 self._remember(request.affinity, index)
                 return reply.value
             if isinstance(reply.value, EngineDead):
-                seen.down_until = self._clock() + pause
-                down = str(reply.value)
+                view.down_until = self._clock() + pause
+                last_failure = str(reply.value)
             elif isinstance(reply.value, EngineError) and not isinstance(reply.value, EngineFull):
                 raise reply.value
             refused.add(index)
 
-    async def _ask(self, index: int, method: str, request: Any, left: float) -> Reply:
+    async def _ask(self, index: int, method: str, request: Any, seconds_left: float) -> Reply:
         reference = getattr(self._replicas[index], method).remote(request)
         try:
             # The replica keeps the deadline itself; the extra seconds let its own word arrive first.
-            reply = await asyncio.wait_for(reference, left + 5)
+            reply = await asyncio.wait_for(reference, seconds_left + 5)
         except asyncio.CancelledError:
             ray.cancel(reference)
             raise
@@ -173,7 +177,7 @@ class PoolClient:
 
     def _remember(self, affinity: str, index: int) -> None:
         if affinity:
-            self._last[affinity] = index
-            self._last.move_to_end(affinity)
-            if len(self._last) > REMEMBERED:
-                self._last.popitem(last=False)
+            self._last_replica[affinity] = index
+            self._last_replica.move_to_end(affinity)
+            if len(self._last_replica) > REMEMBERED:
+                self._last_replica.popitem(last=False)

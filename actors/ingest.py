@@ -55,7 +55,7 @@ def ingest(files: Sequence[tuple[str, str]], limits: Limits) -> Iterator[pa.Tabl
 def _read_all(table: pa.Table, limits: Limits) -> Iterator[pa.Table]:
     rows: list[dict[str, object]] = []
     for file in table.to_pylist():
-        for row in _rows(file["source"], file["path"], limits):
+        for row in _file_rows(file["source"], file["path"], limits):
             rows.append(row)
             if len(rows) >= ROWS:
                 yield pa.Table.from_pylist(rows, schema=READ)
@@ -63,30 +63,30 @@ def _read_all(table: pa.Table, limits: Limits) -> Iterator[pa.Table]:
     yield pa.Table.from_pylist(rows, schema=READ)
 
 
-def import_row(path: str, found: Api | str) -> dict[str, object]:
+def import_row(path: str, item: Api | str) -> dict[str, object]:
     """An imported API with the gate's verdicts, or the reason why an operation or tool is none, as a row of READ."""
     row: dict[str, object] = {"path": path, "id": "", "part": 0, "verdicts": "", "kind": "refused"}
-    if not isinstance(found, Api):
-        return {**row, "text": readable(found)}
+    if not isinstance(item, Api):
+        return {**row, "text": readable(item)}
     try:
-        judged = {"id": found.id, "text": found.model_dump_json(), "verdicts": verdicts_json(gate.check(found))}
-        return {**row, **judged, "kind": "api"}
+        fields = {"id": item.id, "text": item.model_dump_json(), "verdicts": verdicts_json(gate.check(item))}
+        return {**row, **fields, "kind": "api"}
     except Exception as error:  # schemas of strangers: what can't be judged is refused, and the others go on
-        return {**row, "text": readable(f"{found.name}: {type(error).__name__}: {str(error)[:200]}")}
+        return {**row, "text": readable(f"{item.name}: {type(error).__name__}: {str(error)[:200]}")}
 
 
-def _rows(source: str, path: str, limits: Limits) -> Iterator[dict[str, object]]:
-    nothing = {"path": path, "id": "", "part": 0, "verdicts": ""}
+def _file_rows(source: str, path: str, limits: Limits) -> Iterator[dict[str, object]]:
+    base = {"path": path, "id": "", "part": 0, "verdicts": ""}
     if source == "document":
         for item in read(path, limits):
             if isinstance(item, str):
-                yield {**nothing, "kind": "unread", "text": item}
+                yield {**base, "kind": "unread", "text": item}
             else:
-                yield {**nothing, "kind": "document", "id": item.id, "part": item.part, "text": item.text}
+                yield {**base, "kind": "document", "id": item.id, "part": item.part, "text": item.text}
         return
     importer = specs.import_openapi if source == "openapi" else specs.import_mcp
     try:
-        for found in importer(path):
-            yield import_row(path, found)
+        for imported in importer(path):
+            yield import_row(path, imported)
     except (UserError, RecursionError) as error:  # one of many files of a folder: the others go on
-        yield {**nothing, "kind": "unread", "text": readable(str(error).removeprefix(f"{path}: "))}
+        yield {**base, "kind": "unread", "text": readable(str(error).removeprefix(f"{path}: "))}

@@ -66,13 +66,13 @@ class Quota:
         self.ahead[attempt] = key
         self.ahead_passed += key is not None
         while self.frontier in self.ahead:
-            result = self.ahead.pop(self.frontier)
-            self.ahead_passed -= result is not None
-            if result is None:
+            key_ahead = self.ahead.pop(self.frontier)
+            self.ahead_passed -= key_ahead is not None
+            if key_ahead is None:
                 self.failed += 1
             elif self.cut is not None:
                 pass  # surplus
-            elif self.novelty.repeats(result, ""):
+            elif self.novelty.repeats(key_ahead, ""):
                 self.duplicates += 1
             else:
                 self.passed += 1
@@ -170,25 +170,25 @@ class Planner:
         self.shards: list[tuple[str, list[str] | None]] = []
         self._handed: dict[int, list[tuple[str, list[str] | None]]] = {}
         self._registered: set[str] = set()
-        self._gone: set[str] = set()
+        self._given_up: set[str] = set()
 
     def restore(self, resolved: Iterable[tuple[str, int, str | None]], drafted: Iterable[tuple[str, int]]) -> None:
         """Take over what an earlier start left: verdicts, and drafts that nobody judged yet."""
         highest: dict[str, int] = {}
-        known: dict[str, set[int]] = {}
+        resolved_attempts: dict[str, set[int]] = {}
         for kind, attempt, key in resolved:
             if kind in self.quotas:
                 self.quotas[kind].resolve(attempt, key)
                 highest[kind] = max(highest.get(kind, -1), attempt)
-                known.setdefault(kind, set()).add(attempt)
+                resolved_attempts.setdefault(kind, set()).add(attempt)
         for kind, attempt in drafted:
-            if kind in self.quotas and attempt not in known.get(kind, ()):
+            if kind in self.quotas and attempt not in resolved_attempts.get(kind, ()):
                 self.quotas[kind].drafted.add(attempt)
                 highest[kind] = max(highest.get(kind, -1), attempt)
-        for kind, top in highest.items():
+        for kind, last in highest.items():
             quota = self.quotas[kind]
-            quota.next = top + 1
-            gaps = set(range(quota.frontier, top)) - known.get(kind, set()) - quota.drafted
+            quota.next = last + 1
+            gaps = set(range(quota.frontier, last)) - resolved_attempts.get(kind, set()) - quota.drafted
             quota.returned = sorted(gaps)
 
     def spend(self, tokens: int, prompt_tokens: int, cost: float) -> None:
@@ -223,7 +223,7 @@ class Planner:
     def lease(self, worker: str, count: int) -> list[Lease]:
         """Up to `count` attempts, those types first that lack the largest share of their quota."""
         leases: list[Lease] = []
-        if self.over_budget or worker in self._gone:
+        if self.over_budget or worker in self._given_up:
             return leases
         for _ in range(count):
             kinds = [kind for kind, quota in self.quotas.items() if quota.room() > 0]
@@ -265,21 +265,21 @@ class Planner:
         self.release(worker, [lease])
         return False
 
-    def is_gone(self, worker: str) -> bool:
+    def is_given_up(self, worker: str) -> bool:
         """True for a worker that was given up."""
-        return worker in self._gone
+        return worker in self._given_up
 
     def lost(self, worker: str) -> int:
         """Take back all that a dead worker had; its committed shards must have been registered before.
 
         It gets no leases any more: a request that it made before it died may still be waiting here.
         """
-        self._gone.add(worker)
+        self._given_up.add(worker)
         count = 0
         for kind, quota in self.quotas.items():
-            gone = [attempt for attempt, owner in quota.leased.items() if owner == worker]
-            self.release(worker, ((kind, attempt) for attempt in gone))
-            count += len(gone)
+            attempts = [attempt for attempt, owner in quota.leased.items() if owner == worker]
+            self.release(worker, ((kind, attempt) for attempt in attempts))
+            count += len(attempts)
         return count
 
     def committed(
@@ -295,7 +295,7 @@ class Planner:
         A shard is registered once, whoever reports it, and never for a worker that was given up: its attempts are others'
         now. What such a one wrote stays on disk, as after a crash, and the next start finds it there.
         """
-        if worker in self._gone or name in self._registered:
+        if worker in self._given_up or name in self._registered:
             return
         self._registered.add(name)
         self.commits += 1
@@ -316,7 +316,7 @@ class Planner:
         if self.verify and drafted:
             self.shards.append((name, None))
 
-    def judged(self, rows: Iterable[tuple[str, int, str | None]], spent: Spent = NOTHING) -> None:
+    def verified(self, rows: Iterable[tuple[str, int, str | None]], spent: Spent = NOTHING) -> None:
         """Verdicts of the stream: (type, attempt, key or None for a fail), and what the judges spent."""
         self.verdicts += 1
         self.spend(*spent)
@@ -380,7 +380,7 @@ class PlannerActor:
         """Up to `count` leases; [] when there were none for `wait` seconds; None when the flow is done."""
         try:
             async with asyncio.timeout(wait):
-                while not self._planner.done and not self._planner.is_gone(worker):
+                while not self._planner.done and not self._planner.is_given_up(worker):
                     if leases := self._planner.lease(worker, count):
                         return leases
                     async with self._changed:
@@ -413,9 +413,9 @@ class PlannerActor:
         self._planner.committed(worker, name, drafted, failed, spent)
         await self._notify()
 
-    async def verdicts(self, rows: list[tuple[str, int, str | None]], spent: Spent) -> None:
-        """See Planner.judged."""
-        self._planner.judged(rows, spent)
+    async def verified(self, rows: list[tuple[str, int, str | None]], spent: Spent) -> None:
+        """See Planner.verified."""
+        self._planner.verified(rows, spent)
         await self._notify()
 
     async def next_shards(self, index: int, most: int) -> list[tuple[str, list[str] | None]]:

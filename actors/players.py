@@ -73,7 +73,7 @@ class DialogPlayer:
         """See Player.play."""
         task = Task(attempt_id(self._config, kind, attempt), kind, attempt, seed_of(self._config, kind, attempt))
         outcome = await rollout(task, self._pool, self._config, engines, self._target, self._servers)
-        return _dialog(outcome)
+        return _played_dialog(outcome)
 
 
 class ContrastPlayer:
@@ -91,15 +91,15 @@ class ContrastPlayer:
         try:
             dialog = await play_contrast(self._contrasts.at(kind, attempt), task, self._config, engines)
             if self._evaluator is not None:  # a contrast is what its dialog makes it: it is measured and not guided
-                found = await self._evaluator.measure(dialog, engines)
-                dialog = dialog.model_copy(update={"meta": {**dialog.meta, "complexity": found.record()}})
+                complexity = await self._evaluator.measure(dialog, engines)
+                dialog = dialog.model_copy(update={"meta": {**dialog.meta, "complexity": complexity.record()}})
             outcome.dialog = dialog
         except Unfit as error:
             outcome.verdicts = (Verdict(stage="generate", rule=error.step, evidence=str(error)[:300]),)
-        return _dialog(outcome)
+        return _played_dialog(outcome)
 
 
-def _dialog(outcome: Outcome) -> Played:
+def _played_dialog(outcome: Outcome) -> Played:
     """What became of a dialog, as a row."""
     task = outcome.task
     spent = usage_columns(outcome.usage, outcome.seconds)
@@ -121,7 +121,7 @@ class DocumentPlayer:
         """See Player.play."""
         document = self._documents.at(attempt)
         work = speciate(document, seed_of(self._config, kind, attempt), engines)
-        return await _read(self._config, kind, attempt, work, engines, "speciation", document.path)
+        return await _played_extraction(self._config, kind, attempt, work, engines, "speciation", document.path)
 
 
 class NodePlayer:
@@ -135,24 +135,26 @@ class NodePlayer:
         """See Player.play."""
         division = self._frontier[attempt]
         work = divide(division, seed_of(self._config, kind, attempt), engines)
-        return await _read(self._config, kind, attempt, work, engines, "division", " > ".join(division.path))
+        return await _played_extraction(
+            self._config, kind, attempt, work, engines, "division", " > ".join(division.path)
+        )
 
 
-async def _read(
+async def _played_extraction(
     config: Config,
     kind: str,
     attempt: int,
     work: Coroutine[Any, Any, Extraction | Parts],
     engines: TaskEngines,
     rule: str,
-    what: str,
+    source: str,
 ) -> Played:
     """What a model read, as a row; an answer that can't be read is a row of the ledger."""
     base = {"id": attempt_id(config, kind, attempt), "type": kind, "kind": kind, "attempt": attempt, "key": ""}
     try:
         record = (await work).model_dump_json()
     except (ValueError, KeyError, TypeError) as error:
-        verdict = Verdict(stage="source", rule=rule, evidence=f"{what}: {error}"[:300])
+        verdict = Verdict(stage="source", rule=rule, evidence=f"{source}: {error}"[:300])
         row = ledger_row(base, [verdict], None, usage_columns(engines.usage, 0.0))
         return Played(kind, attempt, False, row)
     row = {**base, "record": record, **usage_columns(engines.usage, 0.0)}
@@ -178,7 +180,7 @@ class ApiPlayer:
         base = {"id": task_id, "type": "api", "kind": kind, "attempt": attempt, "key": None}
         design = generation.design(attempt)
         settings = self._config.evolve
-        made = await evolve(
+        outcome = await evolve(
             design,
             [self._nodes[node] for node in design.subtree.nodes],
             self._documents.text,
@@ -188,12 +190,12 @@ class ApiPlayer:
             engines,
         )
         spent = usage_columns(engines.usage, 0.0)
-        if made.api is None:
-            assert made.verdict is not None
-            record = made.failed.model_dump_json() if made.failed else None
-            return Played(kind, attempt, False, ledger_row(base, [made.verdict], record, spent))
-        lineage = made.api.lineage.model_copy(update={"generation": generation.number})
-        api = made.api.model_copy(update={"lineage": lineage})
+        if outcome.api is None:
+            assert outcome.verdict is not None
+            record = outcome.failed.model_dump_json() if outcome.failed else None
+            return Played(kind, attempt, False, ledger_row(base, [outcome.verdict], record, spent))
+        lineage = outcome.api.lineage.model_copy(update={"generation": generation.number})
+        api = outcome.api.model_copy(update={"lineage": lineage})
         row = {**base, "key": api_key(api), "record": api.model_dump_json(), **spent}
         return Played(kind, attempt, True, row)
 

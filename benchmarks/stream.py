@@ -23,7 +23,7 @@ import ray
 from ray.data import TaskPoolStrategy
 
 from actors.planner import Planner, PlannerActor
-from actors.stages.rules import judge_dialogs
+from actors.stages.rules import apply_rules
 from actors.stages.sink import VerdictSink, encode_dialog
 from actors.stages.stream import RULE_CPUS, SINK_CPUS, quiet, stream
 from toolace_ray.config.load import parse
@@ -121,7 +121,7 @@ def main() -> None:
                 paths = [store.path("drafts/dialogs", name) for name in names[first : first + SHARDS_AN_EXECUTION]]
                 data = ray.data.read_parquet(paths, num_cpus=0.01)
                 data = data.map_batches(
-                    judge_dialogs, fn_args=(config,), num_cpus=RULE_CPUS, batch_format="pyarrow", batch_size=None,
+                    apply_rules, fn_args=(config,), num_cpus=RULE_CPUS, batch_format="pyarrow", batch_size=None,
                     compute=TaskPoolStrategy(size=2),
                 )  # fmt: skip
                 sink = VerdictSink(store.uri, folder, encode_dialog, DIALOG, told, "e")

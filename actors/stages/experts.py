@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from actors.pools import PoolHandles, clients
-from actors.stages.verdicts import JUDGED, fault
+from actors.stages.verdicts import DRAFT_WITH_VERDICTS, fault_verdict
 from toolace_ray.config.tree import Config, Role
 from toolace_ray.dlv.duplicates import dialog_key
 from toolace_ray.dlv.experts.panel import judge
@@ -39,7 +39,7 @@ PATIENCE = 20  # dialogs given up in a process that judged none: then it is not 
 PROBE = GenerateRequest(
     messages=[{"role": "user", "content": "Say yes."}], max_tokens=4, temperature=0.0, timeout=120.0
 )
-RULES: dict[type[Exception], str] = {
+FAILURE_RULES: dict[type[Exception], str] = {
     EngineTimeout: "timeout",
     BadRequest: "request_refused",
     Unsupported: "request_refused",
@@ -48,7 +48,7 @@ RULES: dict[type[Exception], str] = {
 """An engine's failure -> the rule that the ledger tells."""
 
 
-class _Away(EngineError):
+class _JudgesAway(EngineError):
     """The judges answer nobody: the run ends, and the drafts wait for the next start."""
 
 
@@ -59,31 +59,31 @@ class Experts:
     costs seconds.
     """
 
-    _kept: dict[str, Experts] = {}  # noqa: RUF012  (one per process and flow is the point)
+    _by_epoch: dict[str, Experts] = {}  # noqa: RUF012  (one per process and flow is the point)
 
     def __init__(self, config: Config, engines: Engines, pauses: Sequence[float] = PAUSES) -> None:
         self._config = config
         self._loop = asyncio.new_event_loop()
         self._engines = engines
         self._pauses = pauses
-        self._judged = self._given_up = 0
+        self._judged_count = self._given_up_count = 0
         self._probe: asyncio.Task[bool] | None = None
 
     @classmethod
     def judge(cls, table: pa.Table, config: Config, pools: dict[str, PoolHandles], epoch: str) -> pa.Table:
         """Add the experts' verdicts and what they spent. Raises EngineError where the judges answer nobody."""
-        if epoch not in cls._kept:
-            cls._kept = {epoch: cls(config, Engines(config, clients(pools, config.execution.affinity_margin)))}
-        return cls._kept[epoch](table)
+        if epoch not in cls._by_epoch:
+            cls._by_epoch = {epoch: cls(config, Engines(config, clients(pools, config.execution.affinity_margin)))}
+        return cls._by_epoch[epoch](table)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """See judge."""
         rows = table.to_pylist()
-        self._loop.run_until_complete(self._judge_all(rows))
-        return pa.Table.from_pylist(rows, schema=JUDGED)
+        self._loop.run_until_complete(self._judge_rows(rows))
+        return pa.Table.from_pylist(rows, schema=DRAFT_WITH_VERDICTS)
 
-    async def _judge_all(self, rows: list[dict[str, Any]]) -> None:
-        tasks = [asyncio.ensure_future(self._judge(row)) for row in rows]
+    async def _judge_rows(self, rows: list[dict[str, Any]]) -> None:
+        tasks = [asyncio.ensure_future(self._judge_row(row)) for row in rows]
         try:
             await asyncio.gather(*tasks)
         finally:  # where one ends the run, the others must not go on asking
@@ -91,51 +91,51 @@ class Experts:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _verdict(self, dialog: Dialog, engines: TaskEngines) -> tuple[Dialog, list[Verdict]]:
+    async def _judge_and_repair(self, dialog: Dialog, engines: TaskEngines) -> tuple[Dialog, list[Verdict]]:
         """The experts' verdicts; what one rejects may come back mended, and is judged again. Raises EngineError."""
-        first = found = await judge(dialog, self._config.verify, engines)
-        now = dialog
+        first_verdicts = verdicts = await judge(dialog, self._config.verify, engines)
+        latest = dialog
         for _ in range(self._config.verify.repair):
-            if not found or (mended := await repaired(now, found[0], self._config, engines)) is None:
+            if not verdicts or (repaired_dialog := await repaired(latest, verdicts[0], self._config, engines)) is None:
                 break
-            now, found = mended, await judge(mended, self._config.verify, engines)
-        return (dialog, first) if found else (now, [])
+            latest, verdicts = repaired_dialog, await judge(repaired_dialog, self._config.verify, engines)
+        return (dialog, first_verdicts) if verdicts else (latest, [])
 
-    async def _tried(self, dialog: Dialog, engines: TaskEngines) -> tuple[Dialog, list[Verdict]]:
-        """What _verdict gives, asked again after an engine's failure.
+    async def _judge_with_retries(self, dialog: Dialog, engines: TaskEngines) -> tuple[Dialog, list[Verdict]]:
+        """What _judge_and_repair gives, asked again after an engine's failure.
 
         Raises:
             _Away: the judges answer nobody; that is no verdict.
             EngineError: they answer others; the fault is this dialog's.
         """
-        own = away = 0
+        own_failures = pool_failures = 0
         while True:
-            before = self._judged
+            judged_before = self._judged_count
             try:
-                return await self._verdict(dialog, engines)
+                return await self._judge_and_repair(dialog, engines)
             except (BadRequest, Unsupported, EngineRefused):
                 raise  # asking again is of no use
             except EngineError as error:
-                if self._judged > before or await self._answers():
-                    own += 1
+                if self._judged_count > judged_before or await self._judges_answer():
+                    own_failures += 1
                     # One that took all of its time takes it again, and holds up the verdicts of its block.
-                    if own >= TRIES or isinstance(error, EngineTimeout):
+                    if own_failures >= TRIES or isinstance(error, EngineTimeout):
                         raise
-                    pause = self._pauses[min(own, len(self._pauses)) - 1]
-                elif away < len(self._pauses):
-                    pause = self._pauses[away]
-                    away += 1
+                    pause = self._pauses[min(own_failures, len(self._pauses)) - 1]
+                elif pool_failures < len(self._pauses):
+                    pause = self._pauses[pool_failures]
+                    pool_failures += 1
                 else:
-                    raise _Away(str(error)) from error
+                    raise _JudgesAway(str(error)) from error
             await asyncio.sleep(pause)
 
-    async def _answers(self) -> bool:
+    async def _judges_answer(self) -> bool:
         """True when every pool that the experts need answers a short question; dialogs that ask at a time share it."""
         if self._probe is None or self._probe.done():
-            self._probe = asyncio.ensure_future(self._asked())
+            self._probe = asyncio.ensure_future(self._ask_probe())
         return await self._probe
 
-    async def _asked(self) -> bool:
+    async def _ask_probe(self) -> bool:
         engines = self._engines.for_task("")
         roles: tuple[Role, ...] = ("judge", "assistant") if self._config.verify.repair else ("judge",)
         for role in roles:
@@ -149,26 +149,26 @@ class Experts:
                 return False
         return True
 
-    async def _judge(self, row: dict[str, Any]) -> None:
+    async def _judge_row(self, row: dict[str, Any]) -> None:
         verdicts = verdicts_from(row["verdicts"])
         if rejects(verdicts):
             return
         engines = self._engines.for_task(row["id"])
         try:
             dialog = Dialog.of(row["record"])
-            kept, found = await self._tried(dialog, engines)
-            if kept is not dialog:
-                row.update(record=kept.model_dump_json(), key=dialog_key(kept))
-            self._judged += 1
-        except (UserError, EngineRefused, _Away):
+            judged_dialog, new_verdicts = await self._judge_with_retries(dialog, engines)
+            if judged_dialog is not dialog:
+                row.update(record=judged_dialog.model_dump_json(), key=dialog_key(judged_dialog))
+            self._judged_count += 1
+        except (UserError, EngineRefused, _JudgesAway):
             raise
         except Exception as error:
-            self._given_up += 1
-            if self._given_up >= PATIENCE and not self._judged:
+            self._given_up_count += 1
+            if self._given_up_count >= PATIENCE and not self._judged_count:
                 raise
-            rule = next((rule for kind, rule in RULES.items() if isinstance(error, kind)), "internal")
-            found = [fault("experts", error, rule)]
-        row["verdicts"] = verdicts_json([*verdicts, *found])
+            rule = next((rule for kind, rule in FAILURE_RULES.items() if isinstance(error, kind)), "internal")
+            new_verdicts = [fault_verdict("experts", error, rule)]
+        row["verdicts"] = verdicts_json([*verdicts, *new_verdicts])
         spent = engines.usage
         row["requests"] += spent.requests
         row["prompt_tokens"] += spent.prompt_tokens

@@ -14,7 +14,7 @@ import pyarrow as pa
 import ray
 from ray.data import Datasink
 
-from actors.stages.verdicts import fault
+from actors.stages.verdicts import fault_verdict
 from toolace_ray.dlv.layer import masked, rejects
 from toolace_ray.records.api import Api
 from toolace_ray.records.dialog import Dialog
@@ -61,20 +61,20 @@ class VerdictSink(Datasink[None]):
         store = RunStore(self._uri)
         # The names come from the rows: a task that Ray runs again meets what its earlier runs wrote, whatever the judge says now.
         stem = f"{self._prefix}-{digest(*sorted(row['id'] for row in rows), length=20)}"
-        known: dict[str, str | None] = {}
-        free: dict[str, str] = {}
+        decided: dict[str, str | None] = {}
+        free_names: dict[str, str] = {}
         for folder in (self._accepted, "rejected"):
-            for name in _names(stem):
+            for name in _file_names(stem):
                 if not store.exists(folder, name):
-                    free[folder] = name
+                    free_names[folder] = name
                     break
                 for row in store.table(folder, name, ["id", "key"]).to_pylist():
-                    known[row["id"]] = (row["key"] or "") if folder == self._accepted else None
-        accepted, ledger, told = [], [], []
+                    decided[row["id"]] = (row["key"] or "") if folder == self._accepted else None
+        accepted, ledger, outcomes = [], [], []
         spent = Usage()
         for row in rows:
-            if row["id"] in known:
-                told.append((row["kind"], row["attempt"], known[row["id"]]))
+            if row["id"] in decided:
+                outcomes.append((row["kind"], row["attempt"], decided[row["id"]]))
                 continue
             verdicts = verdicts_from(row["verdicts"])
             passed = not rejects(verdicts)
@@ -83,23 +83,23 @@ class VerdictSink(Datasink[None]):
                     accepted.append(self._encode(row))
                 except Exception as error:
                     passed = False
-                    verdicts = [*verdicts, fault("rules", error)]
+                    verdicts = [*verdicts, fault_verdict("rules", error)]
             if not passed:
                 ledger.append(
                     ledger_row(row, verdicts, row["record"], {column: row[column] for column in USAGE_COLUMNS})
                 )
-            told.append((row["kind"], row["attempt"], (row["key"] or "") if passed else None))
+            outcomes.append((row["kind"], row["attempt"], (row["key"] or "") if passed else None))
             spent.tokens += row["judge_tokens"]
             spent.prompt_tokens += row["judge_prompt_tokens"]
             spent.cost += row["judge_cost"]
         if ledger:
-            store.write("rejected", free["rejected"], ledger, LEDGER)
+            store.write("rejected", free_names["rejected"], ledger, LEDGER)
         if accepted:
-            store.write(self._accepted, free[self._accepted], accepted, self._schema)
-        ray.get(self._planner.verdicts.remote(told, (spent.tokens, spent.prompt_tokens, spent.cost)))
+            store.write(self._accepted, free_names[self._accepted], accepted, self._schema)
+        ray.get(self._planner.verified.remote(outcomes, (spent.tokens, spent.prompt_tokens, spent.cost)))
 
 
-def _names(stem: str) -> Iterator[str]:
+def _file_names(stem: str) -> Iterator[str]:
     """The names that the runs of one task give their files, in turn."""
     yield f"{stem}.parquet"
     for number in itertools.count(2):

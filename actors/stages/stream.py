@@ -19,7 +19,7 @@ from ray.data import DataContext, TaskPoolStrategy
 
 from actors.pools import PoolHandles
 from actors.stages.experts import Experts
-from actors.stages.rules import judge_apis, judge_dialogs
+from actors.stages.rules import apply_gate, apply_rules
 from actors.stages.sink import VerdictSink, encode_api, encode_dialog
 from actors.stages.source import DraftSource
 from toolace_ray.config.tree import Config
@@ -52,18 +52,20 @@ def stream(
     quiet()
     first, count = 0, FIRST_TASKS
     compute = TaskPoolStrategy(size=config.execution.verify_concurrency)
-    whole: dict[str, Any] = {"batch_format": "pyarrow", "batch_size": None, "compute": compute}
+    whole_blocks: dict[str, Any] = {"batch_format": "pyarrow", "batch_size": None, "compute": compute}
     while not ray.get(planner.status.remote())["done"]:
         source = DraftSource(uri, drafts, planner, first, count)
         data = ray.data.read_datasource(source, override_num_blocks=count, num_cpus=WAITING_CPUS, compute=compute)
         # Different reservations keep Ray Data from fusing the stages into the read, which would wait and judge by turns.
         if player in ("dialogs", "contrasts"):
-            data = data.map_batches(judge_dialogs, fn_args=(config,), num_cpus=RULE_CPUS, **whole)
+            data = data.map_batches(apply_rules, fn_args=(config,), num_cpus=RULE_CPUS, **whole_blocks)
             if config.verify.experts:
-                data = data.map_batches(Experts.judge, fn_args=(config, pools, epoch), num_cpus=EXPERT_CPUS, **whole)
+                data = data.map_batches(
+                    Experts.judge, fn_args=(config, pools, epoch), num_cpus=EXPERT_CPUS, **whole_blocks
+                )
             sink = VerdictSink(uri, accepted, encode_dialog, DIALOG, planner, f"{epoch}-{flow}")
         else:
-            data = data.map_batches(judge_apis, num_cpus=RULE_CPUS, **whole)
+            data = data.map_batches(apply_gate, num_cpus=RULE_CPUS, **whole_blocks)
             sink = VerdictSink(uri, accepted, encode_api, API, planner, f"{epoch}-{flow}")
         data.write_datasink(sink, ray_remote_args={"num_cpus": SINK_CPUS})
         first, count = first + count, min(2 * count, MOST_TASKS)

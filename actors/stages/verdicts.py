@@ -12,7 +12,7 @@ from toolace_ray.store.rows import DRAFT
 
 logger = logging.getLogger(__name__)
 SPENT = ("judge_tokens", "judge_prompt_tokens", "judge_cost")  # what the experts spent, for the budget
-JUDGED = pa.schema(
+DRAFT_WITH_VERDICTS = pa.schema(
     [
         *DRAFT,
         ("verdicts", pa.string()),
@@ -23,7 +23,7 @@ JUDGED = pa.schema(
 )
 
 
-def fault(stage: Literal["rules", "experts", "gate"], error: Exception, rule: str = "internal") -> Verdict:
+def fault_verdict(stage: Literal["rules", "experts", "gate"], error: Exception, rule: str = "internal") -> Verdict:
     """The verdict on a row that a stage can't bear: it is the row's alone, and the others go on."""
     logger.warning("a row goes to the ledger", exc_info=error)
     return Verdict(stage=stage, rule=rule, evidence=f"{type(error).__name__}: {error}"[:300])

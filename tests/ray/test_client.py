@@ -99,11 +99,11 @@ def test_routing_prefers_the_last_replica_within_the_margin():
     client = PoolClient("p", [None, None, None], Capabilities("m", 10), margin=2)
     client._remember("dialog", 1)
     assert client.pick("dialog") == 1
-    client._seen[1].mine = 2
+    client._views[1].mine = 2
     assert client.pick("dialog") == 1
-    client._heard(1, 3)
+    client._take_report(1, 3)
     assert client.pick("dialog") in (0, 2)
-    client._seen[0].mine = 1
+    client._views[0].mine = 1
     assert client.pick("other") == 2
     assert client.pick("other", {2}) == 0
     assert client.pick("other", {0, 1, 2}) is None

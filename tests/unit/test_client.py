@@ -26,23 +26,23 @@ def client(replicas, margin=0):
 
 def test_a_replica_whose_burst_is_over_gets_work_again():
     pool, clock = client(2)
-    pool._heard(0, 100)  # another worker's burst, which nobody tells us the end of
+    pool._take_report(0, 100)  # another worker's burst, which nobody tells us the end of
     shares = [0, 0]
     for _ in range(90):
         clock.now += 0.1
         chosen = pool.pick("")
         shares[chosen] += 1
-        pool._seen[chosen].mine += 1
+        pool._views[chosen].mine += 1
     assert shares[0] >= 30
 
 
 def test_a_fresh_report_counts_in_full():
     pool, _ = client(2)
-    pool._heard(0, 10)
+    pool._take_report(0, 10)
     for _ in range(10):
         assert pool.pick("") == 1
-        pool._seen[1].mine += 1
-    pool._seen[1].mine += 1
+        pool._views[1].mine += 1
+    pool._views[1].mine += 1
     assert pool.pick("") == 0
 
 
@@ -53,28 +53,28 @@ def test_a_fresh_report_counts_in_full():
 def test_after_silence_only_our_own_requests_count(replicas, more):
     pool, clock = client(len(replicas))
     for index, (others, mine) in enumerate(replicas):
-        pool._seen[index].mine = mine
-        pool._heard(index, others + mine)
+        pool._views[index].mine = mine
+        pool._take_report(index, others + mine)
     clock.now += HALF_LIFE * LOAD.bit_length() + more  # after so many halvings no report is worth one request
     chosen = pool.pick("")
-    assert pool._seen[chosen].mine == min(mine for _, mine in replicas)
+    assert pool._views[chosen].mine == min(mine for _, mine in replicas)
 
 
 @given(st.integers(0, LOAD), st.floats(0, 60), st.floats(0, 60))
 def test_a_report_only_loses_weight(load, first, second):
     pool, clock = client(1)
-    pool._heard(0, load)
+    pool._take_report(0, load)
     clock.now = min(first, second)
-    before = pool._seen[0].load(clock())
+    before = pool._views[0].load(clock())
     clock.now = max(first, second)
-    assert pool._seen[0].load(clock()) <= before <= load
+    assert pool._views[0].load(clock()) <= before <= load
 
 
 @given(st.lists(st.integers(0, 50), min_size=2, max_size=6), st.integers(0, 20), st.data())
 def test_a_dialog_stays_within_the_margin_and_leaves_beyond_it(loads, margin, data):
     pool, _ = client(len(loads), margin)
     for index, load in enumerate(loads):
-        pool._heard(index, load)
+        pool._take_report(index, load)
     last = data.draw(st.integers(0, len(loads) - 1))
     pool._remember("dialog", last)
     chosen = pool.pick("dialog")

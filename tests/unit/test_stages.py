@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from actors.stages import rules
 from actors.stages.experts import PATIENCE, Experts
-from actors.stages.rules import judge_apis, judge_dialogs
+from actors.stages.rules import apply_gate, apply_rules
 from actors.stages.sink import VerdictSink, encode_dialog
-from actors.stages.verdicts import JUDGED, SPENT
+from actors.stages.verdicts import DRAFT_WITH_VERDICTS, SPENT
 from tests.material import WEATHER, ScriptedEngine, good_dialogs, result, say
 from toolace_ray.config.load import parse
 from toolace_ray.dlv.duplicates import dialog_key
@@ -46,9 +46,9 @@ class Planner:
 
     def __init__(self):
         self.told = {}
-        self.verdicts = SimpleNamespace(remote=self._verdicts)
+        self.verified = SimpleNamespace(remote=self._verified)
 
-    def _verdicts(self, rows, spent):
+    def _verified(self, rows, spent):
         self.told.update({attempt: key for _, attempt, key in rows})
 
 
@@ -144,7 +144,7 @@ def experts(*, fails=lambda identifier, time: None, vote=FITS, expert="consisten
 
 
 def table(*rows):
-    return pa.Table.from_pylist(list(rows), schema=JUDGED if "verdicts" in rows[0] else DRAFT)
+    return pa.Table.from_pylist(list(rows), schema=DRAFT_WITH_VERDICTS if "verdicts" in rows[0] else DRAFT)
 
 
 def told(judged_table):
@@ -244,7 +244,7 @@ def test_records_that_are_no_dialogs_are_rows_of_the_ledger(monkeypatch):
     config = parse({})
     records = ["", "{}", "[1]", json.dumps({"tools": [{"name": "x"}]}), '{"tools": "\\ud800"}', "[" * 5000, "null"]
     rows = [draft(number, record=record) for number, record in enumerate(records)]
-    found = told(judge_dialogs(table(*rows, draft(7)), config))
+    found = told(apply_rules(table(*rows, draft(7)), config))
     assert found == {**dict.fromkeys(range(7), ("rules", "record")), 7: None}
 
     def sick(dialog, _):
@@ -253,13 +253,13 @@ def test_records_that_are_no_dialogs_are_rows_of_the_ledger(monkeypatch):
         return []
 
     monkeypatch.setattr(rules, "run_rules", sick)
-    found = told(judge_dialogs(table(draft(0), draft(1), draft(2)), config))
+    found = told(apply_rules(table(draft(0), draft(1), draft(2)), config))
     assert found == {0: None, 1: ("rules", "internal"), 2: None}
 
 
 def test_apis_that_are_none_are_rows_of_the_ledger():
     rows = [draft(0, record="{}"), draft(1, record=WEATHER.model_dump_json()), draft(2, record="no JSON")]
-    found = told(judge_apis(table(*rows)))
+    found = told(apply_gate(table(*rows)))
     assert found == {0: ("gate", "internal"), 1: None, 2: ("gate", "internal")}
 
 
@@ -275,7 +275,7 @@ def test_what_is_private_is_replaced_before_the_rules_look():
     config = parse({"verify": {"private": "mask"}})
     said = say("It will be sunny in Lima, with a high of 24 degrees; ask lena.vogt@posteo.de.")
     dialog = GOOD.model_copy(update={"messages": (*GOOD.messages[:-1], said), "meta": {"number": 4012888888881881}})
-    found = judge_dialogs(table(draft(0, record=dialog.model_dump_json()), draft(1)), config)
+    found = apply_rules(table(draft(0, record=dialog.model_dump_json()), draft(1)), config)
     first, second = found["record"].to_pylist()
     assert "person1@mail.example" in first
     assert json.loads(first)["meta"] == {"number": 4000000000000000}

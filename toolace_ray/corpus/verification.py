@@ -52,8 +52,8 @@ def _verify_row(text: str, format: str, config: VerifyConfig) -> VerifiedRow:
     try:
         row = load_json(text, max_chars=MAX_CHARS, unique=False)
         if config.private == "mask":
-            row, places = masked_values(row)
-            text = json.dumps(row, ensure_ascii=False) if places else text
+            row, count = masked_values(row)
+            text = json.dumps(row, ensure_ascii=False) if count else text
         reading = read(row, format)
     except Unreadable as error:
         return _rejected(str(error), text)
