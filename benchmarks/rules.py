@@ -28,7 +28,7 @@ from tests.defects import (
 )
 from toolace_ray.config.tree import VerifyConfig
 from toolace_ray.corpus.formats import WRITERS
-from toolace_ray.corpus.verification import verify_row as judge
+from toolace_ray.corpus.verification import verify_row
 from toolace_ray.dlv.layer import rejects, run_rules
 from toolace_ray.records.dialog import Dialog
 
@@ -44,7 +44,7 @@ def main() -> None:
         made = [item for dialog in BASE.values() for item in spoilt(kind, dialog)]
         ours, theirs = EXPECTED[kind], OF_STRANGERS.get((kind, "openai"), OF_STRANGERS.get(kind, EXPECTED[kind]))
         told = [{verdict.rule for verdict in run_rules(item, CONFIG)} for item in made]
-        strangers = [judge(as_row(item, "openai"), "openai", CONFIG).verdicts for item in made]
+        strangers = [verify_row(as_row(item, "openai"), "openai", CONFIG).verdicts for item in made]
         heard = [{verdict.rule for verdict in verdicts} for verdicts in strangers]
         table[kind] = (
             sum(ours <= rules for rules in told),
@@ -55,7 +55,7 @@ def main() -> None:
         )
     for kind in (*ROWS, DIALECT):
         rows = [item for dialog in BASE.values() for item in spoilt_rows(kind, dialog)]
-        told = [{verdict.rule for verdict in judge(json.dumps(row), form, CONFIG).verdicts} for form, row in rows]
+        told = [{verdict.rule for verdict in verify_row(json.dumps(row), form, CONFIG).verdicts} for form, row in rows]
         hits = sum(EXPECTED[kind] <= rules for rules in told)
         table[kind] = (hits, hits, len(rows), ", ".join(sorted(EXPECTED[kind])), "the same")
     if options.markdown:
@@ -67,7 +67,7 @@ def main() -> None:
     dialogs, fallen = unfiltered(options.dialogs)
     wrong = sum(bool(rejects(run_rules(dialog, config))) for dialog in dialogs)
     rows = [(form, json.dumps(convert(dialog))) for dialog in dialogs for form, convert in WRITERS.items()]
-    wrong_rows = sum(not judge(row, form, config).accepted for form, row in rows)
+    wrong_rows = sum(not verify_row(row, form, config).accepted for form, row in rows)
     records = [dialog.model_dump_json() for dialog in dialogs]
     seconds, plain = [], []
     for _ in range(options.rounds):

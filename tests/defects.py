@@ -10,8 +10,7 @@ import json
 import re
 from pathlib import Path
 
-from tests.material import BOOK, SEARCH, WEATHER, _dialog, calls, good_dialogs, result, say, schema, user
-from tests.samples import (
+from tests.material import (
     BOOK,
     IDEAL_APIS,
     SEARCH,

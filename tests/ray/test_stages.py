@@ -2,7 +2,7 @@
 
 from actors.planner import Planner, PlannerActor
 from actors.stages import stream
-from tests.samples import SEARCH, WEATHER
+from tests.material import SEARCH, WEATHER
 from toolace_ray.config.load import parse
 from toolace_ray.records.usage import Usage
 from toolace_ray.store.rows import DRAFT, usage_columns

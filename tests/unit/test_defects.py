@@ -21,8 +21,7 @@ from tests.defects import (
 )
 from toolace_ray.config.tree import VerifyConfig
 from toolace_ray.corpus.formats import WRITERS
-from toolace_ray.corpus.verification import judge
-from toolace_ray.corpus.verification import verify_row as judge
+from toolace_ray.corpus.verification import verify_row
 from toolace_ray.dlv.layer import registered, rejects, run_rules
 from toolace_ray.dlv.registry import RULES
 
@@ -49,7 +48,7 @@ def missed(kind, config=CONFIG, most=None):
         found = [(EXPECTED[kind] - told(run_rules(item, config)), item) for item in made(kind)[:most]]
     else:
         found = [
-            (EXPECTED[kind] - told(judge(row, form, config).verdicts), row) for form, row in made_rows(kind)[:most]
+            (EXPECTED[kind] - told(verify_row(row, form, config).verdicts), row) for form, row in made_rows(kind)[:most]
         ]
     return [(rules, item) for rules, item in found if rules]
 
@@ -58,7 +57,7 @@ def missed(kind, config=CONFIG, most=None):
 def test_what_is_spoilt_was_good(name):
     assert run_rules(BASE[name], CONFIG) == []
     for form in WRITERS:
-        found = judge(as_row(BASE[name], form), form, CONFIG)
+        found = verify_row(as_row(BASE[name], form), form, CONFIG)
         assert found.accepted
         assert not found.verdicts
 
@@ -76,7 +75,7 @@ def test_every_seeded_defect_is_told_by_its_rules_in_a_strangers_dialog(kind, fo
     expected = OF_STRANGERS.get((kind, form), OF_STRANGERS.get(kind, EXPECTED[kind]))
     for item in made(kind):
         row = as_row(item, form)
-        found = judge(row, form, CONFIG)
+        found = verify_row(row, form, CONFIG)
         assert expected <= told(found.verdicts), row
         assert found.accepted is not any(RULES[rule].severity == "reject" for rule in expected), row
 
@@ -84,7 +83,7 @@ def test_every_seeded_defect_is_told_by_its_rules_in_a_strangers_dialog(kind, fo
 @pytest.mark.parametrize("kind", ROWS)
 def test_no_bad_writing_is_accepted(kind):
     for form, row in made_rows(kind):
-        assert not judge(row, form, CONFIG).accepted, row
+        assert not verify_row(row, form, CONFIG).accepted, row
 
 
 STRANGERS_ALONE = {"inferred_values", "claimed_call"}  # rules that leave dialogs with a plan to others
@@ -98,8 +97,8 @@ def test_a_rule_that_is_switched_off_is_missed(rule):
         for form in WRITERS:
             rows = [as_row(item, form) for item in made(kind)]
             assert len(rows) >= FEWEST
-            assert all(rule in told(judge(row, form, CONFIG).verdicts) for row in rows)
-            assert not any(rule in told(judge(row, form, off).verdicts) for row in rows)
+            assert all(rule in told(verify_row(row, form, CONFIG).verdicts) for row in rows)
+            assert not any(rule in told(verify_row(row, form, off).verdicts) for row in rows)
         return
     kinds = [kind for kind, rules in EXPECTED.items() if rule in rules]
     assert kinds
@@ -122,7 +121,7 @@ def test_of_a_thousand_clean_dialogs_less_than_five_are_rejected():
     for dialog in dialogs:
         found = [rejects(run_rules(dialog, CONFIG))]
         found += [
-            [v for v in judge(as_row(dialog, form), form, CONFIG).verdicts if v.severity == "reject"]
+            [v for v in verify_row(as_row(dialog, form), form, CONFIG).verdicts if v.severity == "reject"]
             for form in WRITERS
         ]
         wrong.update(verdict.rule for verdicts in found for verdict in verdicts[:1])
