@@ -1,18 +1,26 @@
-"""Starting the pools: one actor and one placement group for each replica, and the clients over them."""
+"""Starting the pools: one actor and one placement group for each replica, and the clients over them.
+
+Invariants: a vLLM replica is told its share of its machine when it is made, so that it has the same cores after a restart;
+the shares of one machine's replicas, of all pools, do not overlap.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
-from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.placement_group import placement_group, placement_group_table, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from actors.client import PoolClient
 from actors.replica import Replica
 from toolace_ray.config.tree import Config, PoolConfig
+from toolace_ray.engines.cores import Share
 from toolace_ray.engines.protocol import Capabilities, Engine, EngineError
 from toolace_ray.errors import UserError
 
@@ -40,6 +48,25 @@ def clients(pools: dict[str, PoolHandles], margin: int) -> dict[str, Engine]:
     return {name: PoolClient(name, pool.replicas, pool.capabilities, margin) for name, pool in pools.items()}
 
 
+def shares(replicas: Sequence[PoolConfig], nodes: Sequence[str], cpus: dict[str, float]) -> list[Share]:
+    """Each replica's share of the machine it was placed on.
+
+    Args:
+        replicas: the configuration of each replica's pool.
+        nodes: the node that each replica was placed on.
+        cpus: node -> the CPUs that Ray counts there.
+    """
+    weights: defaultdict[str, list[float]] = defaultdict(list)
+    found = []
+    for config, node in zip(replicas, nodes, strict=True):
+        # The user's own number of threads: on its node it could not be told from the one that Ray gives every worker.
+        threads = config.env.get("OMP_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS", "")
+        found.append(Share((), len(weights[node]), cpus.get(node, 0.0), int(threads) if threads.isdigit() else 0))
+        if config.engine == "vllm":  # what a replica on a GPU reserves is left free for it
+            weights[node].append(config.cpus)
+    return [replace(share, weights=tuple(weights[node])) for share, node in zip(found, nodes, strict=True)]
+
+
 class Pools:
     """The pools that the roles of a configuration use, started; a context manager that stops them."""
 
@@ -53,7 +80,10 @@ class Pools:
     def __enter__(self) -> Pools:
         used = sorted({pool for role in self._config.roles for pool in self._config.mix(role)})
         try:
-            started = {name: self._start(name, self._config.pools[name]) for name in used}
+            placed = [(name, self._config.pools[name], group) for name in used for group in self._place(name)]
+            started: dict[str, list[Any]] = {name: [] for name in used}
+            for (name, config, group), share in zip(placed, self._shares(placed), strict=True):
+                started[name].append(self._start(name, config, group, share))
             for name, actors in started.items():
                 self.handles[name] = self._await(name, actors)
         except BaseException:
@@ -64,10 +94,12 @@ class Pools:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _start(self, name: str, config: PoolConfig) -> list[Any]:
+    def _place(self, name: str) -> list[Any]:
+        """Ask for the placement groups of a pool's replicas."""
+        config = self._config.pools[name]
         model = "" if config.engine == "simulated" else f" {config.model}"
         self._say(f"pool {name}: starting {config.replicas} x {config.engine}{model}")
-        actors = []
+        groups = []
         for _ in range(config.replicas):
             # One bundle for the actor; with several GPUs one more for each, where vLLM's own Ray workers go.
             bundles: list[dict[str, float]] = [
@@ -75,26 +107,40 @@ class Pools:
             ]
             if config.gpus > 1:
                 bundles += [{"CPU": 0.1, "GPU": 1} for _ in range(config.gpus)]
-            group = placement_group(bundles, strategy="PACK")
-            self._groups.append(group)
-            environment = {**QUIET, **config.env}
-            actors.append(
-                ray.remote(Replica)
-                .options(
-                    num_cpus=config.cpus,
-                    num_gpus=1 if config.gpus == 1 else 0,
-                    max_restarts=-1,
-                    max_task_retries=0,
-                    max_concurrency=config.max_in_flight * 2 + 8,  # the refusals need room too
-                    scheduling_strategy=PlacementGroupSchedulingStrategy(
-                        group, placement_group_bundle_index=0, placement_group_capture_child_tasks=True
-                    ),
-                    runtime_env={"env_vars": environment},
-                )
-                .remote(name, config)
+            groups.append(placement_group(bundles, strategy="PACK"))
+        self._groups += groups
+        return groups
+
+    def _shares(self, placed: Sequence[tuple[str, PoolConfig, Any]]) -> list[Share]:
+        """Each replica's share of its machine, once Ray has said which machine that is. Raises UserError."""
+        deadline = time.monotonic() + START_TIMEOUT
+        nodes = []
+        for name, _, group in placed:
+            if not group.wait(max(0.0, deadline - time.monotonic())):
+                raise self._late(name)
+            nodes.append(placement_group_table(group)["bundles_to_node_id"][0])
+        cpus = {node["NodeID"]: node["Resources"].get("CPU", 0.0) for node in ray.nodes()}
+        return shares([config for _, config, _ in placed], nodes, cpus)
+
+    def _start(self, name: str, config: PoolConfig, group: Any, share: Share) -> Any:
+        environment = {**QUIET, **config.env}
+        actor = (
+            ray.remote(Replica)
+            .options(
+                num_cpus=config.cpus,
+                num_gpus=1 if config.gpus == 1 else 0,
+                max_restarts=-1,
+                max_task_retries=0,
+                max_concurrency=config.max_in_flight * 2 + 8,  # the refusals need room too
+                scheduling_strategy=PlacementGroupSchedulingStrategy(
+                    group, placement_group_bundle_index=0, placement_group_capture_child_tasks=True
+                ),
+                runtime_env={"env_vars": environment},
             )
-        self._actors += actors
-        return actors
+            .remote(name, config, share)
+        )
+        self._actors.append(actor)
+        return actor
 
     def _await(self, name: str, actors: list[Any]) -> PoolHandles:
         try:
@@ -103,10 +149,7 @@ class Pools:
             reason = str(getattr(error, "cause", None) or error).strip().splitlines()[-1]
             raise UserError(f"pools.{name}: the engine could not start: {reason}") from error
         except ray.exceptions.GetTimeoutError as error:
-            raise UserError(
-                f"pools.{name}: no replica was ready within {START_TIMEOUT:.0f} s; the cluster may lack its "
-                f"{self._config.pools[name].cpus:g} CPUs and {self._config.pools[name].gpus} GPUs (see `ray status`)"
-            ) from error
+            raise self._late(name) from error
         except (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError) as error:
             reason = " ".join(str(error).split())[:300]
             raise UserError(
@@ -114,6 +157,12 @@ class Pools:
                 f"or a smaller model, a shorter context (options.max_model_len) or fewer replicas; Ray says: {reason}"
             ) from error
         return PoolHandles(name, tuple(actors), found[0])
+
+    def _late(self, name: str) -> UserError:
+        return UserError(
+            f"pools.{name}: no replica was ready within {START_TIMEOUT:.0f} s; the cluster may lack its "
+            f"{self._config.pools[name].cpus:g} CPUs and {self._config.pools[name].gpus} GPUs (see `ray status`)"
+        )
 
     def stop(self) -> None:
         """End all replicas and give their resources back."""

@@ -17,6 +17,7 @@ from ray.util.metrics import Counter, Gauge, Histogram
 
 from toolace_ray.config.tree import PoolConfig
 from toolace_ray.engines.build import build
+from toolace_ray.engines.cores import Share
 from toolace_ray.engines.protocol import (
     Capabilities,
     Engine,
@@ -43,8 +44,9 @@ class Reply:
 class Replica:
     """The actor class. Requests are served concurrently on its event loop."""
 
-    def __init__(self, pool: str, config: PoolConfig) -> None:
+    def __init__(self, pool: str, config: PoolConfig, share: Share) -> None:
         self._config = config
+        self._share = share
         self._engine: Engine | None = None
         self._building = asyncio.Lock()
         self._active = 0
@@ -69,7 +71,7 @@ class Replica:
     async def _built(self) -> Engine:
         async with self._building:  # after a restart the first request loads it
             if self._engine is None:
-                self._engine = build(self._config)
+                self._engine = build(self._config, self._share)
         return self._engine
 
     async def pid(self) -> int:

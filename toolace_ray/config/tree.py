@@ -76,7 +76,12 @@ class PoolConfig(Section):
     )
     replicas: int = execution(1, "Replicas, each an actor with its own placement group.", ge=1)
     max_in_flight: int = execution(64, "Requests one replica takes before it refuses.", ge=1)
-    cpus: float = execution(1.0, "CPUs that one replica reserves.", ge=0)
+    cpus: float = execution(
+        1.0,
+        "CPUs that one replica reserves. What it computes with is another thing: vLLM engines on the CPU divide all cores of their "
+        "machine among themselves, in proportion to this.",
+        ge=0,
+    )
     tensor_parallel: int = execution(1, "GPUs that share one layer's weights (vLLM tensor parallelism).", ge=1)
     pipeline_parallel: int = execution(1, "Groups of layers over GPUs (vLLM pipeline parallelism).", ge=1)
     gpus: int = execution(0, "GPUs of one replica: 0 on the CPU, else tensor_parallel * pipeline_parallel.", ge=0)
@@ -90,7 +95,7 @@ class PoolConfig(Section):
     body: dict[str, Any] = content(
         {}, "More fields of every request to a server (`openai`), such as its thinking switch."
     )
-    env: dict[str, str] = execution({}, "Environment of the replica's process; no secrets.")
+    env: dict[str, str] = execution({}, "Environment of the replica's process; no secrets. vLLM's own variables stand.")
     url: str = execution("", "Base URL of an OpenAI-compatible server, with /v1.")
     api_key_env: str = execution("", "Name of the environment variable that holds the server's key.")
     context: int = content(8192, "Context in tokens of a server's model (`openai`, `simulated`).", ge=256)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from toolace_ray.config.tree import PoolConfig
+from toolace_ray.engines.cores import Share
 from toolace_ray.engines.openai import OpenAIEngine
 from toolace_ray.engines.protocol import Engine
 from toolace_ray.engines.simulated import SimulatedEngine
@@ -12,8 +13,8 @@ from toolace_ray.errors import UserError
 from toolace_ray.models import resolve
 
 
-def build(config: PoolConfig) -> Engine:
-    """The engine of one replica. Raises UserError or EngineError when it can't be made."""
+def build(config: PoolConfig, share: Share) -> Engine:
+    """The engine of one replica, with its share of the machine. Raises UserError or EngineError when it can't be made."""
     if config.engine == "openai":
         key = ""
         if config.api_key_env:
@@ -42,4 +43,4 @@ def build(config: PoolConfig) -> Engine:
             "pipeline_parallel_size": config.pipeline_parallel,
             "distributed_executor_backend": "ray",
         }
-    return VllmEngine(resolve(config.model), config.thinking_tokens, **options)
+    return VllmEngine(resolve(config.model), config.thinking_tokens, share, **options)

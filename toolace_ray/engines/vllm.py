@@ -1,14 +1,19 @@
 """A vLLM engine in this process (it keeps its model in a child process of its own).
 
-Invariants: vLLM's unstable interfaces (engine arguments, sampling parameters, errors) are touched in this file alone.
+Invariants: vLLM's unstable interfaces (engine arguments, sampling parameters, errors) are touched in this file alone; what
+the user says to vLLM, in its options or its environment variables, is never changed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import os
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from toolace_ray.engines.cores import Place, Share, own_place
 from toolace_ray.engines.protocol import (
     BadRequest,
     Capabilities,
@@ -25,6 +30,36 @@ from toolace_ray.engines.protocol import (
     check_spans,
 )
 
+# By whichever of these a user tells vLLM how to spread over processes and cores, vLLM does as its documentation says.
+OWN_WAYS = ("VLLM_CPU_OMP_THREADS_BIND", "VLLM_ENABLE_V1_MULTIPROCESSING")
+OWN_OPTIONS = ("distributed_executor_backend", "tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
+
+
+def leaves_to_vllm(options: Mapping[str, Any]) -> bool:
+    """True where the user, not we, says how an engine on the CPU spreads over processes and cores."""
+    return any(os.environ.get(name) for name in OWN_WAYS) or any(name in options for name in OWN_OPTIONS)
+
+
+@contextlib.contextmanager
+def placed(place: Place) -> Iterator[None]:
+    """Child processes that this thread starts meanwhile compute at `place`, in one process for each engine."""
+    # vLLM's own way keeps one core back for a scheduling process, which waits for the computing one in a busy loop.
+    environment = {"OMP_NUM_THREADS": str(place.threads), "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
+    before = {name: os.environ.get(name) for name in environment}
+    cpus = os.sched_getaffinity(0) if place.cpus else set()
+    os.environ.update(environment)
+    try:
+        if cpus:
+            os.sched_setaffinity(0, place.cpus)
+        yield
+    finally:
+        if cpus:
+            os.sched_setaffinity(0, cpus)
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
 
 class VllmEngine:
     """An AsyncLLM behind the Engine protocol. Make it inside a running event loop.
@@ -32,13 +67,14 @@ class VllmEngine:
     Args:
         model: a folder or hub id.
         thinking_tokens: tokens that a reasoning model (with the option reasoning_parser) may think beyond max_tokens.
+        share: the engine's part of the machine, where it computes on the CPU; the whole machine when absent.
         options: more engine arguments of vLLM, as in its documentation.
 
     Raises:
         EngineError: vLLM could not load the model.
     """
 
-    def __init__(self, model: str, thinking_tokens: int = 0, **options: Any) -> None:
+    def __init__(self, model: str, thinking_tokens: int = 0, share: Share | None = None, **options: Any) -> None:
         from vllm import SamplingParams
         from vllm.config import StructuredOutputsConfig
         from vllm.engine.arg_utils import AsyncEngineArgs
@@ -56,8 +92,14 @@ class VllmEngine:
             "structured_outputs_config": StructuredOutputsConfig(backend="xgrammar", disable_any_whitespace=True),
             **options,
         }
+        where: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+        if current_platform.is_cpu():
+            if not leaves_to_vllm(options):
+                arguments["distributed_executor_backend"] = "uni"
+                where = placed(own_place(share or Share()))
         try:
-            self._llm: Any = AsyncLLM.from_engine_args(AsyncEngineArgs(model=model, **arguments))
+            with where:
+                self._llm: Any = AsyncLLM.from_engine_args(AsyncEngineArgs(model=model, **arguments))
         except Exception as error:  # vLLM raises whatever its parts raise; the caller needs one kind with the reason
             raise EngineError(f"vLLM could not load {model}: {error}") from error
         config = self._llm.vllm_config.model_config
@@ -73,7 +115,10 @@ class VllmEngine:
 
             self._parser = ReasoningParserManager.get_reasoning_parser(name)(self.tokenizer)
         self.capabilities = Capabilities(
-            model=model, context=int(config.max_model_len), score=True, reason=self._parser is not None
+            model=model,
+            context=int(config.max_model_len),
+            score=True,
+            reason=self._parser is not None,
         )
 
     async def generate(self, request: GenerateRequest) -> Generation:
