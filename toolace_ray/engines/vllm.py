@@ -30,6 +30,7 @@ from toolace_ray.engines.protocol import (
     check_spans,
 )
 
+CPU_BLOCK = 32  # tokens; the least for which vLLM's attention on the CPU is optimised
 # By whichever of these a user tells vLLM how to spread over processes and cores, vLLM does as its documentation says.
 OWN_WAYS = ("VLLM_CPU_OMP_THREADS_BIND", "VLLM_ENABLE_V1_MULTIPROCESSING")
 OWN_OPTIONS = ("distributed_executor_backend", "tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
@@ -94,6 +95,8 @@ class VllmEngine:
         }
         where: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if current_platform.is_cpu():
+            # The prefix cache holds whole blocks: of vLLM's 128 tokens here, half are computed anew for every sample.
+            arguments = {"block_size": CPU_BLOCK, **arguments}
             if not leaves_to_vllm(options):
                 arguments["distributed_executor_backend"] = "uni"
                 where = placed(own_place(share or Share()))
