@@ -71,7 +71,8 @@ class Replica:
     async def _built(self) -> Engine:
         async with self._building:  # after a restart the first request loads it
             if self._engine is None:
-                self._engine = build(self._config, self._share)
+                # In a thread: a model loads for seconds or minutes, and whoever asks meanwhile is to have an answer.
+                self._engine = await asyncio.to_thread(build, self._config, self._share)
         return self._engine
 
     async def pid(self) -> int:

@@ -63,7 +63,7 @@ def placed(place: Place) -> Iterator[None]:
 
 
 class VllmEngine:
-    """An AsyncLLM behind the Engine protocol. Make it inside a running event loop.
+    """An AsyncLLM behind the Engine protocol. It belongs to the event loop that uses it first.
 
     Args:
         model: a folder or hub id.
