@@ -19,7 +19,7 @@ from actors.players import PLAYERS, Played, Player
 from actors.pools import PoolHandles, clients
 from toolace_ray.config.tree import Config
 from toolace_ray.engines.protocol import BadRequest, EngineError, EngineRefused, EngineTimeout, Unsupported
-from toolace_ray.engines.roles import Engines, TaskEngines
+from toolace_ray.engines.roles import Engines, TaskEngines, in_flight
 from toolace_ray.records.verdict import Verdict
 from toolace_ray.store.folder import attempt_id, type_of
 from toolace_ray.store.rows import DRAFT, LEDGER, SPENT, ledger_row, spent_in, usage_columns
@@ -51,6 +51,7 @@ class Worker:
         self._store = RunStore(uri)
         self._planner = planner
         self._engines = Engines(config, clients(pools, config.execution.affinity_margin))
+        self._limit = in_flight(config, {name: pool.capabilities for name, pool in pools.items()})
         self._player: Player = PLAYERS[player](config, self._store)
         self._buffer: list[Played] = []
         self._spent: list[dict[str, Any]] = []
@@ -67,7 +68,7 @@ class Worker:
         Raises:
             EngineError: an engine answers nobody any more, or refuses us altogether.
         """
-        limit = self._config.execution.in_flight
+        limit = self._limit
         active: dict[asyncio.Task[None], Lease] = {}
         asking: asyncio.Task[list[Lease] | None] | None = None
         try:

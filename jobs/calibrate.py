@@ -23,7 +23,7 @@ from jobs.generate import generate
 from jobs.session import Session
 from toolace_ray.config.tree import Config, PoolConfig
 from toolace_ray.engines.protocol import BadRequest
-from toolace_ray.engines.roles import Engines
+from toolace_ray.engines.roles import Engines, in_flight
 from toolace_ray.engines.template import ChatTemplate, Pass
 from toolace_ray.errors import UserError
 from toolace_ray.models import resolve
@@ -126,7 +126,7 @@ async def _measure_all(
     engines = Engines(config, clients(handles, config.execution.affinity_margin))
     measure = evaluator(config)
     template = measure.template
-    room = asyncio.Semaphore(config.execution.in_flight)
+    room = asyncio.Semaphore(in_flight(config, {name: pool.capabilities for name, pool in handles.items()}))
 
     async def one(dialog: Dialog) -> dict[str, Any] | None:
         async with room:

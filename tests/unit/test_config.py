@@ -28,6 +28,8 @@ ROOT = Path(__file__).parents[2]
         ({"verify": {"experts": {"consistency": {"votes": 1}}}}, "larger than votes"),
         ({"generate": {"min_tools": 5, "max_tools": 3}}, "min_tools"),
         ({"pools": {"small": {"engine": "openai"}}}, "url"),
+        ({"execution": {"in_flight": 0}}, "execution.in_flight: "),
+        ({"execution": {"in_flight": "many"}}, "execution.in_flight: "),
         ({"pools": {"small": {"gpus": 3, "tensor_parallel": 2}}}, "tensor_parallel"),
     ],
 )

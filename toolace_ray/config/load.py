@@ -61,7 +61,7 @@ def parse(tree: dict[str, Any], origin: str = "config") -> Config:
         return Config.model_validate(tree)
     except ValidationError as error:
         first = error.errors()[0]
-        loc = tuple(part for part in first["loc"] if part not in ("str", "dict[str,float]"))
+        loc = tuple(part for part in first["loc"] if part not in ("str", "dict[str,float]", "constrained-int"))
         key = ".".join(map(str, loc)) or "the file"
         if first["type"] == "extra_forbidden":
             siblings = _siblings(loc[:-1])

@@ -382,7 +382,12 @@ class ExecutionConfig(Section):
     """How much runs at once, and how often it is committed."""
 
     workers: int = execution(1, "Dialog worker processes.", ge=1)
-    in_flight: int = execution(16, "Dialogs one worker plays at once.", ge=1)
+    in_flight: Annotated[int, Field(ge=1)] | Literal["auto"] = execution(
+        "auto",
+        "Dialogs one worker plays at once. `auto`: as many as keep the pools full, divided among the workers: max_in_flight for each "
+        "replica, and under vLLM no more than half as many again as fill it, given what it computes at once (max_num_seqs) and the "
+        "samples of a request (query_samples, answer_samples).",
+    )
     worker_cpus: float = execution(0.1, "CPUs one worker reserves; it mostly waits.", ge=0)
     shard_rows: int = execution(64, "Rows after which a worker commits a shard.", ge=1)
     shard_seconds: float = execution(10.0, "Seconds after which a worker commits what it has.", gt=0)

@@ -15,13 +15,18 @@ ChatMessage = Mapping[str, str]  # {"role": ..., "content": ...}
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What an engine can do. `context` is in tokens (prompt and answer together)."""
+    """What an engine can do.
+
+    `context` is in tokens (prompt and answer together); `sequences` are the samples that it computes at once, 0 where nobody
+    can know.
+    """
 
     model: str
     context: int
     score: bool = False
     constrain: bool = True
     reason: bool = False
+    sequences: int = 0
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ Invariants: within one task a role always meets the same pool; every token that 
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
 from collections import Counter
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from toolace_ray.config.tree import Config, Role
 from toolace_ray.engines.protocol import (
     BadRequest,
+    Capabilities,
     Engine,
     EngineError,
     GenerateRequest,
@@ -24,6 +26,27 @@ from toolace_ray.engines.protocol import (
     Unsupported,
 )
 from toolace_ray.records.usage import Usage
+
+SLACK = 1.5  # requests that an engine has for each that fills it: most of a request's samples end before its longest
+
+
+def in_flight(config: Config, pools: Mapping[str, Capabilities]) -> int:
+    """Dialogs that one worker plays at once: execution.in_flight, or as many as keep the pools that play them full.
+
+    A dialog waits for one request at a time. Judges are asked by others, and keep a pool of their own busy.
+
+    Args:
+        pools: what the replicas of each pool can do.
+    """
+    if config.execution.in_flight != "auto":
+        return config.execution.in_flight
+    samples = (config.generate.query_samples + config.generate.answer_samples) / 2
+    room = 0
+    for name in {pool for role in config.roles if role != "judge" for pool in config.mix(role)}:
+        pool, sequences = config.pools[name], pools[name].sequences
+        full = math.ceil(SLACK * sequences / samples) if sequences else pool.max_in_flight
+        room += pool.replicas * min(pool.max_in_flight, full)
+    return max(1, math.ceil(room / config.execution.workers))
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,7 @@ class VllmEngine:
             context=int(config.max_model_len),
             score=True,
             reason=self._parser is not None,
+            sequences=int(self._llm.vllm_config.scheduler_config.max_num_seqs),
         )
 
     async def generate(self, request: GenerateRequest) -> Generation:
