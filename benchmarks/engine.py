@@ -37,7 +37,7 @@ from typing import Any
 import psutil
 import yaml
 
-from toolace_ray.config import load
+from toolace_ray.config.load import load
 from toolace_ray.config.tree import Config
 from toolace_ray.engines.protocol import Capabilities, GenerateRequest, Generation
 from toolace_ray.engines.roles import Engines
@@ -45,7 +45,7 @@ from toolace_ray.engines.simulated import SimulatedEngine
 from toolace_ray.models import resolve
 from toolace_ray.records.api import Api
 from toolace_ray.records.kinds import VARIANTS
-from toolace_ray.schemas.draw import WORDS
+from toolace_ray.schemas.leaf import WORDS
 from toolace_ray.sdg.plans import Task
 from toolace_ray.sdg.pool import Pool
 from toolace_ray.sdg.rollout import rollout
