@@ -37,9 +37,9 @@ def _counts(store: RunStore) -> Counter[str]:
 
 def _spent(store: RunStore) -> Counter[str]:
     spent: Counter[str] = Counter()
-    for folder in ("tree/extractions", "tree/divisions", "apis", "dialogs", "rejected", "spent"):
-        for row in store.rows(folder, ["tokens", "prompt_tokens", "cached_tokens", "requests", "cost"]):
-            spent.update({name: value or 0 for name, value in row.items()})
+    columns = ["tokens", "prompt_tokens", "cached_tokens", "requests", "cost"]
+    for row in ledger.usages(store, columns):
+        spent.update({name: row[name] or 0 for name in columns})
     return spent
 
 

@@ -125,5 +125,5 @@ def test_of_a_thousand_clean_dialogs_less_than_five_are_rejected():
             for form in WRITERS
         ]
         wrong.update(verdict.rule for verdicts in found for verdict in verdicts[:1])
-    # In two of them the date that is to be missing is by chance the day that the system prompt tells.
+    # The one that is: the date that is to be missing is by chance the day that the system prompt tells.
     assert sum(wrong.values()) < 0.005 * len(dialogs), wrong

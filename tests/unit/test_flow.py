@@ -12,7 +12,9 @@ from actors.planner import Planner, PlannerActor
 from actors.players import Played
 from jobs import flow as flows
 from jobs.flow import Stall, survey
+from jobs.summary import _spent
 from tests.material import good_dialogs
+from tests.samples import good_dialogs
 from toolace_ray.config.load import parse
 from toolace_ray.engines.protocol import (
     BadRequest,
@@ -289,6 +291,7 @@ def test_the_budget_is_the_runs_and_counts_all_that_is_on_disk(store):
     store.write("drafts/dialogs", "e-dialogs-a.parquet", drafts, DRAFT)
     back = {**base, "id": "single.plain-3", "attempt": 3, "tokens": 16}
     store.write("spent", "e-dialogs-w001-000001.parquet", [{**back}, {**back}], rows.SPENT)
+    assert _spent(store)["tokens"] == 1 + 2 + 4 + 8 + 2 * 16  # and the user is told the same
     for name in ("dialogs", "contrasts"):
         planner = survey(replace(flow(5), name=name, max_tokens=47), store)
         assert planner.tokens == 1 + 2 + 4 + 8 + 2 * 16

@@ -58,29 +58,30 @@ def resolved(
             yield row["kind"], row["attempt"], (row["key"] or "") if passed else None
 
 
-def spending(store: RunStore) -> tuple[int, int, float]:
-    """Generated tokens, prompt tokens and cost of all that the run's folder tells of: what was accepted, what was not, what
-    waits for its verdict, and attempts that were given back. What was in flight in a process that died is not known."""
+def usages(store: RunStore, columns: list[str]) -> Iterator[dict[str, Any]]:
+    """What the run's folder tells of spending, as rows of the columns asked for: what was accepted, what was not, what waits
+    for its verdict, and attempts that were given back. What was in flight in a process that died is not known."""
+    yield from store.rows("spent", columns)
     seen: set[str] = set()
+    # A draft's row is counted where it was judged, its judges' share included; settling may leave a row twice for a while.
+    for folder in (
+        "dialogs",
+        "apis",
+        "tree/extractions",
+        "tree/divisions",
+        "rejected",
+        "drafts/dialogs",
+        "drafts/apis",
+    ):
+        for row in store.rows(folder, ["id", *columns]):
+            if row["id"] not in seen:
+                seen.add(row["id"])
+                yield row
 
-    def rows() -> Iterator[dict[str, Any]]:
-        yield from store.rows("spent", ["tokens", "prompt_tokens", "cost"])
-        # A draft's row is counted where it was judged, its judges' share included; settling may leave a row twice for a while.
-        for folder in (
-            "dialogs",
-            "apis",
-            "tree/extractions",
-            "tree/divisions",
-            "rejected",
-            "drafts/dialogs",
-            "drafts/apis",
-        ):
-            for row in store.rows(folder, ["id", "tokens", "prompt_tokens", "cost"]):
-                if row["id"] not in seen:
-                    seen.add(row["id"])
-                    yield row
 
-    return spent_in(rows())
+def spending(store: RunStore) -> tuple[int, int, float]:
+    """Generated tokens, prompt tokens and cost of the run so far, see usages."""
+    return spent_in(usages(store, ["tokens", "prompt_tokens", "cost"]))
 
 
 def drafted(
