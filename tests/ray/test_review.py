@@ -1,21 +1,12 @@
 """People's decisions on a run in an object store, and the cluster's lock on it."""
 
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from jobs.review import bring_in
-from tests.material import good_dialogs
-from toolace_ray.dlv.duplicates import dialog_key
-from toolace_ray.errors import UserError
-from toolace_ray.store.rows import DIALOG, dialog_row
-from toolace_ray.store.storage import RunStore
-
 ROOT = Path(__file__).parents[2]
+# The driver that works on the run.
 WORKING = """
 import sys
 import ray
@@ -27,36 +18,46 @@ lock = lock_on_cluster(RunStore("mock:///busy/"))
 print(ray.get_runtime_context().gcs_address, flush=True)
 sys.stdin.readline()
 """
+# Decisions on two runs of one dialog each, in an object store that is in this process's memory.
+DECIDING = """
+import json
+import sys
+from jobs.review import bring_in
+from tests.samples import good_dialogs
+from toolace_ray.dlv.duplicates import dialog_key
+from toolace_ray.errors import UserError
+from toolace_ray.rows import DIALOG, dialog_row
+from toolace_ray.storage import RunStore
 
-
-def run_at(uri):
-    """A run of one dialog in an object store, which is in this process's memory."""
+dialog = good_dialogs()["single"]
+with open(sys.argv[1], "w") as file:
+    file.write(json.dumps({"id": dialog.id, "human": "reject", "note": "no"}))
+for uri in ("mock:///busy", "mock:///free"):
     store = RunStore(uri)
     assert not store.local
     store.make("dialogs", "rejected")
-    store.write_bytes("", "run.yaml", b"config: {}")
-    dialog = good_dialogs()["single"]
     store.write("dialogs", "e-dialogs-1.parquet", [dialog_row(dialog, {"key": dialog_key(dialog)})], DIALOG)
-    return store, dialog.id
+    try:
+        bring_in(store, sys.argv[1])
+    except UserError as error:
+        print(error)
+    print(*(f"{folder} {len(list(store.rows(folder)))}" for folder in ("dialogs", "rejected")))
+"""
 
 
-def test_decisions_wait_for_the_driver_that_works_on_the_run(isolated_home, tmp_path, monkeypatch):
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    command = [sys.executable, "-c", WORKING]
-    with subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as driver:
+def test_decisions_wait_for_the_driver_that_works_on_the_run(tmp_path):
+    environment = {**os.environ, "HOME": str(tmp_path), "RAY_AUTH_MODE": "disabled"}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
+    with subprocess.Popen([sys.executable, "-c", WORKING], env=environment, **pipes) as driver:
         try:
-            monkeypatch.setenv("RAY_ADDRESS", driver.stdout.readline().strip())
-            busy, identifier = run_at("mock:///busy")
-            told = tmp_path / "told.jsonl"
-            told.write_text(json.dumps({"id": identifier, "human": "reject", "note": "no"}))
-            with pytest.raises(UserError, match="another job on this cluster works on this run"):
-                bring_in(busy, str(told))
-            assert [row["id"] for row in busy.rows("dialogs")] == [identifier]
-            free, identifier = run_at("mock:///free")
-            assert "now rejected by a person: 1" in bring_in(free, str(told))
-            assert [row["id"] for row in free.rows("rejected")] == [identifier]
-            assert list(free.rows("dialogs")) == []
+            environment["RAY_ADDRESS"] = driver.stdout.readline().strip()
+            deciding = [sys.executable, "-c", DECIDING, str(tmp_path / "told.jsonl")]
+            done = subprocess.run(
+                deciding, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200, check=False
+            )
         finally:
             driver.communicate("\n", timeout=60)
+    assert done.returncode == 0, done.stderr[-2000:]
+    refused, busy, free = done.stdout.splitlines()
+    assert "another job on this cluster works on this run" in refused
+    assert (busy, free) == ("dialogs 1 rejected 0", "dialogs 0 rejected 1")
