@@ -60,29 +60,29 @@ def calibrate(current: Session) -> dict[str, Any]:
     if config.complexity.band:
         raise UserError("complexity.band: a prior set is made without a band; take the key out for calibration")
     generate(current)
-    dialogs = _prior(current)
+    dialogs = _prior_set(current)
     (name,) = config.mix("target")
     pool = config.pools[name]
     if pool.engine == "openai":
-        found = calibration.pass_band(config.complexity.samples)
+        band = calibration.pass_band(config.complexity.samples)
     elif pool.engine == "simulated":
         raise UserError("roles.target is a simulated engine: its losses are drawn at random and calibrate nothing")
     else:
         store.make(FOLDER)
-        before = _measured(current, "prior", dialogs, config, None)
+        before = _measurements(current, "prior", dialogs, config, None)
         current.release()
-        after = _tuned(current, dialogs, name, pool)
+        after = _measurements_after_tuning(current, dialogs, name, pool)
         pairs = [
             (before[dialog.id], after[dialog.id]) for dialog in dialogs if dialog.id in before and dialog.id in after
         ]
-        found = calibration.band([_sample(left, right) for left, right in pairs])
-    found |= {"target": pool.model, "run": store.uri}
+        band = calibration.band([_scored_dialog(left, right) for left, right in pairs])
+    band |= {"target": pool.model, "run": store.uri}
     store.make(FOLDER)
-    store.write_bytes(FOLDER, "band.yaml", yaml.safe_dump(found, sort_keys=False).encode())
-    return found
+    store.write_bytes(FOLDER, "band.yaml", yaml.safe_dump(band, sort_keys=False).encode())
+    return band
 
 
-def _prior(current: Session) -> list[Dialog]:
+def _prior_set(current: Session) -> list[Dialog]:
     """The prior set: the run's accepted dialogs, or a sample of them."""
     dialogs = [row_dialog(row) for row in current.store.rows("dialogs")]
     dialogs.sort(key=lambda dialog: dialog.id)
@@ -91,7 +91,7 @@ def _prior(current: Session) -> list[Dialog]:
     return dialogs if len(dialogs) <= most else rng.sample(dialogs, most)
 
 
-def _sample(before: dict[str, Any], after: dict[str, Any]) -> calibration.ScoredDialog:
+def _scored_dialog(before: dict[str, Any], after: dict[str, Any]) -> calibration.ScoredDialog:
     return calibration.ScoredDialog(
         before["id"],
         before["kind"],
@@ -102,7 +102,7 @@ def _sample(before: dict[str, Any], after: dict[str, Any]) -> calibration.Scored
     )
 
 
-def _measured(
+def _measurements(
     current: Session, phase: str, dialogs: Sequence[Dialog], config: Config, handles: dict[str, PoolHandles] | None
 ) -> dict[str, dict[str, Any]]:
     """What the target makes of each dialog; those that are in the phase's file are not measured again."""
@@ -110,53 +110,55 @@ def _measured(
     rows = {row["id"]: row for row in store.rows(FOLDER, part=f"{phase}-")}
     missing = [dialog for dialog in dialogs if dialog.id not in rows]
     if missing:
-        running = handles or current.pools().handles
+        pool_handles = handles or current.pools().handles
         current.progress.say(f"calibrate: measuring {len(missing)} dialogs ({phase})")
-        new = asyncio.run(_measure_all(missing, config, running))
-        if len(new) < len(missing):
-            current.progress.say(f"calibrate: {len(missing) - len(new)} dialogs are longer than the target's context")
-        store.write(FOLDER, f"{phase}-{current.epoch}.parquet", new, MEASURED)
-        rows |= {row["id"]: row for row in new}
+        new_rows = asyncio.run(_measure(missing, config, pool_handles))
+        if len(new_rows) < len(missing):
+            current.progress.say(
+                f"calibrate: {len(missing) - len(new_rows)} dialogs are longer than the target's context"
+            )
+        store.write(FOLDER, f"{phase}-{current.epoch}.parquet", new_rows, MEASURED)
+        rows |= {row["id"]: row for row in new_rows}
     return rows
 
 
-async def _measure_all(
-    dialogs: Sequence[Dialog], config: Config, handles: dict[str, PoolHandles]
-) -> list[dict[str, Any]]:
+async def _measure(dialogs: Sequence[Dialog], config: Config, handles: dict[str, PoolHandles]) -> list[dict[str, Any]]:
     engines = Engines(config, clients(handles, config.execution.affinity_margin))
-    measure = evaluator(config)
-    template = measure.template
+    target = evaluator(config)
+    template = target.template
     room = asyncio.Semaphore(in_flight(config, {name: pool.capabilities for name, pool in handles.items()}))
 
-    async def one(dialog: Dialog) -> dict[str, Any] | None:
+    async def measure(dialog: Dialog) -> dict[str, Any] | None:
         async with room:
-            mine = engines.for_task(dialog.id)
+            task_engines = engines.for_task(dialog.id)
             try:
-                found = await measure.measure(dialog, mine)
-                rates = await solved(dialog, template, mine)
+                complexity = await target.measure(dialog, task_engines)
+                rates = await solved(dialog, template, task_engines)
             except BadRequest:
                 return None
         return {
             "id": dialog.id,
             "kind": dialog.kind,
-            "loss": found.loss,
-            "call_loss": found.call_loss,
-            "tokens": sum(tokens for *_, tokens in found.turns),
+            "loss": complexity.loss,
+            "call_loss": complexity.call_loss,
+            "tokens": sum(tokens for *_, tokens in complexity.turns),
             "solved": rates,
             "features": yaml.safe_dump(dialog.meta.get("features") or {}, default_flow_style=True),
         }
 
-    return [row for row in await asyncio.gather(*(one(dialog) for dialog in dialogs)) if row is not None]
+    return [row for row in await asyncio.gather(*(measure(dialog) for dialog in dialogs)) if row is not None]
 
 
-def _tuned(current: Session, dialogs: Sequence[Dialog], name: str, pool: PoolConfig) -> dict[str, dict[str, Any]]:
+def _measurements_after_tuning(
+    current: Session, dialogs: Sequence[Dialog], name: str, pool: PoolConfig
+) -> dict[str, dict[str, Any]]:
     """What the target makes of the prior set after a short tuning on it."""
     import ray
 
     config, store = current.config, current.store
-    done = {row["id"]: row for row in store.rows(FOLDER, part="tuned-")}
-    if done.keys() >= {dialog.id for dialog in dialogs}:
-        return done
+    measured = {row["id"]: row for row in store.rows(FOLDER, part="tuned-")}
+    if measured.keys() >= {dialog.id for dialog in dialogs}:
+        return measured
     if not store.local:
         raise UserError(
             f"run.path: {config.run.path}: the tuned probe must lie where the engines can load it; calibrate on a folder "
@@ -167,28 +169,28 @@ def _tuned(current: Session, dialogs: Sequence[Dialog], name: str, pool: PoolCon
     source = resolve(pool.model)
     template = ChatTemplate.of(source)
     passes = [
-        Pass(found.ids, tuple(turn for turn in found.turns if dialog.messages[turn.message].train))
+        Pass(dialog_pass.ids, tuple(turn for turn in dialog_pass.turns if dialog.messages[turn.message].train))
         for dialog in dialogs
-        for found in template.passes(dialog)
+        for dialog_pass in template.passes(dialog)
     ]
     current.progress.say(f"calibrate: tuning {pool.model} on {len(passes)} dialogs, {settings.epochs} epochs")
     tuning = Tuning(
         settings.epochs, settings.learning_rate, settings.batch, settings.rank, settings.max_tokens, config.run.seed
     )
-    remote = ray.remote(_tune_here).options(num_cpus=settings.cpus, num_gpus=settings.gpus, max_retries=0)
+    remote = ray.remote(_tune_task).options(num_cpus=settings.cpus, num_gpus=settings.gpus, max_retries=0)
     losses = ray.get(remote.remote(source, passes, tuning, output))
     current.progress.say(f"calibrate: loss by epoch {', '.join(f'{loss:.3f}' for loss in losses)}")
-    probed = config.model_copy(
+    probe_config = config.model_copy(
         update={
             "pools": {**config.pools, name: pool.model_copy(update={"model": output})},
             "roles": {**dict.fromkeys(config.roles, name)},
         }
     )
-    with Pools(probed, current.progress.say) as pools:
-        return _measured(current, "tuned", dialogs, probed, pools.handles)
+    with Pools(probe_config, current.progress.say) as pools:
+        return _measurements(current, "tuned", dialogs, probe_config, pools.handles)
 
 
-def _tune_here(source: str, passes: Any, settings: Tuning, output: str) -> list[float]:
+def _tune_task(source: str, passes: Any, settings: Tuning, output: str) -> list[float]:
     import torch
 
     torch.set_num_threads(os.cpu_count() or 1)  # Ray gives a task's libraries as many threads as it reserves CPUs

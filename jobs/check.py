@@ -22,35 +22,35 @@ TOKENS_A_DIALOG = 900
 def check(config: Config) -> str:
     """The plan of a run in a few lines. Raises UserError for what would fail."""
     store = RunStore(config.run.path)
-    found = sources.files(config.sources)
-    imported, wrong = 0, 0
+    files = sources.files(config.sources)
+    imported, unreadable = 0, 0
     for kind, importer in (("openapi", specs.import_openapi), ("mcp", specs.import_mcp)):
-        for path in found[kind]:
+        for path in files[kind]:
             try:
                 imported += sum(not isinstance(item, str) for item in importer(path))
             except UserError:
                 if path in sources.named(config.sources)[kind]:
                     raise
-                wrong += 1
-    used = sorted({pool for role in config.roles for pool in config.mix(role)})
+                unreadable += 1
+    used_pools = sorted({pool for role in config.roles for pool in config.mix(role)})
     lines = [
         f"run: {store.root} ({'goes on with what is there' if store.exists('run.yaml') else 'new'}), seed {config.run.seed}, "
         f"fingerprint {config.fingerprint()}",
         f"ray: {'a local instance' if config.ray.address == 'local' else f'the cluster at {config.ray.address!r}'}",
     ]
-    for name in used:
+    for name in used_pools:
         roles = ", ".join(role for role in config.roles if name in config.mix(role))
-        lines.append(f"pool {name}: {_pool(name, config.pools[name])}; roles: {roles}")
-    idle = sorted(set(config.pools) - set(used))
+        lines.append(f"pool {name}: {_pool_text(name, config.pools[name])}; roles: {roles}")
+    idle = sorted(set(config.pools) - set(used_pools))
     if idle:
         lines.append(f"pools that no role uses: {', '.join(idle)}")
-    gpus = sum(config.pools[name].gpus * config.pools[name].replicas for name in used)
-    cpus = sum(config.pools[name].cpus * config.pools[name].replicas for name in used)
+    gpus = sum(config.pools[name].gpus * config.pools[name].replicas for name in used_pools)
+    cpus = sum(config.pools[name].cpus * config.pools[name].replicas for name in used_pools)
     cpus += config.execution.workers * config.execution.worker_cpus
     lines.append(f"resources: {gpus} GPUs, {cpus:g} CPUs for replicas and workers, some more for verification")
     lines.append(
-        f"sources: {len(found['document'])} files of documents, {imported} APIs from {len(found['openapi'])} OpenAPI and {len(found['mcp'])} MCP files"
-        + (f" ({wrong} of them are none)" if wrong else "")
+        f"sources: {len(files['document'])} files of documents, {imported} APIs from {len(files['openapi'])} OpenAPI and {len(files['mcp'])} MCP files"
+        + (f" ({unreadable} of them are none)" if unreadable else "")
         + (f", and {', '.join(config.sources.mcp_servers)} asked live" if config.sources.mcp_servers else "")
     )
     settings = config.evolve
@@ -67,7 +67,7 @@ def check(config: Config) -> str:
     experts = [f"{name} ({item.against} of {item.votes})" for name, item in config.verify.experts.items()]
     lines.append(f"verify: {len(layer(config.verify).rules)} rules, experts: {', '.join(experts) or 'none'}")
     tokens = (
-        len(found["document"]) * TOKENS_A_DOCUMENT
+        len(files["document"]) * TOKENS_A_DOCUMENT
         + config.evolve.apis * TOKENS_AN_API
         + sum(quotas.values()) * TOKENS_A_DIALOG
     )
@@ -75,7 +75,7 @@ def check(config: Config) -> str:
     return "\n".join(lines)
 
 
-def _pool(name: str, config: PoolConfig) -> str:
+def _pool_text(name: str, config: PoolConfig) -> str:
     where = f"{config.replicas} x {config.engine}"
     if config.engine == "simulated":
         return f"{where} (no model: for rehearsals, its dialogs are no data)"
@@ -97,6 +97,8 @@ def rules(config: Config) -> str:
     active = {rule.id: (severity, settings) for rule, severity, settings in layer(config.verify).rules}
     for rule in registered():
         severity, settings = active.get(rule.id, ("off", {}))
-        shown = ", ".join(f"{key}={settings.get(key, default)}" for key, default in rule.settings.items())
-        lines.append(f"{rule.id:20} {rule.aspect:13} {severity:7} {rule.doc}" + (f" [{shown}]" if shown else ""))
+        settings_text = ", ".join(f"{key}={settings.get(key, default)}" for key, default in rule.settings.items())
+        lines.append(
+            f"{rule.id:20} {rule.aspect:13} {severity:7} {rule.doc}" + (f" [{settings_text}]" if settings_text else "")
+        )
     return "\n".join(lines)

@@ -203,7 +203,7 @@ def review_import(run: str, decisions: str) -> None:
     from jobs import review as job
     from jobs.summary import open_run
 
-    click.echo(job.bring_in(open_run(run), decisions))
+    click.echo(job.import_decisions(open_run(run), decisions))
 
 
 @main.group()

@@ -18,7 +18,7 @@ from toolace_ray.store.storage import RunStore
 NAMESPACE = "toolace-ray"
 
 
-def _submitted() -> bool:
+def _is_submitted() -> bool:
     """True in the driver of a submitted job."""
     return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
 
@@ -36,7 +36,7 @@ def ray_session(config: Config, say: Callable[[str], None] = lambda _: None, *, 
 
     # Ray says at every start that it made a token; docs/configuration.md of Ray tells those who need to know.
     logging.getLogger("ray._private.authentication.authentication_token_setup").setLevel(logging.ERROR)
-    submitted = _submitted()
+    submitted = _is_submitted()
     address = "auto" if submitted else config.ray.address
     options: dict[str, Any] = {
         "namespace": NAMESPACE,
@@ -67,17 +67,17 @@ def ray_session(config: Config, say: Callable[[str], None] = lambda _: None, *, 
         ray.shutdown()
 
 
-def _check_size(config: Config, there: dict[str, float]) -> None:
+def _check_size(config: Config, resources: dict[str, float]) -> None:
     """Raise UserError where a local Ray can't hold the replicas and the workers: they would wait for ever."""
-    used = {pool for role in config.roles for pool in config.mix(role)}
-    pools = [config.pools[name] for name in used]
+    used_pools = {pool for role in config.roles for pool in config.mix(role)}
+    pools = [config.pools[name] for name in used_pools]
     cpus = sum(pool.cpus * pool.replicas for pool in pools)
     cpus += config.execution.workers * config.execution.worker_cpus + 0.2  # the stream needs a little
     gpus = sum(pool.gpus * pool.replicas for pool in pools)
     for name, key, needed in (("CPU", "cpus, replicas or ray.num_cpus", cpus), ("GPU", "gpus or replicas", gpus)):
-        if needed > there.get(name, 0.0) + 1e-9:
+        if needed > resources.get(name, 0.0) + 1e-9:
             raise UserError(
-                f"pools: the replicas and workers ask for {needed:g} {name}s, this machine's Ray has {there.get(name, 0):g}; "
+                f"pools: the replicas and workers ask for {needed:g} {name}s, this machine's Ray has {resources.get(name, 0):g}; "
                 f"change {key}"
             )
 
@@ -114,7 +114,7 @@ def held(store: RunStore) -> Iterator[None]:
         with locked(store):
             yield
         return
-    address = "auto" if _submitted() else os.environ.get("RAY_ADDRESS", "")
+    address = "auto" if _is_submitted() else os.environ.get("RAY_ADDRESS", "")
     if not address or address.startswith("http"):  # where jobs are submitted to, no cluster to join
         raise UserError(
             f"{store.uri}: in an object store the lock on a run is on the Ray cluster that works on it; set RAY_ADDRESS to the "

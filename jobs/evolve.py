@@ -58,33 +58,33 @@ def evolve(current: Session) -> dict[str, Any]:
         UserError: wrong sources, or nothing to make APIs from.
     """
     config, store = current.config, current.store
-    found = sources.files(config.sources)
+    files = sources.files(config.sources)
     for kind, paths in sources.named(config.sources).items():  # before anything is written: a wrong spec leaves no run
         for path in paths:
             next(specs.import_openapi(path) if kind == "openapi" else specs.import_mcp(path), None)
-    asked = _ask_servers(current)
+    tool_lists = _ask_servers(current)
     folder.begin(store, config, "evolve")
-    for name, text in asked.items():
+    for name, text in tool_lists.items():
         store.write_bytes("sources/mcp", f"{name}.json", text.encode())
     evolution = Evolution(NearDuplicates(config.evolve.near_duplicate))
     evolution.take(store.rows("apis", part=PART))
     number, attempts = _replay(store, evolution)
-    _read_sources(current, found, evolution)
-    nodes, whole = _grow_tree(current)
-    if whole:
-        made = _grow_pool(current, nodes, evolution, number, attempts)
+    _read_sources(current, files, evolution)
+    nodes, tree_is_whole = _grow_tree(current)
+    if tree_is_whole:
+        made_count = _grow_pool(current, nodes, evolution, number, attempts)
     else:  # designs come from the whole tree: they wait until more may be spent
-        made = evolution.count + len(_accepted(store, _part(number)))
+        made_count = evolution.count + len(_accepted_rows(store, _part(number)))
     if not store.files("apis") and current.budget:
         raise UserError(f"{store.uri}: the pool is empty and {current.budget}; allow more")
     if not store.files("apis"):
         raise UserError(
             f"{store.uri}: the pool is empty: no API passed the gate; see the ledger with `toolace show {store.uri} --rejected`"
         )
-    if made < config.evolve.apis:
+    if made_count < config.evolve.apis:
         why = f", since {current.budget}" if current.budget else ""
-        current.progress.say(f"APIs: {made} of {config.evolve.apis} wanted were made{why}; going on with them")
-    return {"types": {"api": {"reached": made >= config.evolve.apis}}}
+        current.progress.say(f"APIs: {made_count} of {config.evolve.apis} wanted were made{why}; going on with them")
+    return {"types": {"api": {"reached": made_count >= config.evolve.apis}}}
 
 
 # Sources -------------------------------------------------------------------------------------------------------------
@@ -92,14 +92,14 @@ def evolve(current: Session) -> dict[str, Any]:
 
 def _ask_servers(current: Session) -> dict[str, str]:
     """The lists of the servers that were not asked in an earlier start, by name. Raises UserError."""
-    asked = {}
+    tool_lists = {}
     for name, server in current.config.sources.mcp_servers.items():
         if not current.store.exists("sources/mcp", f"{name}.json"):
-            asked[name] = mcp_client.list_tools(name, server)
-    return asked
+            tool_lists[name] = mcp_client.list_tools(name, server)
+    return tool_lists
 
 
-def _read_sources(current: Session, found: dict[str, list[str]], evolution: Evolution) -> None:
+def _read_sources(current: Session, files: dict[str, list[str]], evolution: Evolution) -> None:
     """Read what is new or changed: documents are numbered on, APIs pass the gate, the rest is in the ledger."""
     store, settings = current.store, current.config.sources
     imports = _Imports(store, evolution)
@@ -107,28 +107,28 @@ def _read_sources(current: Session, found: dict[str, list[str]], evolution: Evol
         key = f"sources.mcp_servers.{name}"
         for item in specs.import_tools(json.loads(store.read_bytes("sources/mcp", f"{name}.json")), name, live=True):
             imports.take(import_row(key, item))
-    files = _stamped(found)
-    known = {(row["path"], row["size"], row["modified"]) for row in store.rows("sources/files")}
-    fresh = [(kind, path) for kind, path, *stamp in files if (path, *stamp) not in known]
-    if not fresh:
+    stamped_files = _stamped_files(files)
+    read_before = {(row["path"], row["size"], row["modified"]) for row in store.rows("sources/files")}
+    new_files = [(kind, path) for kind, path, *stamp in stamped_files if (path, *stamp) not in read_before]
+    if not new_files:
         imports.write(current)
         return
     current.ray()
     documents = saved.document_ids(store)
     unread: list[dict[str, Any]] = []
-    outcome: dict[str, bool] = {}  # path -> whether it gave anything
+    was_useful: dict[str, bool] = {}  # path -> whether it gave anything
     limits = Limits(settings.chunk_chars, settings.max_file_mb << 20, settings.text_column, settings.private)
 
     def tables() -> Iterator[pa.Table]:
         number, seen = len(documents), set()
-        for table in ingest(fresh, limits):
+        for table in ingest(new_files, limits):
             rows = []
             for row in table.to_pylist():
-                outcome[row["path"]] = outcome.get(row["path"], False) or row["kind"] != "unread"
+                was_useful[row["path"]] = was_useful.get(row["path"], False) or row["kind"] != "unread"
                 if row["kind"] in ("api", "refused"):
                     imports.take(row)
                 elif row["kind"] == "unread":
-                    unread.append(_unread(row["path"], row["text"]))
+                    unread.append(_unreadable_row(row["path"], row["text"]))
                 elif row["id"] not in documents and row["id"] not in seen:
                     seen.add(row["id"])
                     rows.append({"attempt": number, **{name: row[name] for name in ("id", "path", "part", "text")}})
@@ -141,31 +141,35 @@ def _read_sources(current: Session, found: dict[str, list[str]], evolution: Evol
         store.delete("sources/documents", name)
     imports.write(current)
     if unread:
-        told = {row["id"] for row in store.rows("rejected", ["id"], f"-{SOURCE}-")}
-        rows = [row for row in unread if row["id"] not in told]
+        in_ledger = {row["id"] for row in store.rows("rejected", ["id"], f"-{SOURCE}-")}
+        rows = [row for row in unread if row["id"] not in in_ledger]
         if rows:
             store.write("rejected", f"{current.epoch}-{SOURCE}-unread.parquet", rows, LEDGER)
         first = unread[0]["evidence"]
         current.progress.say(f"{len(unread)} sources could not be read (in the ledger); first: {first}")
         if not saved.document_ids(store) and not store.files("apis"):
-            raise UserError(f"sources: none of {len(fresh)} files could be read; first: {first}")
+            raise UserError(f"sources: none of {len(new_files)} files could be read; first: {first}")
     # A file that gave nothing but a reason is tried again at the next start: a limit may be raised, a right be given.
-    useless = {path for path, gave in outcome.items() if not gave}
-    stamps = [{"path": p, "size": s, "modified": m} for _, p, s, m in files if p not in useless]
+    useless = {path for path, useful in was_useful.items() if not useful}
+    stamps = [
+        {"path": path, "size": size, "modified": modified}
+        for _, path, size, modified in stamped_files
+        if path not in useless
+    ]
     store.write("sources/files", f"{current.epoch}.parquet", stamps, FILE)
 
 
-def _stamped(found: dict[str, list[str]]) -> list[tuple[str, str, int, int]]:
+def _stamped_files(files: dict[str, list[str]]) -> list[tuple[str, str, int, int]]:
     """(kind, path, size, modification time) of every file."""
     stamped = []
-    for kind, paths in found.items():
+    for kind, paths in files.items():
         for path in paths:
             status = os.stat(path)
             stamped.append((kind, path, status.st_size, status.st_mtime_ns))
     return stamped
 
 
-def _unread(path: str, reason: str) -> dict[str, Any]:
+def _unreadable_row(path: str, reason: str) -> dict[str, Any]:
     base = {"id": f"{SOURCE}-{digest(path, reason, length=12)}", "type": SOURCE, "kind": SOURCE, "attempt": 0}
     verdict = Verdict(stage="source", rule="unreadable", evidence=f"{path}: {reason}"[:300])
     return ledger_row(base, [verdict], None, NOTHING)
@@ -181,8 +185,8 @@ class _Imports:
         for row in store.rows("apis", ["kind", "attempt", "key"]):
             self._index.repeats(row["key"], f"{row['kind']}-{row['attempt']:06d}")
         # What a start that was killed imported or refused is not taken twice.
-        self._known = {row["id"] for folder in ("apis", "rejected") for row in store.rows(folder, ["id"], PART)}
-        self._first = len(self._known)
+        self._taken_ids = {row["id"] for folder in ("apis", "rejected") for row in store.rows(folder, ["id"], PART)}
+        self._first = len(self._taken_ids)
         self._accepted: list[dict[str, Any]] = []
         self._rejected: list[dict[str, Any]] = []
 
@@ -193,29 +197,29 @@ class _Imports:
             return
         api = Api.model_validate_json(row["text"])
         row_id = f"{IMPORTED}-{digest(api.id, row['path'], length=12)}"
-        if row_id in self._known:
+        if row_id in self._taken_ids:
             return
-        self._known.add(row_id)
-        base = {"id": row_id, "type": IMPORTED, "kind": IMPORTED, "attempt": self._number()}
-        found, key = verdicts_from(row["verdicts"]), api_key(api)
-        if not found and (twin := self._index.repeats(key, f"{api.name} ({row['path']})")):
-            found = [Verdict(stage="gate", rule="duplicate", evidence=f"{row['path']}: {api.name} is {twin}")]
-        if found:
-            self._rejected.append(ledger_row({**base, "key": key}, found, row["text"], NOTHING))
+        self._taken_ids.add(row_id)
+        base = {"id": row_id, "type": IMPORTED, "kind": IMPORTED, "attempt": self._next_number()}
+        verdicts, key = verdicts_from(row["verdicts"]), api_key(api)
+        if not verdicts and (twin := self._index.repeats(key, f"{api.name} ({row['path']})")):
+            verdicts = [Verdict(stage="gate", rule="duplicate", evidence=f"{row['path']}: {api.name} is {twin}")]
+        if verdicts:
+            self._rejected.append(ledger_row({**base, "key": key}, verdicts, row["text"], NOTHING))
             return
-        made = api_row(api, {**base, "key": key, **NOTHING})
-        self._accepted.append(made)
-        self._evolution.take([made])
+        accepted = api_row(api, {**base, "key": key, **NOTHING})
+        self._accepted.append(accepted)
+        self._evolution.take([accepted])
 
     def _refuse(self, path: str, reason: str) -> None:
         row_id = f"{IMPORTED}-{digest(path, reason, length=12)}"
-        if row_id not in self._known:
-            self._known.add(row_id)
-            base = {"id": row_id, "type": IMPORTED, "kind": IMPORTED, "attempt": self._number()}
+        if row_id not in self._taken_ids:
+            self._taken_ids.add(row_id)
+            base = {"id": row_id, "type": IMPORTED, "kind": IMPORTED, "attempt": self._next_number()}
             verdict = Verdict(stage="source", rule="import", evidence=f"{path}: {reason}"[:300])
             self._rejected.append(ledger_row(base, [verdict], None, NOTHING))
 
-    def _number(self) -> int:
+    def _next_number(self) -> int:
         return self._first + len(self._accepted) + len(self._rejected)
 
     def write(self, current: Session) -> None:
@@ -255,14 +259,14 @@ def _grow_tree(current: Session) -> tuple[list[Node], bool]:
         frontier = saved.load_frontier(store)
         resolved = {attempt for _, attempt, _ in ledger.resolved(store, "tree/divisions", ["node"], "-nodes-")}
         if resolved >= set(frontier):
-            asked = {division.node for division in frontier.values()}
-            fresh = speciation.to_divide(nodes, asked, config.evolve.depth, config.evolve.leaves)
-            if not fresh:
+            asked_nodes = {division.node for division in frontier.values()}
+            new_divisions = speciation.to_divide(nodes, asked_nodes, config.evolve.depth, config.evolve.leaves)
+            if not new_divisions:
                 return nodes, True
             first = len(frontier)
             rows = [
                 {"attempt": first + index, "node": division.node, "record": division.model_dump_json()}
-                for index, division in enumerate(fresh)
+                for index, division in enumerate(new_divisions)
             ]
             store.write("tree/frontiers", f"{first:08d}.parquet", rows, FRONTIER)
             frontier = saved.load_frontier(store)
@@ -282,9 +286,9 @@ def _grow_tree(current: Session) -> tuple[list[Node], bool]:
 def _replay(store: RunStore, evolution: Evolution) -> tuple[int, int]:
     """Take over the closed generations; returns the number of the first open one, and the attempts used so far."""
     number, attempts = 0, 0
-    while done := generations.finished(store, number):
-        evolution.take(_accepted(store, _part(number)))
-        attempts += done["attempts"]
+    while closed := generations.finished(store, number):
+        evolution.take(_accepted_rows(store, _part(number)))
+        attempts += closed["attempts"]
         number += 1
     return number, attempts
 
@@ -299,15 +303,17 @@ def _grow_pool(current: Session, nodes: list[Node], evolution: Evolution, number
     settings = config.evolve
     while True:
         kind, part = generations.name_of(number), _part(number)
-        there = len(_accepted(store, part))
-        wanted = min(settings.generation_size, max(settings.apis - evolution.count, there))  # a pool never shrinks
+        accepted_count = len(_accepted_rows(store, part))
+        wanted = min(
+            settings.generation_size, max(settings.apis - evolution.count, accepted_count)
+        )  # a pool never shrinks
         limit = settings.max_attempts * settings.apis - attempts
         if wanted <= 0 or limit <= 0:
             break
-        stale = settings.apis > evolution.count + there and generations.outgrown(store, number, nodes)
-        if stale:
+        outdated = settings.apis > evolution.count + accepted_count and generations.outgrown(store, number, nodes)
+        if outdated:
             # The tree has grown since this generation was planned: it ends with what it has, the next one sees all.
-            wanted = there
+            wanted = accepted_count
         designs = generations.prepare(store, number, evolution, nodes, settings, config.run.seed)
         limit = min(limit, designs, settings.max_attempts * max(wanted, 1))
         if not limit:
@@ -317,7 +323,7 @@ def _grow_pool(current: Session, nodes: list[Node], evolution: Evolution, number
         flow = Flow(f"apis-{kind}", "apis", "drafts/apis", "apis", quotas, evolution.novelty, **budget(config))
         status = current.run_flow(flow, f"APIs (generation {number}, {evolution.count} before)")
         settle(flow, store, API, current.epoch)
-        rows = _accepted(store, part)
+        rows = _accepted_rows(store, part)
         evolution.take(rows, known=True)
         full = len(rows) >= settings.generation_size
         exhausted = (  # a generation that a budget cut short goes on when more is allowed
@@ -325,16 +331,16 @@ def _grow_pool(current: Session, nodes: list[Node], evolution: Evolution, number
             and not status["budget"]
             and limit == min(designs, settings.max_attempts * settings.generation_size)
         )
-        if not (full or exhausted or stale):
+        if not (full or exhausted or outdated):
             break
-        used = limit if exhausted else max((row["attempt"] + 1 for row in rows), default=0)
-        generations.finish(store, number, len(rows), used)
-        attempts += used
+        used_attempts = limit if exhausted else max((row["attempt"] + 1 for row in rows), default=0)
+        generations.finish(store, number, len(rows), used_attempts)
+        attempts += used_attempts
         number += 1
     return evolution.count
 
 
-def _accepted(store: RunStore, part: str) -> list[dict[str, Any]]:
+def _accepted_rows(store: RunStore, part: str) -> list[dict[str, Any]]:
     return sorted(store.rows("apis", part=part), key=lambda row: row["attempt"])
 
 

@@ -45,15 +45,15 @@ def budget(config: Config) -> dict[str, Any]:
 
 def survey(flow: Flow, store: RunStore) -> Planner:
     """The planner with all that earlier starts left in the run's folder."""
-    telling = flow.telling(copied=True)
-    planner = Planner(flow.quotas, flow.max_tokens, flow.max_cost, flow.verify, telling, flow.speculate)
+    novelty = flow.telling(copied=True)
+    planner = Planner(flow.quotas, flow.max_tokens, flow.max_cost, flow.verify, novelty, flow.speculate)
     resolved = list(ledger.resolved(store, flow.accepted, flow.quotas, flow.part))
-    judged = {(kind, attempt) for kind, attempt, _ in resolved}
+    with_verdict = {(kind, attempt) for kind, attempt, _ in resolved}
     shards = ledger.drafted(store, flow.drafts, flow.quotas, flow.part) if flow.verify else {}
     waiting: list[tuple[str, int]] = []
     taken: set[str] = set()
     for name, rows in shards.items():
-        keep = [row_id for kind, attempt, row_id in rows if (kind, attempt) not in judged and row_id not in taken]
+        keep = [row_id for kind, attempt, row_id in rows if (kind, attempt) not in with_verdict and row_id not in taken]
         taken.update(keep)
         waiting += [(kind, attempt) for kind, attempt, row_id in rows if row_id in keep]
         if keep:
@@ -88,22 +88,22 @@ def run_flow(
 
     handle = ray.remote(PlannerActor).options(num_cpus=0, max_concurrency=1000).remote(planner)
     started = time.monotonic()
-    crew = _Crew(flow, config, store, pools, handle, epoch, say)
+    crew = Crew(flow, config, store, pools, handle, epoch, say)
     stall = Stall()
     failure: list[BaseException] = []
     halt = threading.Event()
 
-    def judge() -> None:
+    def verify_drafts() -> None:
         try:
             with halted_by(halt):
                 stream(flow.name, flow.player, store.uri, flow.drafts, flow.accepted, config, pools, handle, epoch)
         except BaseException as error:
             failure.append(error)
 
-    judging = threading.Thread(target=judge, name="stream", daemon=True)
+    stream_thread = threading.Thread(target=verify_drafts, name="stream", daemon=True)
     try:
         if flow.verify:
-            judging.start()
+            stream_thread.start()
         for _ in range(config.execution.workers):
             crew.hire()
         while True:
@@ -112,14 +112,14 @@ def run_flow(
             if status["done"]:  # before anything else: what fails from here on is not needed
                 break
             if failure:
-                raise _plain(failure[0])
-            crew.look_after(status["commits"])
-            if stall.lasts(status):
-                say(stall.told(status, ray.available_resources(), ray.cluster_resources()))
+                raise _unwrapped(failure[0])
+            crew.replace_dead(status["commits"])
+            if stall.is_due(status):
+                say(stall.sentence(status, ray.available_resources(), ray.cluster_resources()))
             crew.wait(POLL)
         crew.dismiss()
         if flow.verify:
-            _leave(judging, halt)
+            _end_stream(stream_thread, halt)
             if failure:
                 logger.info("the stream ended after the flow was done: %s", failure[0])
         return dict(ray.get(handle.status.remote()))
@@ -136,16 +136,16 @@ def run_flow(
         halt.set()
         crew.end()
         ray.kill(handle)
-        if judging.is_alive():
-            judging.join(GRACE)  # what Ray does next must not meet a stream that still asks it for something
+        if stream_thread.is_alive():
+            stream_thread.join(GRACE)  # what Ray does next must not meet a stream that still asks it for something
 
 
-def _leave(judging: threading.Thread, halt: threading.Event) -> None:
+def _end_stream(stream_thread: threading.Thread, halt: threading.Event) -> None:
     """Let the stream end: what it still judges is surplus. It may wait for a judge that never answers, so not for ever."""
-    judging.join(GRACE)
+    stream_thread.join(GRACE)
     halt.set()
-    judging.join(DISMISSAL)
-    if judging.is_alive():
+    stream_thread.join(DISMISSAL)
+    if stream_thread.is_alive():
         logger.warning("the stream did not end within %.0f s after its flow", GRACE + DISMISSAL)
 
 
@@ -168,7 +168,7 @@ class Stall:
         self._verdicts = -1
         self._since = self._next = 0.0
 
-    def lasts(self, status: dict[str, Any]) -> bool:
+    def is_due(self, status: dict[str, Any]) -> bool:
         """True when it is time to say that no verdict comes: QUIET seconds after the last one, then every REPEATED."""
         now = self._clock()
         waiting = any(item["unjudged"] for item in status["types"].values())
@@ -179,34 +179,34 @@ class Stall:
         self._next = now + REPEATED
         return True
 
-    def told(self, status: dict[str, Any], free: dict[str, float], there: dict[str, float]) -> str:
+    def sentence(self, status: dict[str, Any], free: dict[str, float], total: dict[str, float]) -> str:
         """What lacks, and the remedy, in one sentence. `free` and `there` are Ray's resources by name."""
         waiting = sum(item["unjudged"] for item in status["types"].values())
         minutes = (self._clock() - self._since) / 60
         cpus = free.get("CPU", 0.0)
-        text = f"no verdict for {minutes:.0f} minutes while {waiting} drafts wait"
+        complaint = f"no verdict for {minutes:.0f} minutes while {waiting} drafts wait"
         if cpus < NEEDED_CPUS:
             return (
-                f"{text}: the verification tasks need {NEEDED_CPUS:g} CPUs and {cpus:g} of the cluster's {there.get('CPU', 0):g} "
+                f"{complaint}: the verification tasks need {NEEDED_CPUS:g} CPUs and {cpus:g} of the cluster's {total.get('CPU', 0):g} "
                 "are free; add a node, or lower pools.<name>.cpus or execution.workers and start again (see `ray status`)"
             )
         return (
-            f"{text}, although {cpus:g} CPUs are free for the verification tasks: the engine of roles.judge may not answer, or "
+            f"{complaint}, although {cpus:g} CPUs are free for the verification tasks: the engine of roles.judge may not answer, or "
             "verify.rules or verify.modules may be very slow; `ray status` and Ray's logs tell more"
         )
 
 
-def _plain(error: BaseException) -> BaseException:
+def _unwrapped(error: BaseException) -> BaseException:
     """The error inside Ray's wrapping, where it is one that the user is to see."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, UserError | EngineError):
-            return type(seen)(str(getattr(seen, "cause", None) or seen).strip().splitlines()[-1])
-        seen = getattr(seen, "cause", None) or seen.__cause__
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, UserError | EngineError):
+            return type(cause)(str(getattr(cause, "cause", None) or cause).strip().splitlines()[-1])
+        cause = getattr(cause, "cause", None) or cause.__cause__
     return error
 
 
-class _Crew:
+class Crew:
     """The workers of a flow; one that dies is replaced and what it had is leased again."""
 
     def __init__(
@@ -251,7 +251,7 @@ class _Crew:
         else:
             time.sleep(seconds)  # all workers have ended; the stream is still judging
 
-    def look_after(self, commits: int) -> None:
+    def replace_dead(self, commits: int) -> None:
         """Replace workers that died; raise what a worker raised.
 
         Args:
@@ -270,7 +270,7 @@ class _Crew:
             try:
                 ray.get(reference)
             except RayTaskError as error:
-                raise _plain(error) from error
+                raise _unwrapped(error) from error
             except RayError as error:  # it died, ran out of memory, or its node is away
                 ray.kill(worker)  # one that is only out of reach must not commit any more
                 self._deaths = self._deaths + 1 if commits == self._commits else 1
@@ -289,14 +289,14 @@ class _Crew:
         import ray
 
         columns = ["kind", "attempt", "key", "tokens", "prompt_tokens", "cost"]
-        found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+        files: dict[str, dict[str, list[dict[str, Any]]]] = {}
         for folder in ("spent", "rejected", self._flow.drafts):
             for file in self._store.files(folder, f"{name}-"):
-                found.setdefault(file, {})[folder] = self._store.table(folder, file, columns).to_pylist()
-        for file, rows in sorted(found.items()):
+                files.setdefault(file, {})[folder] = self._store.table(folder, file, columns).to_pylist()
+        for file, rows in sorted(files.items()):
             drafts = [(row["kind"], row["attempt"], row["key"]) for row in rows.get(self._flow.drafts, ())]
             failed = [(row["kind"], row["attempt"]) for row in rows.get("rejected", ())]
-            spent = spent_in(row for some in rows.values() for row in some)
+            spent = spent_in(row for folder_rows in rows.values() for row in folder_rows)
             ray.get(self._planner.committed.remote(name, file, drafts, failed, spent))
         ray.get(self._planner.lost.remote(name))
 
@@ -306,15 +306,15 @@ class _Crew:
         import ray
         from ray.exceptions import RayError, RayTaskError
 
-        done = (
+        ended = (
             ray.wait(list(self._at_work), num_returns=len(self._at_work), timeout=DISMISSAL)[0] if self._at_work else []
         )
-        for reference in done:
+        for reference in ended:
             name, _ = self._at_work.pop(reference)
             try:
                 ray.get(reference)
             except RayTaskError as error:
-                self._say(f"a worker's last shard was lost, which the quotas do not need: {_plain(error)}")
+                self._say(f"a worker's last shard was lost, which the quotas do not need: {_unwrapped(error)}")
             except RayError as error:
                 logger.warning("worker %s died after the flow was done: %s", name, error)
         if self._at_work:

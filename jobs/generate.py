@@ -48,22 +48,22 @@ def generate(current: Session) -> dict[str, Any]:
     check_band(config)
     settings = config.generate
     pool = Pool.of(playable(folder.load_pool(store), config))
-    asked, _ = balance.quotas(settings)
-    wanted, shifted = balance.quotas(settings, feasible([kind for kind, number in asked.items() if number], pool))
+    configured, _ = balance.quotas(settings)
+    wanted, shifted = balance.quotas(settings, feasible([kind for kind, number in configured.items() if number], pool))
     del pool  # the workers index it again for themselves
     for kind, number in shifted.items():
         current.progress.say(f"{kind}: the pool carries none; its {number} dialogs go to the type's other features")
     quotas = {kind: (number, number * settings.max_attempts) for kind, number in wanted.items()}
-    flow = _flow(current, "dialogs", quotas)
+    flow = _dialog_flow(current, "dialogs", quotas)
     finished = flows.survey(flow, store).done
     status = current.run_flow(flow, "dialogs")
-    moved = settle(flow, store, DIALOG, current.epoch)
-    if (second := _contrasts(current)) is not None:
-        finished = finished and flows.survey(second, store).done
-        more = current.run_flow(second, "contrasts")
-        moved = settle(second, store, DIALOG, current.epoch) or moved
-        status = {**more, "types": {**status["types"], **more["types"]}}
-        quotas |= second.quotas
+    rows_moved = settle(flow, store, DIALOG, current.epoch)
+    if (contrast_flow := _contrast_flow(current)) is not None:
+        finished = finished and flows.survey(contrast_flow, store).done
+        contrast_status = current.run_flow(contrast_flow, "contrasts")
+        rows_moved = settle(contrast_flow, store, DIALOG, current.epoch) or rows_moved
+        status = {**contrast_status, "types": {**status["types"], **contrast_status["types"]}}
+        quotas |= contrast_flow.quotas
     export(store)
     for kind, item in status["types"].items():
         if not item["reached"]:
@@ -71,30 +71,30 @@ def generate(current: Session) -> dict[str, Any]:
             current.progress.say(
                 f"{kind}: {item['passing']} of {item['wanted']} dialogs, since {reason}; what there is is kept"
             )
-    return {**status, "new": moved or not finished}
+    return {**status, "new": rows_moved or not finished}
 
 
-def _flow(current: Session, name: str, quotas: dict[str, tuple[int, int]]) -> Flow:
+def _dialog_flow(current: Session, name: str, quotas: dict[str, tuple[int, int]]) -> Flow:
     near = current.config.verify.duplicates
     return Flow(name, name, "drafts/dialogs", "dialogs", quotas, near=near, **flows.budget(current.config))
 
 
-def _contrasts(current: Session) -> Flow | None:
+def _contrast_flow(current: Session) -> Flow | None:
     """The flow of contrasts; which dialogs they come from is written down first, and never changes afterwards."""
     store, settings = current.store, current.config.generate
-    known = [(row["kind"], row["base"]) for row in store.rows("contrasts", ["kind", "base"])]
-    served = sum(row["type"] != "non_tool" for row in store.rows("dialogs", ["type"], "-dialogs-"))
-    number = round(settings.contrastive * served)
-    if not number and not known:
+    designed = [(row["kind"], row["base"]) for row in store.rows("contrasts", ["kind", "base"])]
+    tool_dialogs = sum(row["type"] != "non_tool" for row in store.rows("dialogs", ["type"], "-dialogs-"))
+    number = round(settings.contrastive * tool_dialogs)
+    if not number and not designed:
         return None
     wanted = apportion(number, dict.fromkeys(CONTRASTS, 1.0))
     limits = {kind: min(settings.max_attempts, CONTRAST_ATTEMPTS) * wanted[kind] for kind in CONTRASTS}
-    counts = Counter(kind for kind, _ in known)
+    counts = Counter(kind for kind, _ in designed)
     if any(counts[kind] < limits[kind] for kind in CONTRASTS):
-        counts = _design_contrasts(current, Counter(known), limits, counts)
-    if none := [kind for kind in CONTRASTS if wanted[kind] and not counts[kind]]:
-        current.progress.say(f"{', '.join(none)}: no accepted dialog can have one")
-    return _flow(
+        counts = _design_contrasts(current, Counter(designed), limits, counts)
+    if impossible := [kind for kind in CONTRASTS if wanted[kind] and not counts[kind]]:
+        current.progress.say(f"{', '.join(impossible)}: no accepted dialog can have one")
+    return _dialog_flow(
         current,
         "contrasts",
         {kind: (wanted[kind], min(counts[kind], limits[kind])) for kind in CONTRASTS if counts[kind]},
@@ -102,21 +102,21 @@ def _contrasts(current: Session) -> Flow | None:
 
 
 def _design_contrasts(
-    current: Session, used: Counter[tuple[str, str]], limits: dict[str, int], counts: Counter[str]
+    current: Session, designed: Counter[tuple[str, str]], limits: dict[str, int], counts: Counter[str]
 ) -> Counter[str]:
     """Write down as many more contrasts as `limits` allows, in the order of their hashes; a dialog gets a second one of a
     kind when every other has its first. Returns the counts then."""
     store = current.store
-    found: dict[str, list[tuple[int, float, str, str | None]]] = {}
+    heaps: dict[str, list[tuple[int, float, str, str | None]]] = {}
     for row in store.rows("dialogs", part="-dialogs-"):
         for contrast in contrasts.possible(row_dialog(row)):
-            times = used[contrast.kind, contrast.base.id]
+            times = designed[contrast.kind, contrast.base.id]
             heapq.heappush(
-                found.setdefault(contrast.kind, []),
+                heaps.setdefault(contrast.kind, []),
                 (times, contrasts.order(contrast), contrast.base.id, contrast.missing),
             )
     rows: dict[str, list[dict[str, Any]]] = {}
-    for kind, heap in found.items():
+    for kind, heap in heaps.items():
         while counts[kind] < limits[kind]:
             times, place, base, missing = heap[0]
             heapq.heapreplace(heap, (times + 1, place, base, missing))

@@ -31,18 +31,18 @@ class Phase:
     attempt_seconds: float = 0.0
     most: int = 0
     tail: float = 0.0
-    _seen: float = field(default_factory=time.monotonic)
+    _observed_at: float = field(default_factory=time.monotonic)
 
-    def see(self, status: dict[str, Any]) -> None:
+    def observe(self, status: dict[str, Any]) -> None:
         """Take in a flow's status."""
         now = time.monotonic()
-        seconds, self._seen = now - self._seen, now
-        flying = sum(item["leased"] for item in status["types"].values())
-        self.attempt_seconds += flying * seconds
-        self.most = max(self.most, flying)
-        self.tail = 0.0 if 2 * flying >= self.most else self.tail + seconds
+        seconds, self._observed_at = now - self._observed_at, now
+        in_flight = sum(item["leased"] for item in status["types"].values())
+        self.attempt_seconds += in_flight * seconds
+        self.most = max(self.most, in_flight)
+        self.tail = 0.0 if 2 * in_flight >= self.most else self.tail + seconds
 
-    def told(self) -> str:
+    def as_line(self) -> str:
         """One line."""
         if not self.most:
             return f"{clock(self.seconds):>6}  {self.name}"
@@ -78,11 +78,11 @@ class Progress:
 
     def phases(self, seconds: float) -> str:
         """Where the time of a job went that took `seconds`: a line for each phase."""
-        shown = [phase for phase in self._phases if phase.seconds >= SHORTEST]
-        rest = Phase("all else", seconds - sum(phase.seconds for phase in shown))
-        if not shown:
+        long_phases = [phase for phase in self._phases if phase.seconds >= SHORTEST]
+        rest = Phase("all else", seconds - sum(phase.seconds for phase in long_phases))
+        if not long_phases:
             return ""
-        return "\n".join(["where the time went:", *(phase.told() for phase in (*shown, rest))])
+        return "\n".join(["where the time went:", *(phase.as_line() for phase in (*long_phases, rest))])
 
     def say(self, text: str) -> None:
         """A line that stays."""
@@ -134,7 +134,7 @@ def line(what: str, status: dict[str, Any], seconds: float, start: tuple[float, 
     wanted = sum(item["wanted"] for item in types.values())
     played = sum(item["played"] for item in types.values())
     failed = sum(item["failed"] for item in types.values())
-    flying = sum(item["leased"] for item in types.values())
+    in_flight = sum(item["leased"] for item in types.values())
     judging = sum(item["unjudged"] for item in types.values())
     rate = (status["tokens"] - start[1]) / max(seconds - start[0], 1e-9)
     groups: dict[str, list[int]] = {}
@@ -144,7 +144,7 @@ def line(what: str, status: dict[str, Any], seconds: float, start: tuple[float, 
         group[1] += item["wanted"]
     listed = ", ".join(f"{kind} {number}/{total}" for kind, (number, total) in groups.items() if total)
     by_type = f" ({listed})" if len(groups) > 1 else ""
-    parts = [f"{what} {done}/{wanted}{by_type}", f"played {played}", f"not accepted {failed}", f"in flight {flying}"]
+    parts = [f"{what} {done}/{wanted}{by_type}", f"played {played}", f"not accepted {failed}", f"in flight {in_flight}"]
     if judging:
         parts.append(f"being judged {judging}")
     parts.append(f"{rate:.0f} tokens/s")

@@ -34,8 +34,8 @@ def statistics(store: RunStore, sample: ApiReservoir | None = None) -> tuple[Poo
 
 def report(store: RunStore) -> str:
     """Write the report and say where it lies. Raises UserError on a full disk."""
-    known = yaml.safe_load(store.read_bytes("run.yaml")) or {}
-    config = known.get("config", {})
+    run = yaml.safe_load(store.read_bytes("run.yaml")) or {}
+    config = run.get("config", {})
     seed = int(config.get("run", {}).get("seed", 0))
     pools = config.get("pools", {})
     writers = config.get("roles", {}).get("writer", "")
@@ -46,9 +46,9 @@ def report(store: RunStore) -> str:
     sample = ApiReservoir(seed)
     pool, keys = statistics(store, sample)
     nodes = saved.load_nodes(store)
-    found = distances(keys, seed)
-    page = render(f"Report of {store.uri}", store.uri, simulated, pool, found, nodes, sample.chosen)
-    figures = {**pool.as_json(), "tree": tree_counts(nodes), "nearest": [round(value, 4) for value in sorted(found)]}
+    nearest = distances(keys, seed)
+    page = render(f"Report of {store.uri}", store.uri, simulated, pool, nearest, nodes, sample.chosen)
+    figures = {**pool.as_json(), "tree": tree_counts(nodes), "nearest": [round(value, 4) for value in sorted(nearest)]}
     store.make("report")
     store.write_bytes("report", "statistics.json", json.dumps(figures, indent=1, ensure_ascii=False).encode())
     store.write_bytes("report", "index.html", page.encode())

@@ -35,91 +35,97 @@ def export(store: RunStore, count: int, seed: int) -> str:
     )
 
 
-def bring_in(store: RunStore, path: str) -> str:
+def import_decisions(store: RunStore, path: str) -> str:
     """Apply people's decisions to the run, and say how far they agree with the judges. Raises UserError.
 
     An accepted dialog that a person rejects goes to the ledger (stage `human`), and the next `toolace generate` makes another
     in its place; one that the judges rejected and a person accepts joins the dialogs.
     """
-    told = review.decisions(path)
+    decisions = review.decisions(path)
     store.make("review", "corpus")
     with held(store):
-        pairs, moved, unknown = _apply(store, told)
+        pairs, moved, unknown = _apply(store, decisions)
         if not pairs:
-            raise UserError(f"{path}: none of its {len(told)} dialogs is in {store.uri}; is it another run's?")
-        known = ""
+            raise UserError(f"{path}: none of its {len(decisions)} dialogs is in {store.uri}; is it another run's?")
+        earlier = ""
         if store.exists("review", "decisions.jsonl"):
-            known = store.read_bytes("review", "decisions.jsonl").decode()
-        lines = {json.loads(line)["id"]: line for line in known.splitlines()}
-        for identifier, (judge, human) in pairs.items():
-            row = {"id": identifier, "judge": review.ACCEPT if judge else review.REJECT, **told[identifier]}
+            earlier = store.read_bytes("review", "decisions.jsonl").decode()
+        lines = {json.loads(line)["id"]: line for line in earlier.splitlines()}
+        for identifier, (judge_accepts, human_accepts) in pairs.items():
+            row = {
+                "id": identifier,
+                "judge": review.ACCEPT if judge_accepts else review.REJECT,
+                **decisions[identifier],
+            }
             lines[identifier] = json.dumps(
-                {**row, "human": review.ACCEPT if human else review.REJECT}, ensure_ascii=False
+                {**row, "human": review.ACCEPT if human_accepts else review.REJECT}, ensure_ascii=False
             )
         store.write_lines("review", "decisions.jsonl", iter(lines.values()))
         write_corpus(store)
     return _summary(list(map(json.loads, lines.values())), moved, unknown)
 
 
-def _apply(store: RunStore, told: dict[str, dict[str, str]]) -> tuple[dict[str, tuple[bool, bool]], Counter[str], int]:
+def _apply(
+    store: RunStore, decisions: dict[str, dict[str, str]]
+) -> tuple[dict[str, tuple[bool, bool]], Counter[str], int]:
     """Move rows; returns id -> (judge accepts, human accepts), what was moved, and how many ids are not there."""
     epoch = new_epoch()
-    earlier = _judges(store)
+    earlier_judgements = _earlier_judgements(store)
     pairs: dict[str, tuple[bool, bool]] = {}
-    going: dict[str, list[dict[str, Any]]] = {}
-    coming: dict[str, list[dict[str, Any]]] = {}
+    to_ledger: dict[str, list[dict[str, Any]]] = {}
+    to_dialogs: dict[str, list[dict[str, Any]]] = {}
     moved: Counter[str] = Counter()
     for row in store.rows("dialogs"):
-        if row["id"] in told and row["id"] not in pairs:
-            human = told[row["id"]]["human"] == review.ACCEPT
-            pairs[row["id"]] = (earlier.get(row["id"], True), human)
-            if not human:
+        if row["id"] in decisions and row["id"] not in pairs:
+            human_accepts = decisions[row["id"]]["human"] == review.ACCEPT
+            pairs[row["id"]] = (earlier_judgements.get(row["id"], True), human_accepts)
+            if not human_accepts:
                 verdict = Verdict(
-                    stage="human", rule="review", evidence=told[row["id"]]["note"][:300] or "rejected by a person"
+                    stage="human", rule="review", evidence=decisions[row["id"]]["note"][:300] or "rejected by a person"
                 )
                 spent = {name: row[name] for name in USAGE_COLUMNS}
-                going.setdefault(_part(row), []).append(
+                to_ledger.setdefault(_part(row), []).append(
                     ledger_row(row, [verdict], row_dialog(row).model_dump_json(), spent)
                 )
     for row in store.rows("rejected"):
         readable = (
             row["record"] and row["stage"] in (*review.JUDGE_STAGES, "human") and row["rule"] not in review.NO_DIALOG
         )
-        if row["id"] in told and row["id"] not in pairs and readable:
-            human = told[row["id"]]["human"] == review.ACCEPT
-            pairs[row["id"]] = (earlier.get(row["id"], row["stage"] == "human"), human)
-            if human:
+        if row["id"] in decisions and row["id"] not in pairs and readable:
+            human_accepts = decisions[row["id"]]["human"] == review.ACCEPT
+            pairs[row["id"]] = (earlier_judgements.get(row["id"], row["stage"] == "human"), human_accepts)
+            if human_accepts:
                 dialog = Dialog.of(row["record"])
-                kept = [item for item in verdicts_from(row["verdicts"]) if item.stage != "human"]
+                verdicts = [item for item in verdicts_from(row["verdicts"]) if item.stage != "human"]
                 note = Verdict(
                     stage="human",
                     rule="review",
                     severity="warn",
-                    evidence=told[row["id"]]["note"][:300] or "accepted by a person",
+                    evidence=decisions[row["id"]]["note"][:300] or "accepted by a person",
                 )
-                softened = [item.model_copy(update={"severity": "warn"}) for item in kept]
+                softened = [item.model_copy(update={"severity": "warn"}) for item in verdicts]
                 dialog = dialog.model_copy(update={"verdicts": (*softened, note)})
-                coming.setdefault(_part(row), []).append(dialog_row(dialog, row))
+                to_dialogs.setdefault(_part(row), []).append(dialog_row(dialog, row))
     # Rows are in their new place before they leave the old one; readers drop doubles by id.
-    for part, rows in going.items():
+    for part, rows in to_ledger.items():
         store.write("rejected", f"{epoch}{part}review.parquet", rows, LEDGER)
         moved["rejected by a person"] += len(rows)
-    for part, rows in coming.items():
+    for part, rows in to_dialogs.items():
         store.write("dialogs", f"{epoch}{part}review.parquet", rows, DIALOG)
         moved["accepted by a person"] += len(rows)
-    gone = {row["id"] for rows in going.values() for row in rows}
-    back = {row["id"] for rows in coming.values() for row in rows}
-    for folder, schema, leaving in (("dialogs", DIALOG, gone), ("rejected", LEDGER, back)):
+    rejected_ids = {row["id"] for rows in to_ledger.values() for row in rows}
+    accepted_ids = {row["id"] for rows in to_dialogs.values() for row in rows}
+    for folder, schema, leaving in (("dialogs", DIALOG, rejected_ids), ("rejected", LEDGER, accepted_ids)):
 
         def goes(row: dict[str, Any], leaving: set[str] = leaving) -> bool:
             return row["id"] in leaving
 
         for part in ("-dialogs-", "-contrasts-") if leaving else ():
             rewrite(store, folder, schema, f"{epoch}{part}", goes, part, but=f"{epoch}{part}review")
-    return pairs, moved, len(set(told) - set(pairs))
+    return pairs, moved, len(set(decisions) - set(pairs))
 
 
-def _judges(store: RunStore) -> dict[str, bool]:
+def _earlier_judgements(store: RunStore) -> dict[str, bool]:
     """What the judges had said of the dialogs that people decided on before: a moved row does not tell."""
     if not store.exists("review", "decisions.jsonl"):
         return {}
@@ -134,11 +140,11 @@ def _part(row: dict[str, Any]) -> str:
 def _summary(rows: list[dict[str, Any]], moved: Counter[str], unknown: int) -> str:
     pairs = [(row["judge"] == review.ACCEPT, row["human"] == review.ACCEPT) for row in rows]
     table = Counter(pairs)
-    found = review.kappa(pairs)
-    shown = "not defined (one side never differs)" if found is None else f"{found:.2f}"
+    agreement = review.kappa(pairs)
+    agreement_text = "not defined (one side never differs)" if agreement is None else f"{agreement:.2f}"
     lines = [
         f"{len(pairs)} dialogs decided by people; they agree with the judges on {table[True, True] + table[False, False]}, "
-        f"Cohen's kappa {shown}",
+        f"Cohen's kappa {agreement_text}",
         f"  judges accept: people accept {table[True, True]}, reject {table[True, False]}",
         f"  judges reject: people accept {table[False, True]}, reject {table[False, False]}",
     ]

@@ -40,7 +40,7 @@ class Session:
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _pools: Pools | None = None
     _ray: bool = False
-    _plays: int = 0
+    _flow_count: int = 0
 
     def ray(self) -> None:
         """Meet Ray, once."""
@@ -73,12 +73,12 @@ class Session:
         if planner.done:
             return planner.status()
         pools = self.pools()
-        self._plays += 1
+        self._flow_count += 1
         with self.progress.phase(what) as phase:
-            before = planner.tokens
+            tokens_before = planner.tokens
 
             def report(status: dict[str, Any], seconds: float) -> None:
-                phase.see(status)
+                phase.observe(status)
                 self.progress.show(what, status, seconds)
 
             self.progress.begin()
@@ -88,11 +88,11 @@ class Session:
                 self.config,
                 self.store,
                 pools.handles,
-                f"{self.epoch}{self._plays:04x}",  # a flow that is played twice must not write the same files twice
+                f"{self.epoch}{self._flow_count:04x}",  # a flow that is played twice must not write the same files twice
                 report,
                 self.progress.say,
             )
-            phase.tokens = status["tokens"] - before
+            phase.tokens = status["tokens"] - tokens_before
         self.budget = status["budget"]
         self.progress.end()
         return status

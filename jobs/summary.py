@@ -59,14 +59,14 @@ def describe_pool(store: RunStore, _: Any, seconds: float) -> str:
     return "\n".join(
         [
             f"done in {clock(seconds)}",
-            f"  {_pool(store)}",
+            f"  {_pool_line(store)}",
             f"  spent {spent['tokens']:,} generated and {spent['prompt_tokens']:,} prompt tokens in this run",
             f"  look at them: toolace show {store.uri} --apis    toolace show {store.uri} --tree",
         ]
     )
 
 
-def _pool(store: RunStore) -> str:
+def _pool_line(store: RunStore) -> str:
     nodes = saved.load_nodes(store)
     kinds = Counter(row["type"] for row in store.rows("apis", ["type"]))
     domains = sum(node.kind == "domain" for node in nodes)
@@ -80,20 +80,20 @@ def describe_dialogs(store: RunStore, status: dict[str, Any], seconds: float) ->
     """The end of `toolace generate` and `toolace run`."""
     counts = _counts(store)
     spent = _spent(store)
-    shown = ", ".join(f"{kind} {counts[kind]}" for kind in DIALOG_TYPES if counts[kind])
+    by_type = ", ".join(f"{kind} {counts[kind]}" for kind in DIALOG_TYPES if counts[kind])
     short = sum(item["wanted"] - item["passing"] for item in status["types"].values())
     if short:
         head = f"{short} dialogs short of the quotas; raise generate.max_attempts or the budget and run it again"
     else:
         head = f"done in {clock(seconds)}" if status["new"] else "nothing to do: every quota of this run is met"
     failed = sum(number for (kind, stage, _), number in _reasons(store).items() if kind in KINDS and stage != "surplus")
-    tried = counts.total() + failed
+    attempts = counts.total() + failed
     lines = [
         head,
-        f"  {_pool(store)}",
-        f"  {store.path('dialogs')}: {counts.total()} accepted dialogs ({shown})",
-        f"  {store.path('rejected')}: {failed} of {tried} attempts not accepted"
-        + (f", {100 * counts.total() / tried:.0f} % accepted" if tried else ""),
+        f"  {_pool_line(store)}",
+        f"  {store.path('dialogs')}: {counts.total()} accepted dialogs ({by_type})",
+        f"  {store.path('rejected')}: {failed} of {attempts} attempts not accepted"
+        + (f", {100 * counts.total() / attempts:.0f} % accepted" if attempts else ""),
         store.path("corpus").join(("  ", ": ")) + ", ".join(f"{name}.jsonl" for name in WRITERS),
         f"  spent in this run: {spent['tokens']:,} generated tokens, {spent['prompt_tokens']:,} prompt tokens "
         f"({spent['cached_tokens']:,} from the prefix cache), {spent['requests']:,} requests"
@@ -120,13 +120,13 @@ def describe_band(store: RunStore, band: dict[str, Any], seconds: float) -> str:
 
 def status(store: RunStore) -> str:
     """Counts by type, reasons of rejection, what was spent."""
-    known = yaml.safe_load(store.read_bytes("run.yaml")) or {}
-    quotas = known.get("config", {}).get("generate", {}).get("quotas", {})
+    run = yaml.safe_load(store.read_bytes("run.yaml")) or {}
+    quotas = run.get("config", {}).get("generate", {}).get("quotas", {})
     counts, spent = _counts(store), _spent(store)
     drafts = sum(len(rows) for rows in ledger.drafted(store, "drafts/dialogs", KINDS).values())
-    lines = [_pool(store), "accepted dialogs:"]
+    lines = [_pool_line(store), "accepted dialogs:"]
     lines += [f"  {kind:10} {counts[kind]:>7} of {quotas.get(kind, 0)}" for kind in DIALOG_TYPES]
-    lines += _conduct(store)
+    lines += _consensus_and_complexity(store)
     lines.append(f"played to the end: {drafts}")
     reasons = _reasons(store)
     lines.append("not accepted:" if reasons else "not accepted: none")
@@ -137,41 +137,41 @@ def status(store: RunStore) -> str:
     return "\n".join(lines)
 
 
-def _conduct(store: RunStore) -> list[str]:
+def _consensus_and_complexity(store: RunStore) -> list[str]:
     """What the dialogs' records tell of consensus and complexity, where they tell anything."""
     actions: Counter[tuple[int, bool]] = Counter()
     before: Counter[str] = Counter()
     after: Counter[str] = Counter()
     measured: Counter[str] = Counter()
     losses: list[float] = []
-    mended = rounds = 0
+    repaired = rounds = 0
     for row in store.rows("dialogs", ["type", "meta"]):
         meta = json.loads(row["meta"])
-        mended += bool(meta.get("repairs"))
+        repaired += bool(meta.get("repairs"))
         rounds += meta.get("repairs") or 0
         actions.update((drawn, agreed) for _, drawn, agreed in meta.get("consensus") or ())
-        if told := meta.get("complexity"):
-            losses.append(told["value"])
-            if "band" in told:
-                low, high = told["band"]
+        if complexity := meta.get("complexity"):
+            losses.append(complexity["value"])
+            if "band" in complexity:
+                low, high = complexity["band"]
                 measured[row["type"]] += 1
-                before[row["type"]] += low <= told["before"] <= high
-                after[row["type"]] += told["in_band"]
+                before[row["type"]] += low <= complexity["before"] <= high
+                after[row["type"]] += complexity["in_band"]
     lines = []
-    if mended:
-        lines.append(f"repaired: {mended} of the accepted dialogs, {rounds} texts written again with the reason")
+    if repaired:
+        lines.append(f"repaired: {repaired} of the accepted dialogs, {rounds} texts written again with the reason")
     if actions:
-        agreed = Counter({drawn: number for (drawn, yes), number in actions.items() if yes})
-        by = ", ".join(
+        agreed = Counter({drawn: number for (drawn, agreeing), number in actions.items() if agreeing})
+        shares = ", ".join(
             f"{100 * sum(agreed[i] for i in agreed if i <= k) / actions.total():.0f} % by {k}" for k in sorted(agreed)
         )
-        lines.append(f"assistant's decisions: {actions.total()}, two samples agreed: {by or 'never'}")
+        lines.append(f"assistant's decisions: {actions.total()}, two samples agreed: {shares or 'never'}")
     if losses:
         middle = sorted(losses)[len(losses) // 2]
         lines.append(f"complexity for the target: median {middle:.3f} over {len(losses)} dialogs")
     if measured:
-        shown = ", ".join(f"{kind} {before[kind]} -> {after[kind]} of {number}" for kind, number in measured.items())
-        lines.append(f"in band before -> after complication: {shown}")
+        in_band = ", ".join(f"{kind} {before[kind]} -> {after[kind]} of {number}" for kind, number in measured.items())
+        lines.append(f"in band before -> after complication: {in_band}")
     return lines
 
 
@@ -179,34 +179,37 @@ def show_dialogs(store: RunStore, dialog_id: str | None, kind: str | None, limit
     """Some dialogs, or one by its id (a prefix is enough), as a person reads them."""
     if kind and kind not in DIALOG_TYPES:
         raise UserError(f"--type {kind}: no such type; use {', '.join(DIALOG_TYPES)}")
-    shown = []
+    texts = []
     for row in store.rows("dialogs"):
         if (dialog_id and not row["id"].startswith(dialog_id)) or (kind and row["type"] != kind):
             continue
-        shown.append(render(row_dialog(row)))
-        if len(shown) >= (1 if dialog_id else limit):
+        texts.append(render(row_dialog(row)))
+        if len(texts) >= (1 if dialog_id else limit):
             break
-    if not shown:
-        wanted = dialog_id or (f"of type {kind}" if kind else "")
-        raise UserError(f"{store.uri}: no accepted dialog {wanted}".rstrip() + "; see `toolace status`")
-    return "\n\n".join(shown)
+    if not texts:
+        sought = dialog_id or (f"of type {kind}" if kind else "")
+        raise UserError(f"{store.uri}: no accepted dialog {sought}".rstrip() + "; see `toolace status`")
+    return "\n\n".join(texts)
 
 
 def render(dialog: Dialog) -> str:
     """One dialog as text."""
     domain = " > ".join(dialog.meta.get("domain", ()))
-    lines = [click_style(f"== {dialog.id}  ({dialog.kind})  domain: {domain}")]
+    lines = [heading(f"== {dialog.id}  ({dialog.kind})  domain: {domain}")]
     tools = ", ".join(f"{api.name}({', '.join(api.properties)})" for api in dialog.tools)
     lines.append(f"tools: {tools}")
     for message in dialog.messages:
         text = printable(message.content or pythonic.render(message.tool_calls))
         lines.append(f"{NAMES[message.role]:>9}: {text}" + ("" if message.train else "   (masked from the loss)"))
-    if told := dialog.meta.get("complexity"):
-        turned = ", ".join(item["operator"] for item in told.get("rounds", ()) if item.get("kept"))
-        lines.append(f"   complexity: {told['value']}" + (f", after {turned}: was {told['before']}" if turned else ""))
-    traced = Counter(record.source for record in dialog.provenance)
-    if traced:
-        lines.append(f"   values: {', '.join(f'{number} {source}' for source, number in traced.items())}")
+    if complexity := dialog.meta.get("complexity"):
+        operators = ", ".join(item["operator"] for item in complexity.get("rounds", ()) if item.get("kept"))
+        lines.append(
+            f"   complexity: {complexity['value']}"
+            + (f", after {operators}: was {complexity['before']}" if operators else "")
+        )
+    sources = Counter(record.source for record in dialog.provenance)
+    if sources:
+        lines.append(f"   values: {', '.join(f'{number} {source}' for source, number in sources.items())}")
     return "\n".join(lines)
 
 
@@ -215,7 +218,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
 
 
-def click_style(text: str) -> str:
+def heading(text: str) -> str:
     """A heading, bold on a terminal (click drops the style elsewhere)."""
     import click
 
@@ -241,22 +244,22 @@ def show_tree(store: RunStore) -> str:
 
 def show_apis(store: RunStore, limit: int) -> str:
     """Some APIs in full, synthesised ones first, and the names of the first of all; the pool streams by."""
-    shown: list[str] = []
+    records: list[str] = []
     names: list[str] = []
     count = 0
-    for wanted in ("api", "imported"):
+    for origin_type in ("api", "imported"):
         for row in store.rows("apis", ["type", "name", "domain", "record"]):
-            if row["type"] != wanted:
+            if row["type"] != origin_type:
                 continue
             count += 1
-            if len(shown) < limit:
+            if len(records) < limit:
                 record = {key: value for key, value in json.loads(row["record"]).items() if key != "schema_version"}
-                shown.append(json.dumps(record, indent=1, ensure_ascii=False))
+                records.append(json.dumps(record, indent=1, ensure_ascii=False))
             if len(names) < MOST_NAMES:
-                origin = "synthesised" if wanted == "api" else wanted
+                origin = "synthesised" if origin_type == "api" else origin_type
                 names.append(printable(f"  {row['name']:32} {origin:12} {row['domain']}"))
     more = [f"  ... and {count - len(names):,} more"] if count > len(names) else []
-    return "\n".join([*map(printable, shown), f"{count:,} APIs:", *names, *more])
+    return "\n".join([*map(printable, records), f"{count:,} APIs:", *names, *more])
 
 
 def show_rejected(store: RunStore, kind: str | None, limit: int) -> str:
@@ -271,6 +274,6 @@ def show_rejected(store: RunStore, kind: str | None, limit: int) -> str:
                 examples[key].append(printable(f"{row['id']}: {row['evidence']}"))
     lines = []
     for key, count in counts.most_common():
-        lines.append(click_style(f"{count} x {' / '.join(key)}"))
+        lines.append(heading(f"{count} x {' / '.join(key)}"))
         lines += [f"    {text}" for text in examples[key]]
     return "\n".join(lines) or "the ledger is empty"

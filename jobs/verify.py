@@ -56,10 +56,10 @@ class Outcome:
             self.by_type[row["type"]] += 1
         else:
             self.rejected += 1
-        told = {verdict["rule"]: verdict for verdict in reversed(verdicts)}
-        hard = {verdict["rule"] for verdict in verdicts if verdict["severity"] == "reject"}
-        for rule, verdict in told.items():
-            (self.by_rule if rule in hard else self.warned)[rule] += 1
+        first_verdicts = {verdict["rule"]: verdict for verdict in reversed(verdicts)}
+        rejecting = {verdict["rule"] for verdict in verdicts if verdict["severity"] == "reject"}
+        for rule, verdict in first_verdicts.items():
+            (self.by_rule if rule in rejecting else self.warned)[rule] += 1
             if rule not in self.examples:
                 self.examples[rule] = {
                     "file": row["file"],
@@ -99,22 +99,26 @@ def verify(config: Config, pattern: str, format: str, output: str, quiet: bool) 
     names = datasets.names(paths)
     outcome = Outcome(pattern, format, output=os.path.abspath(output))
     started = time.monotonic()
-    shown = started
-    near = NearDuplicates(config.verify.duplicates) if config.verify.duplicates else None
+    printed = started
+    near_duplicates = NearDuplicates(config.verify.duplicates) if config.verify.duplicates else None
     with _files(output) as (accepted, rejected):
-        for row in _rows(config, parts, format):
+        for row in _verified_rows(config, parts, format):
             row["file"] = names[row["path"]]
-            if near is not None and row["key"] and (other := near.repeats(row["key"], _place(row))):
+            if (
+                near_duplicates is not None
+                and row["key"]
+                and (other := near_duplicates.repeats(row["key"], _place(row)))
+            ):
                 verdict = Verdict(stage="rules", rule=DUPLICATE, evidence=other)
                 row = {**row, "accepted": False, "verdicts": verdicts_json([verdict])}
             verdicts = outcome.add(row)
             if row["accepted"]:
                 accepted.write(row["line"] + "\n")
             else:
-                rejected.write(json.dumps(_ledger(row, verdicts), ensure_ascii=False) + "\n")
+                rejected.write(json.dumps(_ledger_row(row, verdicts), ensure_ascii=False) + "\n")
             now = time.monotonic()
-            if not quiet and now - shown > EVERY:
-                shown = now
+            if not quiet and now - printed > EVERY:
+                printed = now
                 print(
                     f"[{clock(now - started)}] {outcome.rows} rows, {outcome.rejected} rejected",
                     file=sys.stderr,
@@ -124,7 +128,7 @@ def verify(config: Config, pattern: str, format: str, output: str, quiet: bool) 
     return outcome
 
 
-def _rows(config: Config, parts: list[datasets.Portion], format: str) -> Iterator[dict[str, Any]]:
+def _verified_rows(config: Config, parts: list[datasets.Portion], format: str) -> Iterator[dict[str, Any]]:
     if not parts:
         return
     from actors.datasets import verified_rows
@@ -139,10 +143,10 @@ def _place(row: dict[str, Any]) -> str:
     return f"{row['file']}:{row['row']}"
 
 
-def _ledger(row: dict[str, Any], verdicts: list[dict[str, Any]]) -> dict[str, Any]:
+def _ledger_row(row: dict[str, Any], verdicts: list[dict[str, Any]]) -> dict[str, Any]:
     """A rejected row with its reasons; the row itself as it was given."""
     first = next(verdict for verdict in verdicts if verdict["severity"] != "warn")
-    told = [{key: verdict[key] for key in ("rule", "severity", "turn", "evidence")} for verdict in verdicts]
+    reasons = [{key: verdict[key] for key in ("rule", "severity", "turn", "evidence")} for verdict in verdicts]
     return {
         "file": row["file"],
         "row": row["row"],
@@ -150,7 +154,7 @@ def _ledger(row: dict[str, Any], verdicts: list[dict[str, Any]]) -> dict[str, An
         "rule": first["rule"],
         "turn": first["turn"],
         "evidence": first["evidence"],
-        "verdicts": told,
+        "verdicts": reasons,
         "sample": row["line"],
     }
 

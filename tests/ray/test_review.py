@@ -22,8 +22,8 @@ sys.stdin.readline()
 DECIDING = """
 import json
 import sys
-from jobs.review import bring_in
-from tests.samples import good_dialogs
+from jobs.review import import_decisions
+from tests.material import good_dialogs
 from toolace_ray.dlv.duplicates import dialog_key
 from toolace_ray.errors import UserError
 from toolace_ray.rows import DIALOG, dialog_row
@@ -38,7 +38,7 @@ for uri in ("mock:///busy", "mock:///free"):
     store.make("dialogs", "rejected")
     store.write("dialogs", "e-dialogs-1.parquet", [dialog_row(dialog, {"key": dialog_key(dialog)})], DIALOG)
     try:
-        bring_in(store, sys.argv[1])
+        import_decisions(store, sys.argv[1])
     except UserError as error:
         print(error)
     print(*(f"{folder} {len(list(store.rows(folder)))}" for folder in ("dialogs", "rejected")))

@@ -14,7 +14,6 @@ from jobs import flow as flows
 from jobs.flow import Stall, survey
 from jobs.summary import _spent
 from tests.material import good_dialogs
-from tests.samples import good_dialogs
 from toolace_ray.config.load import parse
 from toolace_ray.engines.protocol import (
     BadRequest,
@@ -354,7 +353,7 @@ def test_a_stream_without_verdicts_is_told_of_seldom():
         found = []
         for _ in range(minutes * 120):
             clock.now += 0.5
-            if stall.lasts(status(unjudged, verdicts)):
+            if stall.is_due(status(unjudged, verdicts)):
                 found.append(round(clock.now / 60))
         return found
 
@@ -362,14 +361,14 @@ def test_a_stream_without_verdicts_is_told_of_seldom():
     assert told(64, 12, 0) == [65, 95]  # five minutes, then every thirty
     assert told(4, 12, 1) == []  # a verdict came
     assert told(2, 12, 1) == [129]
-    text = stall.told(status(12, 1), {"CPU": 0.0}, {"CPU": 4.0})
+    text = stall.sentence(status(12, 1), {"CPU": 0.0}, {"CPU": 4.0})
     assert "6 minutes while 12 drafts wait" in text
     assert "0 of the cluster's 4 are free" in text
     assert "pools.<name>.cpus" in text
-    assert "roles.judge" in stall.told(status(12, 1), {"CPU": 2.0}, {"CPU": 4.0})
+    assert "roles.judge" in stall.sentence(status(12, 1), {"CPU": 2.0}, {"CPU": 4.0})
 
 
-class Crew(flows._Crew):
+class Crew(flows.Crew):
     """A crew whose workers are names: which of them have ended, and how, the test says."""
 
     def __init__(self, store, say, ends):
@@ -408,11 +407,11 @@ def test_workers_may_die_for_ever_as_long_as_something_is_committed(store, ended
     ended["w"] = ActorDiedError()
     crew.hire()
     for commits in range(50):
-        crew.look_after(commits)
+        crew.replace_dead(commits)
     for _ in range(9):
-        crew.look_after(49)
+        crew.replace_dead(49)
     with pytest.raises(RunStopped, match="nothing was committed in between"):
-        crew.look_after(49)
+        crew.replace_dead(49)
 
 
 def test_what_a_dead_worker_committed_counts_once(store, monkeypatch):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.cli import main
-from jobs.review import bring_in
+from jobs.review import import_decisions
 from tests.material import good_dialogs, say
 from toolace_ray.corpus import review
 from toolace_ray.dlv.duplicates import dialog_key
@@ -164,7 +164,7 @@ def test_without_the_clusters_lock_a_run_in_an_object_store_is_left_alone(store,
     before = {folder: store.files(folder) for folder in ("dialogs", "rejected")}
     (tmp_path / "told.jsonl").write_text(json.dumps({"id": ids(store, "dialogs")[0], "human": "reject"}))
     with pytest.raises(UserError, match=r"lock on a run is on the Ray cluster .* set RAY_ADDRESS"):
-        bring_in(store, str(tmp_path / "told.jsonl"))
+        import_decisions(store, str(tmp_path / "told.jsonl"))
     assert {folder: store.files(folder) for folder in before} == before
 
 
