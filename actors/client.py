@@ -94,7 +94,8 @@ class PoolClient:
         return value
 
     def pick(self, affinity: str, avoid: frozenset[int] | set[int] = frozenset()) -> int | None:
-        """The replica for a request, or None when all are to be avoided or down."""
+        """The index of the replica for a request: the one that `affinity` used last, unless it has more than `margin`
+        requests more than the least loaded, else that one. None when all are to be avoided or down."""
         now = self._clock()
         usable = [i for i, view in enumerate(self._views) if i not in avoid and view.down_until <= now]
         if not usable:

@@ -45,7 +45,7 @@ MEASURED = pa.schema(
         ("features", pa.string()),
     ]
 )
-"""What the target makes of a dialog of the prior set; `solved` is by assistant turn."""
+"""What the target makes of a dialog of the prior set; `solved` has the share of right answers of each trained assistant turn."""
 
 
 def calibrate(current: Session) -> dict[str, Any]:

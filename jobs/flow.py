@@ -160,8 +160,8 @@ def _is_alive(planner: Any) -> bool:
 
 
 class Stall:
-    """Notices when drafts wait and no verdict comes: on a cluster without a free CPU the stream's tasks never run, and
-    nothing else would tell. The run goes on; there may be room later."""
+    """Notices when drafts wait and no verdict comes for QUIET seconds: on a cluster without a free CPU the stream's tasks
+    never run, and nothing else would tell. The run goes on; there may be room later."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -243,7 +243,7 @@ class Crew:
         self._at_work[worker.run.remote()] = (name, worker)
 
     def wait(self, seconds: float) -> None:
-        """Wait until a worker ends, at most `seconds`."""
+        """Wait until a worker ends, `seconds` at most."""
         import ray
 
         if self._at_work:

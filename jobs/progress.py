@@ -85,16 +85,16 @@ class Progress:
         return "\n".join(["where the time went:", *(phase.as_line() for phase in (*long_phases, rest))])
 
     def say(self, text: str) -> None:
-        """A line that stays."""
+        """Print a line that the live line does not overwrite."""
         self._clear()
         print(text, file=self._stream, flush=True)
 
     def begin(self) -> None:
-        """A new flow starts: rates count from here."""
+        """Start a flow: its rates count from the next `show` on."""
         self._start, self._last = None, 0.0
 
     def show(self, what: str, status: dict[str, Any], seconds: float) -> None:
-        """The state of a flow, as far as it is time for it."""
+        """Print the state of a flow after `seconds`: on a terminal at every call, else at most every EVERY seconds and when it is done."""
         if self._start is None:
             self._start = (seconds, status["tokens"])
         now = time.monotonic()
@@ -110,7 +110,7 @@ class Progress:
             print(text, file=self._stream, flush=True)
 
     def end(self) -> None:
-        """The flow is over; what was shown last stays."""
+        """End the live line, if there is one; what it showed last stays."""
         if self._live and self._width:
             print(file=self._stream, flush=True)
             self._width = 0

@@ -48,7 +48,7 @@ class VerdictSink(Datasink[None]):
 
     @property
     def min_rows_per_write(self) -> int | None:
-        """Each block as it comes: a verdict must not wait for others."""
+        """None: each block is written as it comes, so that no verdict waits for others."""
         return None
 
     def write(self, blocks: Iterable[pa.Table], ctx: Any) -> None:

@@ -88,7 +88,8 @@ def _examples(api: Api) -> Iterator[tuple[str, str]]:
 
 
 def unwieldy(schema: Any) -> str | None:
-    """Why a schema can't be drawn from: a property or item that is no schema object, or a size beyond any use."""
+    """Why a schema can't be drawn from, else None: a property or item that is no schema object, a number beyond its keyword's
+    limit, or lists that have more than MAX_DRAWN values at least."""
     sizes: list[int] = []  # of the schemas on the way to this one: how many values their lists have at least
     for sub in walk(schema, FIELDS | _PARTS):
         node = sub.schema

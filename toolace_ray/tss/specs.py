@@ -201,7 +201,7 @@ def _merged_all_of(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Resolver:
-    """Follows local references; one has a budget, since a small document can multiply without end."""
+    """Follows local references, for MAX_NODES nodes in all: a small document can multiply without end."""
 
     def __init__(self, tree: Any) -> None:
         self._tree = tree
