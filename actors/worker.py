@@ -76,7 +76,7 @@ class Worker:
                 if asking is None and len(active) < limit:
                     asking = asyncio.ensure_future(self._lease(limit - len(active)))
                 waiting = {*active, *([asking] if asking else [])}
-                timeout = self._until_commit(bool(active))
+                timeout = self._seconds_until_commit(bool(active))
                 await asyncio.wait(waiting, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
                 if asking is not None and asking.done():
                     leases = asking.result()
@@ -88,7 +88,7 @@ class Worker:
                 for task in [played for played in active if played.done()]:
                     task.result()
                     del active[task]
-                if self._due(bool(active) or asking is None):
+                if self._commit_is_due(bool(active) or asking is None):
                     await self._commit()
         finally:
             for running in (*active, *self._probes.values(), *([asking] if asking else [])):
@@ -100,14 +100,14 @@ class Worker:
         leases: list[Lease] | None = await self._planner.lease.remote(self._name, count, LEASE_WAIT)
         return leases
 
-    def _until_commit(self, busy: bool) -> float | None:
+    def _seconds_until_commit(self, busy: bool) -> float | None:
         """Seconds to wait at most: until the shard is old, or until it is clear that the planner has nothing to give."""
         if not self._buffer and not self._spent:
             return None
         old = max(0.0, self._oldest + self._config.execution.shard_seconds - time.monotonic())
         return old if busy else min(old, IDLE)
 
-    def _due(self, busy: bool) -> bool:
+    def _commit_is_due(self, busy: bool) -> bool:
         """A shard is due when it is full or old, or when nothing is in flight and the planner keeps us waiting: what it waits
         for may be this shard."""
         if not self._buffer and not self._spent:
@@ -127,7 +127,7 @@ class Worker:
             if played is not None:
                 self._buffer.append(played)
             elif engines.usage.requests:
-                self._spent.append({**self._task(lease), **usage_columns(engines.usage, 0.0)})
+                self._spent.append({**self._row_base(lease), **usage_columns(engines.usage, 0.0)})
 
     async def _attempt(self, lease: Lease, engines: TaskEngines) -> Played | None:
         """Play an attempt; None when it was given back."""
@@ -135,12 +135,12 @@ class Worker:
         try:
             played = await self._player.play(kind, attempt, engines)
         except (BadRequest, Unsupported) as error:
-            return self._failed(lease, engines, "request_refused", error)
+            return self._failure(lease, engines, "request_refused", error)
         except EngineError as error:
             logger.warning("%s %s: %s", kind, attempt, error)
             if await self._is_own(lease, engines, error):
                 rule = "timeout" if isinstance(error, EngineTimeout) else "engine_failure"
-                return self._failed(lease, engines, rule, error)
+                return self._failure(lease, engines, rule, error)
             await asyncio.sleep(min(0.1 * 2 ** min(self._unanswered, 8), 5.0))
             return None
         except Exception as error:  # one bad row never stops a run; many in a row are a fault of ours
@@ -148,9 +148,9 @@ class Worker:
             self._faults += 1
             if self._faults >= PATIENCE:
                 raise
-            return self._failed(lease, engines, "internal", error)
+            return self._failure(lease, engines, "internal", error)
         self._faults = 0
-        self._answered()
+        self._note_answer()
         return played
 
     async def _is_own(self, lease: Lease, engines: TaskEngines, error: EngineError) -> bool:
@@ -160,8 +160,8 @@ class Worker:
         Raises:
             EngineError: no request fares better, or the pool answers nobody any more.
         """
-        if not isinstance(error, EngineRefused) and await self._answers(engines):
-            self._answered()
+        if not isinstance(error, EngineRefused) and await self._pool_answers(engines):
+            self._note_answer()
             return isinstance(error, EngineTimeout) or bool(await self._planner.failed.remote(self._name, lease))
         self._unanswered += 1
         await self._planner.release.remote(self._name, [lease])
@@ -170,7 +170,7 @@ class Worker:
             raise error
         return False
 
-    async def _answers(self, engines: TaskEngines) -> bool:
+    async def _pool_answers(self, engines: TaskEngines) -> bool:
         """Whether the pool that failed answers others; it is asked once for all who want to know at a time."""
         failure = engines.failure
         if failure is None or failure.others_answered:
@@ -179,18 +179,18 @@ class Worker:
             self._probes[failure.pool] = asyncio.ensure_future(engines.answers(failure, PROBE_SECONDS))
         return await asyncio.shield(self._probes[failure.pool])
 
-    def _answered(self) -> None:
+    def _note_answer(self) -> None:
         self._unanswered = 0
         self._last_answer = time.monotonic()
 
-    def _task(self, lease: Lease) -> dict[str, Any]:
+    def _row_base(self, lease: Lease) -> dict[str, Any]:
         kind, attempt = lease
         row_id = attempt_id(self._config, kind, attempt)
         return {"id": row_id, "type": type_of(kind), "kind": kind, "attempt": attempt, "key": None}
 
-    def _failed(self, lease: Lease, engines: TaskEngines, rule: str, error: Exception) -> Played:
+    def _failure(self, lease: Lease, engines: TaskEngines, rule: str, error: Exception) -> Played:
         verdict = Verdict(stage="generate", rule=rule, evidence=f"{type(error).__name__}: {error}"[:300])
-        row = ledger_row(self._task(lease), [verdict], None, usage_columns(engines.usage, 0.0))
+        row = ledger_row(self._row_base(lease), [verdict], None, usage_columns(engines.usage, 0.0))
         return Played(*lease, False, row)
 
     async def _commit(self) -> None:

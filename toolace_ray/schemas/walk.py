@@ -152,17 +152,17 @@ def rebuild(schema: Any, change: Callable[[Any, int], Any], within: Mapping[str,
         if not stack:
             break
         holder, key, depth = stack.pop()
-        made = holder[key] = change(holder[key], depth)
-        if not isinstance(made, dict):
+        rebuilt = holder[key] = change(holder[key], depth)
+        if not isinstance(rebuilt, dict):
             continue
-        made = holder[key] = dict(made)
-        if within.keys().isdisjoint(made):
+        rebuilt = holder[key] = dict(rebuilt)
+        if within.keys().isdisjoint(rebuilt):
             continue
-        for word in within.keys() & made.keys():
-            if within[word] is not object and isinstance(made[word], within[word]):
-                made[word] = made[word].copy()
-        steps = [step for step, _ in _children(made, within)]
-        below = [(made, word, depth + 1) if at is None else (made[word], at, depth + 1) for word, at in steps]
+        for word in within.keys() & rebuilt.keys():
+            if within[word] is not object and isinstance(rebuilt[word], within[word]):
+                rebuilt[word] = rebuilt[word].copy()
+        steps = [step for step, _ in _children(rebuilt, within)]
+        below = [(rebuilt, word, depth + 1) if at is None else (rebuilt[word], at, depth + 1) for word, at in steps]
         stack += reversed(below)
     if stack:
         raise ValueError(f"the schema has more than {MAX_NODES} sub-schemas")
