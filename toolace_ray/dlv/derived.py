@@ -204,7 +204,7 @@ def date_follows(value: str, text: str, others: Collection[str], today: Day) -> 
     Args:
         text: what was said, all of it.
         others: the other values of the call and those of earlier calls and results, from which a span may be counted too.
-        today: None where nobody tells it: then only what is counted from a date that is said.
+        today: None where the dialog has no date: then only what is counted from a date that is said.
     """
     match = re.fullmatch(
         r"(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}:\d{2})(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?", value

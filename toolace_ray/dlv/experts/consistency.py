@@ -31,7 +31,8 @@ def questions(dialog: Dialog) -> Iterator[Question]:
 
 
 def fitting(dialog: Dialog, group: TurnGroup) -> set[str] | None:
-    """The functions that a turn group's request may ask for, going by what the assistant did; None where that can't be told."""
+    """The functions that a turn group's request may ask for: those called; else, where the dialog lacks a value that a call needs,
+    those that its plan wanted (None where it names none); else NONE alone."""
     messages = dialog.messages[group.start : group.end]
     called = {call.name for message in messages for call in message.tool_calls}
     if called:

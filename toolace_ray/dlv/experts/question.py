@@ -25,7 +25,7 @@ MAX_PARTS, MAX_PART = 12, 120  # parts of a text that a judge chooses from, and 
 class Question:
     """One question of an expert about one turn. `against` are the answers that speak against the dialog.
 
-    `quoted`: whether the judge first quotes what tells it, for answers that are no quotations themselves.
+    `quoted`: whether the judge first quotes its evidence, for answers that are no quotations themselves.
     """
 
     expert: ExpertName

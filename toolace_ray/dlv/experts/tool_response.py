@@ -9,7 +9,7 @@ from toolace_ray.records.dialog import Dialog
 
 
 def questions(dialog: Dialog) -> Iterator[Question]:
-    """Do the results fit what was called? Errors that the API documents are the rules' to tell."""
+    """Do the results fit what was called? One question for each turn group that has results."""
     for group in turn_groups(dialog):
         if any(message.role == "tool" for message in dialog.messages[group.start : group.end]):
             messages = rendered(dialog, group, "does each result fit its call?")

@@ -76,7 +76,7 @@ def _ungrounded(view: View, turn: int, message: Message) -> Iterator[Finding]:
     wrong = 0
     for number in list(answer_numbers)[:MAX_NUMBERS]:
         if wrong >= MAX_WRONG:
-            return  # enough is told, and looking for each is dear
+            return  # enough is reported, and looking for each is dear
         if number in (1, 2) or number in context_numbers:
             continue
         if view.planned:
@@ -290,7 +290,7 @@ def _has_false_or_null(results: list[Any]) -> bool:
 
 
 def reports_error(result: Any) -> bool:
-    """True for a result that tells of an error, in our form or in others' ({"error": "..."}, {"status": "failed"})."""
+    """True for a result that reports an error, in our form or in others' ({"error": "..."}, {"status": "failed"})."""
     if is_error(result):
         return True
     if isinstance(result, str):

@@ -119,9 +119,9 @@ def arguments_valid(view: View) -> Iterator[Finding]:
             try:
                 faults = errors(api.parameters, call.arguments, key=f"{api.id}/parameters")
             except SchemaError:
-                return  # api_definition tells
+                return  # api_definition reports it
             for error in faults:
-                # What is missing at the top level is required_arguments' to tell; nearly nobody writes times with a zone.
+                # required_arguments reports what is missing at the top level; nearly nobody writes times with a zone.
                 if not _MISSING.match(error) and (view.planned or not _PLAIN_TIME.search(error)):
                     yield turn, f"{call.name}: {error}"
 

@@ -110,7 +110,7 @@ def results_valid(view: View) -> Iterator[Finding]:
                 for error in errors(api.returns, result, 2, key=f"{api.id}/returns")
             )
         except SchemaError:
-            return  # api_definition tells
+            return  # api_definition reports it
 
 
 @rule("consistency")

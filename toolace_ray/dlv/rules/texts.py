@@ -174,7 +174,7 @@ def mixed_language(view: View) -> Iterator[Finding]:
 
 
 def _mixed_languages(view: View) -> Iterator[Finding]:
-    """Sentences of another language than the dialog's, both told by their commonest words."""
+    """Sentences of another language than the dialog's, both recognised by their commonest words."""
     texts = [
         (turn, _QUOTED.sub(" ", message.content)) for turn, message in view.of("user", "assistant") if message.content
     ]
