@@ -60,8 +60,8 @@ def parse(tree: dict[str, Any], origin: str = "config") -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        first = error.errors()[0]
-        loc = tuple(part for part in first["loc"] if part not in ("str", "dict[str,float]", "constrained-int"))
+        first, *others = error.errors()
+        loc = _key(first["loc"])
         key = ".".join(map(str, loc)) or "the file"
         if first["type"] == "extra_forbidden":
             siblings = _siblings(loc[:-1])
@@ -72,9 +72,16 @@ def parse(tree: dict[str, Any], origin: str = "config") -> Config:
                 else f"known: {', '.join(siblings)}"
             )
             raise UserError(f"{origin}: unknown key {key}; {hint}") from error
-        message = first["msg"].removeprefix("Value error, ")
+        # A value of several kinds fails as each of them.
+        kinds = [first, *(other for other in others if _key(other["loc"]) == loc)]
+        message = ", or: ".join(dict.fromkeys(kind["msg"].removeprefix("Value error, ") for kind in kinds))
         got = "" if isinstance(first["input"], dict | BaseModel) else f" (got {first['input']!r})"
         raise UserError(f"{origin}: {key}: {message}{got}") from error
+
+
+def _key(loc: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The place of an error without pydantic's names for the kinds that a value may be of."""
+    return tuple(part for part in loc if part not in ("str", "dict[str,float]", "constrained-int", "literal['auto']"))
 
 
 def _siblings(loc: tuple[Any, ...]) -> list[str]:
