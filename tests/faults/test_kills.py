@@ -14,7 +14,7 @@ from jobs.evolve import evolve
 from jobs.generate import generate
 from jobs.progress import Progress
 from jobs.session import Session
-from toolace_ray.config import load
+from toolace_ray.config.load import load
 from toolace_ray.engines.protocol import EngineError
 from toolace_ray.errors import RunStopped
 from toolace_ray.store.storage import RunStore
