@@ -8,6 +8,7 @@ two starts of one run).
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args, get_origin
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.fields import FieldInfo
@@ -93,10 +94,13 @@ class PoolConfig(Section):
         0, "Tokens that a reasoning model may think before each answer; 0 for models that don't think.", ge=0
     )
     body: dict[str, Any] = content(
-        {}, "More fields of every request to a server (`openai`), such as its thinking switch."
+        {},
+        "More fields of every request to a server (`openai`), such as its thinking switch; null leaves out a field that "
+        "would be sent (`max_tokens: null` sends max_completion_tokens, `response_format: null` puts schemas into the "
+        "prompt, `n: null` asks for one answer at a time). What a server refuses by name is left out without it.",
     )
     env: dict[str, str] = execution({}, "Environment of the replica's process; no secrets. vLLM's own variables stand.")
-    url: str = execution("", "Base URL of an OpenAI-compatible server, with /v1.")
+    url: str = execution("", "Base URL of an OpenAI-compatible server, with /v1; no user or password, see api_key_env.")
     api_key_env: str = execution("", "Name of the environment variable that holds the server's key.")
     context: int = content(8192, "Context in tokens of a server's model (`openai`, `simulated`).", ge=256)
     price_prompt: float = execution(0.0, "Price of a million prompt tokens, in your currency.", ge=0)
@@ -105,8 +109,17 @@ class PoolConfig(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> PoolConfig:
-        if self.engine == "openai" and not self.url.startswith(("http://", "https://")):
-            raise ValueError("engine openai needs url: http(s)://host/v1")
+        if self.engine == "openai":
+            try:
+                parts = urlsplit(self.url)
+            except ValueError:
+                parts = urlsplit("")
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError("engine openai needs url: http(s)://host/v1")
+            if parts.username or parts.password:
+                raise ValueError(
+                    "url holds a user or password, which run.yaml would keep; name the variable of a key in api_key_env"
+                )
         if bool(self.reasoning_parser) and not (self.engine == "vllm" and self.thinking_tokens):
             raise ValueError("reasoning_parser needs engine vllm and thinking_tokens above 0")
         if self.engine == "vllm" and self.thinking_tokens and not self.reasoning_parser:

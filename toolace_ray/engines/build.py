@@ -13,14 +13,22 @@ from toolace_ray.errors import UserError
 from toolace_ray.models import resolve
 
 
-def build(config: PoolConfig, share: Share) -> Engine:
-    """The engine of one replica, with its share of the machine. Raises UserError or EngineError when it can't be made."""
+def build(config: PoolConfig, share: Share, pool: str = "") -> Engine:
+    """The engine of one replica, with its share of the machine; `pool` is its pool's name.
+
+    Raises:
+        UserError, EngineError: it can't be made.
+    """
     if config.engine == "openai":
         key = ""
         if config.api_key_env:
-            key = os.environ.get(config.api_key_env, "")
+            key = os.environ.get(config.api_key_env, "").strip()
             if not key:
                 raise UserError(f"the environment variable {config.api_key_env} (api_key_env) is not set")
+            if not (key.isascii() and key.isprintable()):
+                raise UserError(
+                    f"the environment variable {config.api_key_env} (api_key_env) holds what no header can carry"
+                )
         return OpenAIEngine(
             config.url,
             config.model,
@@ -29,6 +37,7 @@ def build(config: PoolConfig, share: Share) -> Engine:
             max_connections=config.max_in_flight,
             thinking_tokens=config.thinking_tokens,
             body=config.body,
+            pool=pool,
         )
     if config.engine == "simulated":
         return SimulatedEngine(context=config.context, **config.simulated.model_dump())

@@ -1,7 +1,7 @@
 """The one abstraction between the method and whatever runs a model.
 
-Invariants: `generate` returns exactly `n` samples or raises; token counts are the engine's own; an engine never changes
-a request; every error an engine raises on purpose is an EngineError.
+Invariants: `generate` returns exactly `n` samples or raises; token counts are the engine's own, or marked as
+estimated; an engine never changes a request; every error an engine raises on purpose is an EngineError.
 """
 
 from __future__ import annotations
@@ -76,11 +76,13 @@ def answered(text: str, thought: str, finish: str, tokens: int, stop: Sequence[s
 
 @dataclass(frozen=True)
 class Generation:
-    """The answers to one request; `cached_tokens` of the prompt's tokens came from the prefix cache."""
+    """The answers to one request; `cached_tokens` of the prompt's tokens came from the prefix cache. `estimated`: the engine
+    does not know its tokens; they are told from the texts' length."""
 
     samples: tuple[Sample, ...]
     prompt_tokens: int
     cached_tokens: int = 0
+    estimated: bool = False
 
     @property
     def tokens(self) -> int:

@@ -57,6 +57,16 @@ def errors(schema: Any, value: Any, limit: int = 5, *, key: str | None = None) -
     return violations
 
 
+def validates(text: str, schema: Any) -> bool:
+    """Whether a text is JSON that validates against a schema; True for a schema that can't be applied."""
+    try:
+        return not errors(schema, json.loads(text, strict=False), 1)
+    except SchemaError:
+        return True
+    except (ValueError, RecursionError):
+        return False
+
+
 def _validator_for(schema: Any, key: str | None) -> Any:
     if key is None:
         return _compile(canonical_json(schema))
