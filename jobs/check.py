@@ -1,13 +1,18 @@
-"""What a configuration would do, found out without starting anything."""
+"""What a configuration would do, found out without starting anything; what its servers can do, by asking each once."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
+import time
+from collections.abc import Iterator
 
 from toolace_ray.config.tree import Config, PoolConfig
 from toolace_ray.dlv.layer import layer, registered
 from toolace_ray.errors import UserError
 from toolace_ray.models import REGISTRY, fetched, resolve
+from toolace_ray.schemas.validate import validates
 from toolace_ray.sdg import balance
 from toolace_ray.sdg.difficulty.guide import check_band
 from toolace_ray.store.storage import RunStore
@@ -17,6 +22,14 @@ from toolace_ray.tss import sources, specs
 TOKENS_A_DOCUMENT = 160
 TOKENS_AN_API = 800
 TOKENS_A_DIALOG = 900
+PROBE_SECONDS = 120.0  # for a server's answer
+PROBE_TOKENS = 64
+PROBE_SCHEMA = {
+    "type": "object",
+    "properties": {"city": {"type": "string", "enum": ["Paris", "Lyon"]}, "river": {"type": "string"}},
+    "required": ["city", "river"],
+    "additionalProperties": False,
+}
 
 
 def check(config: Config) -> str:
@@ -89,6 +102,78 @@ def _pool_text(name: str, config: PoolConfig) -> str:
         state = "in the cache" if fetched(config.model) else "to be fetched"
         return f"{where} {config.model} ({entry.parameters}, {entry.licence}, {state}), {place}"
     return f"{where} {resolve(config.model, fetch_missing=False)}, {place}"
+
+
+def probe(config: Config) -> Iterator[str]:
+    """Ask the server of each pool once and say what it can do, a paragraph each. Starts nothing.
+
+    Raises:
+        UserError: at the end, where a server gave no answer.
+    """
+    failed = []
+    for name, pool in config.pools.items():
+        if pool.engine == "openai":
+            told, answers = asyncio.run(_probed(name, pool, config.execution.request_timeout))
+            if not answers:
+                failed.append(name)
+            yield told
+        else:
+            yield f"pool {name}: {pool.engine}, not asked: a probe starts no engine, it asks servers that run (engine: openai)"
+    if failed:
+        raise UserError(f"no answer from {', '.join(f'pools.{name}' for name in failed)}; see above")
+
+
+async def _probed(name: str, config: PoolConfig, request_timeout: float) -> tuple[str, bool]:
+    """What a pool's server can do, and whether it answers."""
+    from toolace_ray.engines.build import build
+    from toolace_ray.engines.openai import OpenAIEngine
+    from toolace_ray.engines.protocol import EngineError, GenerateRequest
+
+    logging.getLogger(OpenAIEngine.__module__).setLevel(logging.ERROR)  # what it finds out is said below
+    engine = build(config, name)
+    assert isinstance(engine, OpenAIEngine)
+    question = "Which city has the Eiffel Tower, and which river flows through it?"
+    # Not a deterministic one: servers that refuse a temperature or a seed are to show it.
+    request = GenerateRequest(
+        [{"role": "user", "content": question}],
+        max_tokens=PROBE_TOKENS,
+        n=2,
+        temperature=0.7,
+        seed=1,
+        stop=("\n\n\n",),
+        json_schema=PROBE_SCHEMA,
+        timeout=min(PROBE_SECONDS, request_timeout),
+    )
+    started = time.monotonic()
+    try:
+        answer = await engine.generate(request)
+        seconds = time.monotonic() - started
+        listed = await engine.listed_context(request.timeout)
+    except EngineError as error:
+        return f"pool {name}: {config.model} at {config.url} gave no answer: {error}", False
+    finally:
+        await engine.close()
+    lines = [f"pool {name}: {config.model} at {config.url} answers ({seconds:.1f} s)"]
+    lines += engine.takes
+    if answer.estimated:
+        lines.append("tokens: it counts none; they are estimated by the texts' length")
+    else:
+        lines.append(f"tokens: it counts them (prompt {answer.prompt_tokens}, answers {answer.tokens})")
+    if listed is None:
+        lines.append(f"context: its list of models does not say; pools.{name}.context is {config.context}")
+    else:
+        differs = listed < config.context
+        lines.append(
+            f"context: {listed} tokens"
+            + (f"; pools.{name}.context is {config.context}: set it to {listed} at most" if differs else "")
+        )
+    if any(sample.finish == "length" for sample in answer.samples):
+        lines.append(
+            f"an answer was cut at {PROBE_TOKENS} tokens: a model that thinks needs pools.{name}.thinking_tokens"
+        )
+    elif not all(validates(sample.text, PROBE_SCHEMA) for sample in answer.samples):
+        lines.append(f"an answer does not keep the schema: {answer.samples[-1].text[:100]!r}")
+    return "\n  ".join(lines), True
 
 
 def rules(config: Config) -> str:

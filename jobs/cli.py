@@ -130,10 +130,15 @@ def report(run: str) -> None:
 @main.command()
 @configured
 @click.option("--rules", is_flag=True, help="List the verification rules.")
-def check(config: Config, rules: bool) -> None:
+@click.option("--probe", is_flag=True, help="Ask the server of each pool (engine: openai) once and say what it can do.")
+def check(config: Config, rules: bool, probe: bool) -> None:
     """Validate a configuration and say what it would do: models, pools, GPUs, tasks, an estimate. Starts nothing."""
     from jobs import check as checking
 
+    if probe:
+        for told in checking.probe(config):
+            click.echo(told)
+        return
     click.echo(checking.rules(config) if rules else checking.check(config))
 
 
