@@ -187,6 +187,7 @@ def test_a_model_that_refuses_several_fields_is_found_out_field_by_field_by_many
         "max_tokens is too large: 50000. This model supports at most 16384 completion tokens, whereas you provided 50000.",
         "Invalid 'temperature': decimal above maximum value. Expected a value <= 2, but got 7 instead.",
         "The prompt about the temperature in Rome can't be answered.",
+        "Invalid value: the property 'billing' of the prompt's tool is missing its api_key, which is not valid.",
     ],
 )  # fmt: skip
 def test_a_value_that_does_not_fit_is_the_requests_fault(message, caplog):

@@ -23,14 +23,15 @@ Kind = Literal["passing", "broken", "spent", "key", "away", "moderated", "forbid
 `request`: this request, perhaps for a field that it has."""
 
 _SPENT = re.compile(
-    r"insufficient[ _](?:\w+[ _])?(?:quota|funds|balance|credits?)|exceeded your current quota|billing|payment required"
+    r"insufficient[ _](?:\w+[ _])?(?:quota|funds|balance|credits?)|exceeded your current quota|payment required"
     r"|credit balance|out of credits?|balance is (?:too low|not enough)",
     re.IGNORECASE,
 )
+_BILLING = re.compile(r"billing", re.IGNORECASE)  # in a 400 it may be the name of a field of ours
 _SPENT_CODE = re.compile(r"^(?:insufficient_(?:quota|balance|funds|credits?)|billing_\w+)$", re.IGNORECASE)
 _LATER = re.compile(r"(?:retry|try again) (?:in|after) ", re.IGNORECASE)
 _KEY = re.compile(
-    r"(?:invalid|incorrect|missing|wrong|expired)\W+(?:\w+\W+){0,3}api[ _-]?key|api[ _-]?key\W+(?:\w+\W+){0,4}(?:invalid|valid|"
+    r"(?:invalid|incorrect|missing|wrong|expired)\W+(?:\w+\W+){0,3}api[ -]key|api[ -]key\W+(?:\w+\W+){0,4}(?:invalid|valid|"
     r"incorrect|missing|expired|wrong)",
     re.IGNORECASE,
 )
@@ -111,7 +112,8 @@ def seconds_to_wait(header: str, now: float) -> float | None:
 def _kind(status: int, words: str, stated: bool, waits: bool) -> Kind:
     code = any(_SPENT_CODE.match(line) for line in words.splitlines())
     # Some call their limit of a minute a quota, too; they say when it is over.
-    spent = bool(_SPENT.search(words)) and not (status == 429 and (waits or _LATER.search(words)))
+    told = _SPENT.search(words) or (status in (403, 429) and _BILLING.search(words))
+    spent = bool(told) and not (status == 429 and (waits or _LATER.search(words)))
     if status == 402 or (status < 500 and (status >= 400 or stated) and (code or spent)):
         return "spent"
     if status == 401 or (status in (400, 403) and _KEY.search(words)):
