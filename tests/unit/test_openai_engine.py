@@ -5,7 +5,7 @@ import time
 from email.utils import formatdate
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.mock_server import MockServer
@@ -282,6 +282,7 @@ def test_text_without_json_stays_as_it_is(text):
     assert extracted(text) == text
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(value=st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda part: st.lists(part) | st.dictionaries(st.text(), part)),
        before=st.text("abc .,:\n"), after=st.text("abc .,:\n"))  # fmt: skip
 def test_an_object_in_prose_is_found(value, before, after):
@@ -561,6 +562,7 @@ def test_tokens_are_estimated_where_a_server_counts_none_and_that_is_said_once(c
     assert [record.getMessage().count("estimated") for record in caplog.records] == [1]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     status=st.integers(200, 599),
     raw=st.binary() | st.recursive(st.none() | st.text() | st.integers(), lambda part: st.lists(part) | st.dictionaries(st.sampled_from(["error", "message", "detail", "code", "param", "choices", "loc"]), part)).map(lambda value: json.dumps(value).encode()),
