@@ -126,11 +126,12 @@ def probe(config: Config) -> Iterator[str]:
 async def _probed(name: str, config: PoolConfig, request_timeout: float) -> tuple[str, bool]:
     """What a pool's server can do, and whether it answers."""
     from toolace_ray.engines.build import build
+    from toolace_ray.engines.cores import Share
     from toolace_ray.engines.openai import OpenAIEngine
     from toolace_ray.engines.protocol import EngineError, GenerateRequest
 
     logging.getLogger(OpenAIEngine.__module__).setLevel(logging.ERROR)  # what it finds out is said below
-    engine = build(config, name)
+    engine = build(config, Share(), name)
     assert isinstance(engine, OpenAIEngine)
     question = "Which city has the Eiffel Tower, and which river flows through it?"
     # Not a deterministic one: servers that refuse a temperature or a seed are to show it.
