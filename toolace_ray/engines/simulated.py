@@ -103,7 +103,7 @@ class SimulatedEngine:
 def sentence(prompt: str, rng: random.Random, slip: float) -> str:
     """A sentence with every scalar of the prompt's last JSON value, but for one with probability `slip`.
 
-    A prompt without JSON is answered by a question about its last line or by a refusal.
+    A prompt without JSON is answered by a question about its last line, after the error that it tells if any, or by a refusal.
     """
     stated = _last_json(prompt)
     values = _leaves(stated)
@@ -111,7 +111,10 @@ def sentence(prompt: str, rng: random.Random, slip: float) -> str:
         return "Nothing was found, there is none."
     if not values:
         about = prompt.strip().splitlines()[-1].partition(":")[2].strip() or "it"
-        return rng.choice((f"Could you tell me the {about[:80]}?", "I'm sorry, I can't do that with what I have."))
+        error = re.search(r"^Error: (.+)$", prompt, re.MULTILINE)
+        question = f"{error[1][:200]} " if error else ""
+        question += f"Could you tell me the {about[:80]}?"
+        return rng.choice((question, "I'm sorry, I can't do that with what I have."))
     if rng.random() < slip:
         values.pop(rng.randrange(len(values)))
     opening = rng.choice(("Please help me", "I need this", "Could you do this for me", "Can you see to this"))
