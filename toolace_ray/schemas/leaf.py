@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from toolace_ray.schemas.patterns import sample
 from toolace_ray.schemas.validate import errors
 
 WORDS = [
@@ -22,6 +23,8 @@ FORMATS: dict[str, Callable[[random.Random], str]] = {
     "uri": lambda rng: f"https://{rng.choice(WORDS)}.example/{rng.choice(WORDS)}",
     "hostname": lambda rng: f"{rng.choice(WORDS)}.{rng.choice(WORDS)}.example",
     "ipv4": lambda rng: f"192.0.2.{rng.randint(1, 254)}",
+    "ipv6": lambda rng: f"2001:db8::{rng.randint(1, 9999):x}",
+    "duration": lambda rng: f"PT{rng.randint(1, 59)}M",
     "uuid": lambda rng: str(uuid.UUID(int=rng.getrandbits(128), version=4)),
 }
 """Format (JSON Schema, draft 2020-12) -> a value of it. Hosts and addresses are the ones reserved for documentation."""
@@ -119,18 +122,35 @@ def number(schema: dict[str, Any], kind: str, bounds: tuple[float, float], rng: 
     return rounded if bounds[0] <= (rounded := round(float(value), 2)) <= bounds[1] else float(value)
 
 
+_TRIES = 8
+_TEXT_KEYWORDS = ("pattern", "minLength", "maxLength", "format")
+
+
+def _fits(schema: dict[str, Any], text: str) -> bool:
+    return not errors({key: schema[key] for key in _TEXT_KEYWORDS if key in schema}, text, 1)
+
+
+def _matching(schema: dict[str, Any], rng: random.Random) -> str | None:
+    """A text that a schema's pattern lets pass; None where a few tries find none."""
+    tries = (sample(schema["pattern"], rng) for _ in range(_TRIES))
+    return next((text for text in tries if text is not None and _fits(schema, text)), None)
+
+
 def made_up(schema: dict[str, Any], kind: str, rng: random.Random, words: Sequence[str]) -> Any:
     """A value without meaning for a leaf of which the schema says too little: a number, else words.
 
-    A pattern is answered by an identifier such as amber_birch_kdl, which suits the patterns that our own schemas use. The first
-    word of an identifier or a description is one of `words` where there are any. Texts have no digits: numbers are facts.
+    A pattern is answered by an identifier such as amber_birch_kdl, which suits the patterns that our own schemas use, or else by
+    a text that it lets pass where one is found. The first word of an identifier or a description is one of `words` where there are any. Texts have no digits: numbers are facts.
     """
     if kind in ("integer", "number"):
         least, most = bounds_of(schema, kind)
         low = least if least is not None else 0 if most is None or most >= 0 else most - 100
         return number(schema, kind, (low, low + 100 if most is None else most), rng)
     if "pattern" in schema:
-        return f"{rng.choice(words or WORDS)[:16]}_{rng.choice(WORDS)}_{''.join(rng.choices('bcdfgklmnprstvz', k=3))}"
+        identifier = (
+            f"{rng.choice(words or WORDS)[:16]}_{rng.choice(WORDS)}_{''.join(rng.choices('bcdfgklmnprstvz', k=3))}"
+        )
+        return identifier if _fits(schema, identifier) else _matching(schema, rng) or identifier
     least, most = int(schema.get("minLength", 1)), int(schema.get("maxLength", 40))
     first = rng.choice(words if words and least >= DESCRIPTIVE else WORDS)
     text = f"{first} {rng.choice(WORDS)} {rng.choice(WORDS)}"
