@@ -86,7 +86,7 @@ def _file_rows(source: str, path: str, limits: Limits) -> Iterator[dict[str, obj
         return
     importer = specs.import_openapi if source == "openapi" else specs.import_mcp
     try:
-        for imported in importer(path):
+        for imported in importer(path, limits.undescribed):
             yield import_row(path, imported)
     except (UserError, RecursionError) as error:  # one of many files of a folder: the others go on
         yield {**base, "kind": "unread", "text": readable(str(error).removeprefix(f"{path}: "))}

@@ -105,7 +105,8 @@ def _read_sources(current: Session, files: dict[str, list[str]], evolution: Evol
     imports = _Imports(store, evolution)
     for name in sorted(settings.mcp_servers):
         key = f"sources.mcp_servers.{name}"
-        for item in specs.import_tools(json.loads(store.read_bytes("sources/mcp", f"{name}.json")), name, live=True):
+        tools = json.loads(store.read_bytes("sources/mcp", f"{name}.json"))
+        for item in specs.import_tools(tools, name, live=True, undescribed=settings.undescribed):
             imports.take(import_row(key, item))
     stamped_files = _stamped_files(files)
     read_before = {(row["path"], row["size"], row["modified"]) for row in store.rows("sources/files")}
@@ -117,7 +118,9 @@ def _read_sources(current: Session, files: dict[str, list[str]], evolution: Evol
     documents = saved.document_ids(store)
     unread: list[dict[str, Any]] = []
     was_useful: dict[str, bool] = {}  # path -> whether it gave anything
-    limits = Limits(settings.chunk_chars, settings.max_file_mb << 20, settings.text_column, settings.private)
+    limits = Limits(
+        settings.chunk_chars, settings.max_file_mb << 20, settings.text_column, settings.private, settings.undescribed
+    )
 
     def tables() -> Iterator[pa.Table]:
         number, seen = len(documents), set()

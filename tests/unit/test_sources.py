@@ -47,10 +47,8 @@ def write(path, tree):
 
 def test_openapi_operations_become_apis(tmp_path):
     items = list(specs.import_openapi(write(tmp_path / "a.json", SPEC)))
-    room, loop = [item for item in items if isinstance(item, Api)]
-    assert [item for item in items if isinstance(item, str)] == [
-        "POST /clash/{a}: 'a' is both a parameter and in the request body"
-    ]
+    room, loop, clash = items
+    assert set(clash.properties) == {"a", "body_a"}
     assert room.name == "get_room"
     assert room.properties["floor"] == {"type": ["integer", "null"], "description": "Floor", "exclusiveMinimum": 0}
     assert room.required == ("room",)
@@ -84,7 +82,14 @@ def test_the_examples_pass_the_gate():
         ("a.json", '{"swagger": "1.2", "paths": {}}', "not an OpenAPI 3.x or Swagger 2 document"),
         ("a.json", '{"openapi": "3.1.0"}', "no `paths`"),
         ("a.json", "[" * 5000, "not a readable JSON"),
-        ("a.yaml", "a: &-x [1]\nb: *-x", "aliases"),
+        ("a.yaml", "a: &a [*a]", "inside what it refers to"),
+        (
+            "a.yaml",
+            "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 30 if i else ['1'])}]\n" for i in range(9)),
+            "aliases",
+        ),
+        ("a.yaml", "openapi: 3.0.0\npaths:\n  /a: {}\n  /a: {}", "line 4: a mapping repeats the key '/a'"),
+        ("a.json", '{"paths": {}, "paths": {}}', "repeats the key 'paths'"),
         ("a.yaml", "a: [", "not a readable JSON or YAML"),
     ],
 )
@@ -126,8 +131,8 @@ def test_references_that_multiply_are_cut(tmp_path):
     }
     response = {"200": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/S0"}}}}}
     tree = {"openapi": "3.1.0", "paths": {"/x": {"get": {"responses": response}}}, "components": {"schemas": schemas}}
-    (reason,) = specs.import_openapi(write(tmp_path / "a.json", tree))
-    assert "schema nodes" in reason
+    (api,) = specs.import_openapi(write(tmp_path / "a.json", tree))
+    assert len(api.model_dump_json()) < 50_000
 
 
 @pytest.mark.parametrize(
@@ -250,12 +255,13 @@ def test_swagger_2_operations_become_apis(tmp_path):
     items = list(specs.import_openapi(write(tmp_path / "a.json", SWAGGER)))
     look, add = [item for item in items if isinstance(item, Api) and item.name != "delete_pets_pet_id"]
     remove = next(item for item in items if isinstance(item, Api) and item.name == "delete_pets_pet_id")
-    assert [item for item in items if isinstance(item, str)] == ["PUT /pets: 'photo' is an uploaded file"]
+    assert [item for item in items if isinstance(item, str)] == ["PUT /pets: its body is nothing but an uploaded file"]
     assert look.properties["pet_id"] == {"type": "string", "format": "uuid", "description": "Pet"}
     assert set(look.returns["properties"]) == {"name", "friends", "id"}
     assert look.returns["required"] == ["name", "id"]
-    # A pet's friends are pets: the circle is cut where it closes.
-    assert look.returns["properties"]["friends"]["items"] == {}
+    # A pet's friends are pets: the circle is followed once and then cut.
+    assert set(look.returns["properties"]["friends"]["items"]["properties"]) == {"name", "id"}
+    assert set(add.properties["friends"]["items"]["properties"]) == {"name", "id"}
     assert add.required == ("name",)
     assert add.properties["name"]["type"] == ["string", "null"]
     assert [error.code for error in add.errors] == ["409"]

@@ -173,6 +173,11 @@ class SourcesConfig(Section):
         "mask",
         "What becomes of documents with secrets or personal data: stand-ins in their place, the ledger, or nothing.",
     )
+    undescribed: Literal["refuse", "derive"] = content(
+        "derive",
+        "What becomes of imported parameters and operations without a description: refused, or given one made by code of their "
+        "name, title, values, format and example (told in the lineage).",
+    )
     text_column: str = content("text", "Column of the text in JSONL and Parquet files.")
     chunk_chars: int = content(
         6000, "Longer documents are cut by their structure into pieces of this many characters.", ge=200

@@ -40,7 +40,8 @@ class Lineage(Record):
 
     `parent` is the id of the example that its writer was shown; `indicators` were applied in this order; `dropped` are
     those that were tried and failed, with their reasons; `documents` are ids; `server` and `tool` are the names of a live
-    MCP server and of its tool.
+    MCP server and of its tool. `operation` is what an imported API is in its document (`GET /rooms/{room}`, or a tool's name);
+    `notes` say what its import left out, translated or made up.
     """
 
     parent: str | None = None
@@ -51,6 +52,8 @@ class Lineage(Record):
     source: Literal["synthesised", "openapi", "mcp"] = "synthesised"
     server: str = ""
     tool: str = ""
+    operation: Text = ""
+    notes: tuple[Text, ...] = ()
 
 
 class Api(Record):

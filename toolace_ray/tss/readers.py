@@ -38,12 +38,13 @@ class Document(Record):
 @dataclass(frozen=True)
 class Limits:
     """What is read of a file: pieces of `chunk_chars` characters, files of `file_bytes` at most, this column of tables; and what
-    becomes of texts with secrets or personal data."""
+    becomes of texts with secrets or personal data. `undescribed` is for specifications, see sources.undescribed."""
 
     chunk_chars: int
     file_bytes: int
     text_column: str
     private: Literal["mask", "reject", "keep"] = "keep"
+    undescribed: Literal["refuse", "derive"] = "derive"
 
 
 def read(path: str, limits: Limits) -> Iterator[Document | str]:

@@ -1,82 +1,41 @@
 """Ready tools as APIs: OpenAPI 3.x and Swagger 2 documents, MCP `tools/list` results.
 
-Invariants: a reference is followed inside its document only; what an operation becomes is bounded in size and depth; an
-operation or tool that can't be imported is a reason, never an exception.
+Invariants: a call's parameters are carried whole or the operation is refused: only optional ones beyond a bound are left out,
+and what was left out, translated or made up is in the lineage's notes; an answer never decides; an operation or tool that
+can't be imported is a reason, never an exception.
 """
 
 from __future__ import annotations
 
 import json
+import random
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import Any, Literal
 
 from toolace_ray.errors import UserError
 from toolace_ray.records.api import Api, ApiError, Lineage
-from toolace_ray.records.json import DECODER, LimitExceeded, check_text, digest
-from toolace_ray.schemas.draw import example_object
-from toolace_ray.schemas.validate import schema_depth
-from toolace_ray.schemas.walk import KEYWORDS, keywords, rebuild
+from toolace_ray.records.json import canonical_json, check_json, digest
+from toolace_ray.schemas.draw import example_object, instance
+from toolace_ray.schemas.validate import SchemaError, errors
+from toolace_ray.tss.references import References, SpecError
+from toolace_ray.tss.spec_files import read_spec
+from toolace_ray.tss.spec_operations import METHODS, operation_parts
+from toolace_ray.tss.spec_schemas import BOUNDS, Expansion, TooLarge, flattened
+from toolace_ray.tss.told import Told, words_of
 
-MAX_SPEC_CHARS = 32 << 20
-MAX_SPEC_DEPTH = 200
-MAX_NODES = 20_000
-MAX_BOUND = 1e15  # 64-bit limits that generators write as bounds say nothing
-METHODS = ("get", "put", "post", "delete", "patch")
-
-
-def read_spec(path: str) -> Any:
-    """A JSON or YAML file under size and depth limits. Raises UserError."""
-    try:
-        size = Path(path).stat().st_size
-        if size > MAX_SPEC_CHARS:
-            raise UserError(f"{path}: {size} bytes, the limit is {MAX_SPEC_CHARS}")
-        text = Path(path).read_text(encoding="utf-8")
-        tree = load_spec_json(text) if path.endswith(".json") else _load_yaml(text, path)
-    except (LimitExceeded, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise UserError(f"{path}: not a readable JSON or YAML document ({str(error).splitlines()[0]})") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot read it ({error.strerror})") from error
-    if schema_depth(tree, MAX_SPEC_DEPTH) > MAX_SPEC_DEPTH:
-        raise UserError(f"{path}: nested deeper than {MAX_SPEC_DEPTH}")
-    return tree
+Undescribed = Literal["refuse", "derive"]
+MAX_CHARS = 20_000  # of one operation's parameters, or of its answer, as JSON
+MAX_NAME = 64
+_FAULTS = (ValueError, TypeError, KeyError, AttributeError, RecursionError, IndexError)
 
 
-def load_spec_json(text: str) -> Any:
-    """JSON under the limits for whole documents."""
-    check_text(text, max_chars=MAX_SPEC_CHARS, max_depth=MAX_SPEC_DEPTH)
-    return DECODER.decode(text)
-
-
-class _JsonTypesLoader(yaml.CSafeLoader):
-    """YAML with JSON's types alone: dates stay text, keys become text."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012  (PyYAML's own way)
-        key: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:timestamp"]
-        for key, pairs in yaml.CSafeLoader.yaml_implicit_resolvers.items()
-    }
-
-
-def _load_yaml(text: str, path: str) -> Any:
-    if re.search(rf"(?:[\[{{]\s*){{{MAX_SPEC_DEPTH}}}", text):  # the parser takes quadratic time for these
-        raise UserError(f"{path}: nested deeper than {MAX_SPEC_DEPTH}")
-    # Aliases can multiply a small file without end.
-    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.CSafeLoader)):
-        raise UserError(f"{path}: YAML aliases are not followed; write the document without them")
-    return _text_keys(yaml.load(text, Loader=_JsonTypesLoader))
-
-
-def _text_keys(node: Any) -> Any:
-    if isinstance(node, dict):
-        return {str(key): _text_keys(value) for key, value in node.items()}
-    return [_text_keys(item) for item in node] if isinstance(node, list) else node
-
-
-def import_openapi(path: str) -> Iterator[Api | str]:
+def import_openapi(path: str, undescribed: Undescribed = "derive") -> Iterator[Api | str]:
     """The operations of an OpenAPI 3.x or Swagger 2 document as APIs; a string says why an operation was left out.
+
+    Args:
+        undescribed: whether descriptions that are missing are derived, see sources.undescribed.
 
     Raises:
         UserError: the file is no such document.
@@ -93,250 +52,270 @@ def import_openapi(path: str) -> Iterator[Api | str]:
     document = digest(json.dumps(tree, sort_keys=True, default=str))
     info = tree.get("info")
     title = str((info.get("title") if isinstance(info, dict) else "") or Path(path).stem)
+    references, names = References(tree, path), _Names()
     for route, raw in tree["paths"].items():
-        item = _Resolver(tree).top(raw)
+        if route.startswith("x-"):
+            continue
+        try:
+            item, base = references.followed(raw, "")
+        except SpecError as error:
+            yield f"{route}: {error}"
+            continue
         for method in METHODS:
             if isinstance(item, dict) and isinstance(item.get(method), dict):
                 try:
-                    yield _operation(tree, str(route), method, item, title, document)
-                except (ValueError, TypeError, KeyError, AttributeError) as error:
-                    yield f"{method.upper()} {route}: {error}"
+                    yield _operation(references, base, route, method, item, title, document, names, undescribed)
+                except _FAULTS as error:
+                    yield f"{method.upper()} {route}: {_sentence(error)}"
 
 
-def _operation(tree: Any, route: str, method: str, item: Any, title: str, document: str) -> Api:
-    operation, resolver = item[method], _Resolver(tree)
-    name = re.sub(r"[^a-zA-Z0-9_-]+", "_", str(operation.get("operationId") or f"{method}{route}")).strip("_")[:64]
-    properties: dict[str, Any] = {}
-    required: list[str] = []
-    bodies: list[dict[str, Any]] = []
-    declared = {}
-    for raw in [*(item.get("parameters") or ()), *(operation.get("parameters") or ())]:
-        parameter = resolver(raw)
-        declared[parameter.get("name"), parameter.get("in")] = parameter  # an operation's parameter replaces its path's
-    for parameter in declared.values():
-        place = parameter.get("in")
-        if place == "body":  # Swagger 2
-            bodies.append(_merged_all_of(parameter.get("schema") or {}))
-        if place not in ("path", "query", "formData"):
-            continue  # headers and cookies are the client's business
-        schema = dict(parameter.get("schema") or {key: parameter[key] for key in _INLINE_KEYWORDS if key in parameter})
-        schema = schema or {"type": "string"}
-        if schema.get("type") == "file":
-            raise ValueError(f"{parameter['name']!r} is an uploaded file")
-        if not str(schema.get("description") or "").strip():
-            schema["description"] = str(parameter.get("description") or "").strip()
-        if "example" in parameter:
-            schema.setdefault("examples", [parameter["example"]])
-        properties[parameter["name"]] = _to_draft_2020(schema)
-        if parameter.get("required") and parameter["name"] not in required:
-            required.append(parameter["name"])
-    if operation.get("requestBody"):
-        bodies.append(_merged_all_of(_json_content(resolver(operation["requestBody"]))))
-    for body in bodies:
-        for key, schema in (body.get("properties") or {}).items():
-            if key in properties:
-                raise ValueError(f"{key!r} is both a parameter and in the request body")
-            properties[key] = _to_draft_2020(schema)
-            if key in (body.get("required") or ()):
-                required.append(key)
-        if body and not body.get("properties"):
-            properties["body"] = {
-                **_to_draft_2020(body),
-                "description": str(body.get("description") or "The request body"),
-            }
-            required.append("body")
-    returns: dict[str, Any] = {}
-    errors: list[ApiError] = []
-    for status, raw in (operation.get("responses") or {}).items():
-        response = resolver(raw)
-        if str(status).startswith("2") and not returns:
-            body = response.get("schema") or _json_content(response)
-            # An answer without a body is an answer too: deleting and stopping things mostly say nothing more.
-            empty = not response.get("content") and "schema" not in response
-            description = str(response.get("description") or "Nothing is returned.")
-            returns = {"type": "null", "description": description} if empty else _to_draft_2020(_merged_all_of(body))
-        elif str(status)[:1] in "45":
-            message = str(response.get("description") or "The request failed.")
-            errors.append(ApiError(code=str(status), message=message))
-    parameters = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+def _operation(
+    references: References,
+    base: str,
+    route: str,
+    method: str,
+    item: dict[str, Any],
+    title: str,
+    document: str,
+    names: _Names,
+    undescribed: Undescribed,
+) -> Api:
+    operation, told = item[method], Told()
+    parts = operation_parts(references, base, item, operation)
+    derive = undescribed == "derive"
+    parameters = _bounded(parts.parameters, references, derive, told)
+    returns, response_errors = _answer(parts.answer, references, told), parts.errors
+    name = names.unique(str(operation.get("operationId") or f"{method}{route}"))
     texts = [str(operation.get(key) or "").strip() for key in ("description", "summary")]
-    tags = operation.get("tags") or ()
-    return Api(
+    description = next((text for text in texts if len(text) >= 10), texts[0] or texts[1])
+    tags = operation.get("tags")
+    domain = (title, str(tags[0])) if isinstance(tags, list) and tags else (title,)
+    return _api(
         name=name,
-        description=next((text for text in texts if len(text) >= 10), texts[0] or texts[1]),
+        description=description,
         parameters=parameters,
         returns=returns,
-        errors=tuple(errors),
+        errors=response_errors,
         side_effects=method != "get",
-        domain=(title, str(tags[0])) if tags else (title,),
-        lineage=Lineage(documents=(document,), source="openapi"),
-        example_arguments=example_object(parameters),
-        example_return=example_object(returns),
+        domain=domain,
+        lineage=Lineage(documents=(document,), source="openapi", operation=f"{method.upper()} {route}"),
+        told=told,
+        derive=derive,
     )
 
 
-_INLINE_KEYWORDS = ("type", "format", "items", "enum", "default", "minimum", "maximum", "pattern", "minLength", "maxLength",
-           "minItems", "maxItems", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "uniqueItems")  # fmt: skip
-
-
-def _json_content(part: Any) -> dict[str, Any]:
-    content = (part or {}).get("content") or {}
-    for kind, media in content.items():
-        if "json" in kind and isinstance(media.get("schema"), dict):
-            return dict(media["schema"])
-    return {}
-
-
-def _merged_all_of(schema: dict[str, Any]) -> dict[str, Any]:
-    """An object schema with the properties of its allOf parts beside its own, as one object."""
-    parts = schema.get("allOf")
-    if not isinstance(parts, list):
-        return schema
-    merged = {key: value for key, value in schema.items() if key != "allOf"}
-    for part in [_merged_all_of(part) for part in parts if isinstance(part, dict)]:
-        merged["properties"] = {**(part.get("properties") or {}), **(merged.get("properties") or {})}
-        merged["required"] = list(dict.fromkeys([*(merged.get("required") or ()), *(part.get("required") or ())]))
-        merged = {**{key: value for key, value in part.items() if key not in merged}, **merged}
-    return {key: value for key, value in merged.items() if value}
-
-
-class _Resolver:
-    """Follows local references, for MAX_NODES nodes in all: a small document can multiply without end."""
-
-    def __init__(self, tree: Any) -> None:
-        self._tree = tree
-        self._left = MAX_NODES
-
-    def __call__(self, node: Any, trail: tuple[str, ...] = (), depth: int = 0) -> Any:
-        """`node` with its local $refs replaced; a cycle or a remote reference becomes {} (any value)."""
-        self._left -= 1
-        if self._left < 0:
-            raise ValueError(f"more than {MAX_NODES} schema nodes once its references are followed")
-        if depth > MAX_SPEC_DEPTH:
-            raise ValueError(f"nested deeper than {MAX_SPEC_DEPTH} once its references are followed")
-        if isinstance(node, list):
-            return [self(item, trail, depth + 1) for item in node]
-        if not isinstance(node, dict):
-            return node
-        reference = node.get("$ref")
-        if isinstance(reference, str):
-            if reference in trail:
-                return {}
-            target = self(self._target(reference), (*trail, reference), depth + 1)
-            own_texts = {key: value for key, value in node.items() if key in ("description", "summary")}
-            return {**target, **own_texts} if isinstance(target, dict) else target
-        return {key: self(value, trail, depth + 1) for key, value in node.items()}
-
-    def top(self, node: Any) -> Any:
-        """`node`, or what it refers to; nothing below it is touched."""
-        reference = node.get("$ref") if isinstance(node, dict) else None
-        return self._target(reference) if isinstance(reference, str) else node
-
-    def _target(self, reference: str) -> Any:
-        if not reference.startswith("#/"):
-            return {}
-        node: Any = self._tree
-        for part in reference[2:].split("/"):
-            node = node.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(node, dict) else None
-        return node or {}
-
-
-_KEPT_KEYWORDS = {
-    "type", "description", "properties", "required", "items", "enum", "const", "default", "examples", "minimum", "maximum",
-    "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "pattern", "format", "minItems",
-    "maxItems", "uniqueItems", "additionalProperties", "anyOf", "oneOf", "allOf", "minProperties", "maxProperties",
-    "dependentRequired",
-}  # fmt: skip
-_SUB_SCHEMAS = keywords(*(KEYWORDS.keys() & _KEPT_KEYWORDS))
-
-
-def _to_draft_2020(schema: Any) -> Any:
-    """An OpenAPI 3.0 schema in draft 2020-12: nullable, example and boolean exclusive bounds are translated."""
-    return rebuild(schema, _translate, _SUB_SCHEMAS)
-
-
-def _translate(schema: Any, _: int = 0) -> Any:
-    if isinstance(schema, bool):
-        return schema
-    if not isinstance(schema, dict):
-        return {}
-    result = {key: value for key, value in schema.items() if key in _KEPT_KEYWORDS}
-    if "example" in schema and "examples" not in result:
-        result["examples"] = [schema["example"]]
-    for bound in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"):
-        limit = result.get(bound)
-        if isinstance(limit, int | float) and not isinstance(limit, bool) and abs(limit) > MAX_BOUND:
-            del result[bound]
-    if not str(result.get("description") or "x").strip():
-        del result["description"]
-    if (schema.get("nullable") or schema.get("x-nullable")) is True and isinstance(result.get("type"), str):
-        result["type"] = [result["type"], "null"]
-    for flag, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
-        if isinstance(result.get(flag), bool) and result.pop(flag) and bound in result:
-            result[flag] = result.pop(bound)
-    for key in ("anyOf", "oneOf"):
-        if not isinstance(result.get(key), list):
+def _bounded(
+    build: Callable[[Expansion], Any], references: References, derive: bool, told: Told, answers: bool = False
+) -> Any:
+    """What `build` makes under the widest of BOUNDS under which it is small enough. Raises SpecError."""
+    for levels, width in BOUNDS:
+        expansion = Expansion(references, levels, width, answers=answers, derive=derive)
+        try:
+            schema = build(expansion)
+        except TooLarge:
             continue
-        not_null = [below for below in map(_translate, result[key]) if below != {"type": "null"}]
-        if len(not_null) == 1 and isinstance(not_null[0], dict):
-            # "This or null" is how generators write an optional value: that it may be left out says the same.
-            del result[key]
-            result = {**not_null[0], **result}
-            if result.get("default", 0) is None:
-                del result["default"]
-    return result
+        if len(canonical_json(schema)) <= MAX_CHARS:
+            told.take(expansion.told)
+            return schema
+    raise SpecError(f"what a call needs is too large (more than {MAX_CHARS} characters of schema)")
 
 
-def _own_references(schema: Any) -> dict[str, Any]:
-    """A schema whose references into its own $defs are followed."""
-    resolved = _Resolver(schema)(schema)
-    if not isinstance(resolved, dict):
-        raise ValueError("the schema is no object")
-    return {key: value for key, value in resolved.items() if key != "$defs"}
+def _answer(build: Callable[[Expansion], Any], references: References, told: Told) -> dict[str, Any]:
+    """The schema of an answer; text where nothing better can be carried."""
+    try:
+        schema = _bounded(build, references, True, told, answers=True)
+        if isinstance(schema, dict) and (
+            schema.get("properties")
+            or schema.get("type") not in (None, "object")
+            or not schema.keys().isdisjoint(("anyOf", "oneOf", "allOf", "enum", "const"))
+        ):
+            return schema
+        reason = "it says too little"
+    except _FAULTS as error:
+        schema, reason = None, _sentence(error)
+    told.add(f"the answer is given as text: {reason}")
+    text = schema.get("description") if isinstance(schema, dict) else None
+    return {"type": "string", "description": str(text or "What the operation answers.")}
 
 
-def import_mcp(path: str) -> Iterator[Api | str]:
+def _api(
+    *,
+    name: str,
+    description: str,
+    parameters: dict[str, Any],
+    returns: dict[str, Any],
+    lineage: Lineage,
+    told: Told,
+    derive: bool,
+    errors: tuple[ApiError, ...],
+    side_effects: bool,
+    domain: tuple[str, ...],
+) -> Api:
+    if derive and len(description) < 10:
+        told.add("description derived")
+        said = f"{description.rstrip('.')}: " if description else ""
+        text = words_of(name)
+        description = f"{said}{text[:1].upper()}{text[1:]} ({domain[0]})."
+    api = Api(
+        name=name,
+        description=description,
+        parameters=parameters,
+        returns=returns,
+        errors=errors,
+        side_effects=side_effects,
+        domain=domain,
+        example_arguments=_valid_example("arguments", parameters, told),
+        example_return=_valid_example("answer", returns, told),
+        lineage=lineage,
+    )
+    for part, schema in (("call", parameters), ("answer", returns)):
+        try:
+            fault = _fault(schema, instance(schema, random.Random(api.id)))
+        except (ValueError, TypeError, ArithmeticError) as error:
+            fault = str(error)
+        if fault:
+            told.add(f"no example of its {part} can be drawn ({fault[:120]})")
+    return api.model_copy(update={"lineage": lineage.model_copy(update={"notes": told.notes()})})
+
+
+def _valid_example(what: str, schema: Any, told: Told) -> Any:
+    example = example_object(schema)
+    if example is None:
+        return None
+    try:
+        fault = _fault(schema, check_json(example))
+    except ValueError as error:
+        fault = str(error)
+    if fault:
+        told.add(f"the document's example of its {what} is left out, it does not fit ({fault[:120]})")
+        return None
+    return example
+
+
+def _fault(schema: Any, value: Any) -> str:
+    """Why a value does not fit a schema, "" where it does or where the schema is the gate's to refuse."""
+    try:
+        return next(iter(errors(schema, value, 1)), "")
+    except SchemaError:
+        return ""
+
+
+class _Names:
+    """Names of one document's functions: no two differ in punctuation or case alone."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def unique(self, written: str) -> str:
+        """The name of what is called `written` there; one that is taken ends in a hash of what was written."""
+        clean = re.sub(r"[^a-zA-Z0-9_-]+", "_", written).strip("_")
+        name, count = clean[:MAX_NAME], 0
+        while re.sub(r"[^a-z0-9]", "", name.lower()) in self._taken:
+            end = digest(written, str(count) if count else "", length=6)
+            name, count = f"{clean[: MAX_NAME - 7]}_{end}", count + 1
+        self._taken.add(re.sub(r"[^a-z0-9]", "", name.lower()))
+        return name
+
+
+def _sentence(error: BaseException) -> str:
+    """An error as people read it."""
+    if isinstance(error, SpecError):
+        return str(error)
+    if isinstance(error, KeyError):
+        return f"it has no {error.args[0]!r}"
+    if isinstance(error, RecursionError):
+        return "its schema nests too deep"
+    if isinstance(error, TypeError | AttributeError | IndexError):
+        return f"a part of it has another form than the format asks for ({error})"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def import_mcp(path: str, undescribed: Undescribed = "derive") -> Iterator[Api | str]:
     """The tools of a saved MCP `tools/list` result as APIs; a string says why a tool was left out.
+
+    Args:
+        undescribed: see import_openapi.
 
     Raises:
         UserError: the file holds no `tools` list.
     """
     tree = read_spec(path)
+    if isinstance(tree, list) and tree and all(isinstance(tool, dict) and "name" in tool for tool in tree):
+        tree = {"tools": tree}  # the list alone, as people save it
     tree = tree.get("result", tree) if isinstance(tree, dict) else tree
     if not isinstance(tree, dict) or not isinstance(tree.get("tools"), list):
         raise UserError(f"{path}: not an MCP tools/list result (no `tools` list); see sources.mcp")
-    yield from import_tools(tree, Path(path).name.split(".")[0])
+    yield from import_tools(tree, Path(path).name.split(".")[0], undescribed=undescribed)
 
 
-def import_tools(tree: dict[str, Any], server: str, live: bool = False) -> Iterator[Api | str]:
+def import_tools(
+    tree: dict[str, Any], server: str, live: bool = False, undescribed: Undescribed = "derive"
+) -> Iterator[Api | str]:
     """The tools of a tools/list result as APIs of one domain, named after the server.
 
     Args:
         live: the server can be asked; its tools may fail at any time, and an error says so.
+        undescribed: see import_openapi.
     """
-    tools = tree["tools"]
-    document = digest(json.dumps(tree, sort_keys=True))
-    for index, tool in enumerate(tools):
+    document, names = digest(json.dumps(tree, sort_keys=True)), _Names()
+    for index, tool in enumerate(tree["tools"]):
+        label = f"tool {index}"
         try:
-            parameters = _own_references(tool["inputSchema"])
-            parameters.setdefault("type", "object")
-            returns = _own_references(tool.get("outputSchema") or {"type": "string", "description": "Text"})
-            yield Api(
-                name=re.sub(r"[^a-zA-Z0-9_-]+", "_", tool["name"])[:64],
-                description=str(tool.get("description") or tool.get("title") or ""),
-                parameters=_to_draft_2020(parameters),
-                returns=_to_draft_2020(returns),
-                side_effects=not (tool.get("annotations") or {}).get("readOnlyHint", False),
-                domain=(server.capitalize(),),
-                errors=(ApiError(code="tool_error", message="The tool failed."),) if live else (),
-                lineage=Lineage(
-                    documents=(document,),
-                    source="mcp",
-                    server=server if live else "",
-                    tool=tool["name"] if live else "",
-                ),
-                example_arguments=example_object(parameters),
-                example_return=example_object(returns),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            yield f"tool {index}: {error!r}"
+            if not isinstance(tool, dict) or not isinstance(tool.get("name"), str):
+                raise SpecError("it has no name")
+            label = f"tool {index} ({tool['name']!r})"
+            yield _tool(tool, server, live, document, names, undescribed)
+        except _FAULTS as error:
+            yield f"{label}: {_sentence(error)}"
+
+
+_INPUTS = ("inputSchema", "input_schema", "parameters")
+
+
+def _tool(tool: dict[str, Any], server: str, live: bool, document: str, names: _Names, undescribed: Undescribed) -> Api:
+    told, derive = Told(), undescribed == "derive"
+    key = next((key for key in _INPUTS if isinstance(tool.get(key), dict)), None)
+    if key is None:
+        raise SpecError("it has no inputSchema, so what it takes is not known")
+    if key != _INPUTS[0]:
+        told.add(f"`{key}` read as inputSchema")
+    source = tool[key]
+    parameters = _bounded(lambda expansion: _arguments(source, expansion), References(source), derive, told)
+    output = tool.get("outputSchema") or {"type": "string", "description": "Text"}
+    returns = _answer(lambda expansion: expansion.schema(output, "", ""), References(output), told)
+    annotations = tool.get("annotations")
+    annotations = annotations if isinstance(annotations, dict) else {}
+    title = str(tool.get("title") or annotations.get("title") or "").strip()
+    return _api(
+        name=names.unique(tool["name"]),
+        description=str(tool.get("description") or title).strip(),
+        parameters=parameters,
+        returns=returns,
+        side_effects=not annotations.get("readOnlyHint", False),
+        domain=(server.capitalize(),),
+        errors=(ApiError(code="tool_error", message="The tool failed."),) if live else (),
+        lineage=Lineage(
+            documents=(document,),
+            source="mcp",
+            server=server if live else "",
+            tool=tool["name"] if live else "",
+            operation=tool["name"],
+        ),
+        told=told,
+        derive=derive,
+    )
+
+
+def _arguments(source: dict[str, Any], expansion: Expansion) -> dict[str, Any]:
+    """The parameters of a tool; a union of objects at the top becomes one object with a choice of what is required."""
+    schema = expansion.schema({"type": "object", **source}, "", "")
+    if not isinstance(schema, dict):
+        raise SpecError("its inputSchema is no object schema")
+    if schema.keys() & {"anyOf", "oneOf"}:
+        whole = flattened(schema)
+        if whole is None:
+            raise SpecError("its arguments are a union whose alternatives can't be told as one object")
+        expansion.told.add("a union of objects is told as one object with a choice of what is required")
+        described = {name: expansion.described(name, sub, name) for name, sub in whole["properties"].items()}
+        schema = {**whole, "properties": described}
+    return schema

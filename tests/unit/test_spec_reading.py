@@ -1,0 +1,358 @@
+"""OpenAPI documents as people write them: each is read whole, or refused with its reason."""
+
+import json
+
+import pytest
+
+from toolace_ray.errors import UserError
+from toolace_ray.records.api import Api
+from toolace_ray.schemas import gate
+from toolace_ray.schemas.validate import errors
+from toolace_ray.tss import specs
+
+TEXT = {"type": "string", "description": "Text"}
+PARCEL = {"type": "object", "properties": {"address": TEXT, "grams": {"type": "integer", "description": "Weight"}},
+          "required": ["address"]}  # fmt: skip
+ANSWER = {"200": {"description": "Done.", "content": {"application/json": {"schema": PARCEL}}}}
+
+
+def document(operation, path="/parcels", method="post", **more):
+    operation = {
+        "operationId": "send",
+        "description": "Sends a parcel to an address.",
+        "responses": ANSWER,
+        **operation,
+    }
+    return {"openapi": "3.1.0", "info": {"title": "Desk"}, "paths": {path: {method: operation}}, **more}
+
+
+def body(schema, kind="application/json", **more):
+    return {"requestBody": {"content": {kind: {"schema": schema}}, **more}}
+
+
+@pytest.fixture
+def read(tmp_path):
+    def one(tree, name="a.json"):
+        path = tmp_path / name
+        path.write_bytes(
+            tree if isinstance(tree, bytes) else (tree if isinstance(tree, str) else json.dumps(tree)).encode()
+        )
+        items = list(specs.import_openapi(str(path)))
+        assert len(items) == 1
+        if isinstance(items[0], Api):
+            assert gate.check(items[0]) == []
+        return items[0]
+
+    one.folder = tmp_path
+    return one
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["application/json", "application/json; charset=utf-8", "application/vnd.desk.v3+json", "*/*", "application/*",
+     "application/x-www-form-urlencoded", "multipart/form-data", "application/xml"],
+)  # fmt: skip
+def test_a_body_of_any_media_type_gives_its_parameters(read, kind):
+    api = read(document(body(PARCEL, kind)))
+    assert set(api.properties) == {"address", "grams"}
+    assert api.required == ("address",)
+    assert any(kind in note for note in api.lineage.notes) == ("json" not in kind and "*" not in kind)
+
+
+def test_of_several_media_types_json_is_taken(read):
+    other = {"type": "object", "properties": {"x": TEXT}}
+    content = {"text/xml": {"schema": other}, "application/x-www-form-urlencoded": {"schema": other},
+               "application/hal+json": {"schema": PARCEL}}  # fmt: skip
+    assert set(read(document({"requestBody": {"content": content}})).properties) == {"address", "grams"}
+
+
+FILE = {"type": "string", "format": "binary", "description": "Photo"}
+
+
+def test_files_of_a_form(read):
+    form = {"type": "object", "properties": {"address": TEXT, "photo": FILE, "more": {"type": "array", "items": FILE}}}
+    api = read(document(body(form, "multipart/form-data")))
+    assert set(api.properties) == {"address"}
+    assert "left out, an uploaded file: photo, more" in api.lineage.notes
+    refused = read(document(body({**form, "required": ["photo"]}, "multipart/form-data")))
+    assert refused == "POST /parcels: 'photo' is an uploaded file"
+    assert "uploaded file" in read(document(body(FILE, "application/octet-stream")))
+
+
+@pytest.mark.parametrize(
+    ("operation", "says"),
+    [
+        ({"requestBody": {"content": {"application/json": {}}}}, "request body has no schema"),
+        ({"requestBody": {"required": True}}, "request body has no schema"),
+        ({"parameters": [{"name": "q", "in": "querystring", "schema": TEXT}]}, "can't be carried"),
+        ({"parameters": [{"in": "query", "schema": TEXT}]}, "has no name"),
+        ({"parameters": [{"$ref": "#/components/parameters/Gone"}]}, "leads nowhere"),
+        (body({"$ref": "#/components/schemas/Gone"}), "'#/components/schemas/Gone' leads nowhere"),
+        (body({"properties": {"a": {"$ref": "#/components/schemas/Gone"}}}), "leads nowhere"),
+        (body({"$ref": "https://example.com/a.json#/X"}), "leads out of the document"),
+        (body({"$ref": "//example.com/a.json"}), "leads out of the document"),
+        (body({"$ref": "../secret.json"}), "leads out of the document's folder"),
+        (body({"$ref": "gone.json"}), "there is no such file"),
+        (body({"$ref": "#anchor"}), "leads nowhere"),
+        (body({"$ref": "#/paths/~1parcels/post/requestBody/content/application~1json/schema"}), "without end"),
+        (body({"properties": {"a": 3}}), "in place of a schema"),
+        ({"parameters": {"q": 1}}, "a parameter has no name"),
+    ],
+)
+def test_what_a_call_needs_and_cannot_be_carried_refuses(read, operation, says):
+    (read.folder.parent / "secret.json").write_text(json.dumps(PARCEL))
+    reason = read(document(operation))
+    assert isinstance(reason, str)
+    assert reason.startswith("POST /parcels: ")
+    assert says in reason
+
+
+def test_a_parameter_with_content_keeps_its_schema(read):
+    parameter = {
+        "name": "filter",
+        "in": "query",
+        "description": "Filter",
+        "content": {"application/json": {"schema": PARCEL}},
+    }
+    api = read(document({"parameters": [parameter]}, method="get"))
+    assert set(api.properties["filter"]["properties"]) == {"address", "grams"}
+    assert api.properties["filter"]["description"] == "Filter"
+
+
+def test_references_lead_through_the_files_of_the_folder(read):
+    (read.folder / "parts").mkdir()
+    (read.folder / "parts" / "bodies.yaml").write_text("Parcel: {$ref: 'parcel.json#/definitions/a%7Bb%7D~1c'}")
+    (read.folder / "parts" / "parcel.json").write_text(json.dumps({"definitions": {"a{b}/c": PARCEL}}))
+    api = read(document(body({"$ref": "./parts/bodies.yaml#/Parcel"})))
+    assert set(api.properties) == {"address", "grams"}
+
+
+def test_a_link_out_of_the_folder_is_not_followed(read, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside") / "b.json"
+    outside.write_text(json.dumps(PARCEL))
+    (read.folder / "b.json").symlink_to(outside)
+    assert "out of the document's folder" in read(document(body({"$ref": "b.json"})))
+
+
+def test_a_path_item_that_leads_nowhere_is_told(read):
+    assert "leads nowhere" in read({"openapi": "3.1.0", "paths": {"/a": {"$ref": "#/components/pathItems/Gone"}}})
+
+
+def test_a_large_schema_is_pruned_to_what_a_call_needs(read):
+    schemas = {
+        "S5": {"type": "object", "required": ["key"], "properties": {"key": TEXT, **{f"p{i}": TEXT for i in range(40)}}}
+    }
+    for level in range(5):
+        below = {"$ref": f"#/components/schemas/S{level + 1}"}
+        names = ["need", *(f"o{i}" for i in range(20))]
+        schemas[f"S{level}"] = {"type": "object", "required": ["need"], "properties": dict.fromkeys(names, below)}
+    api = read(document(body({"$ref": "#/components/schemas/S0"}), components={"schemas": schemas}))
+    needed = api.parameters
+    for _ in range(5):
+        assert needed["required"] == ["need"]
+        needed = needed["properties"]["need"]
+    assert needed["required"] == ["key"]
+    assert any(note.startswith("left out, optional: ") for note in api.lineage.notes)
+
+
+def test_more_parameters_than_a_function_may_have_are_left_out_and_told(read):
+    many = {"type": "object", "properties": {f"p{i}": TEXT for i in range(50)}, "required": ["p49"]}
+    room = {"name": "room", "in": "path", "required": True, "schema": TEXT}
+    api = read(document({**body(many), "parameters": [room]}, path="/rooms/{room}"))
+    assert len(api.properties) == 32
+    assert api.required == ("room", "p49")
+    assert any("and 7 more" in note for note in api.lineage.notes)
+    required = {**many, "required": list(many["properties"])}
+    api = next(specs.import_openapi(str(write(read.folder, document(body(required))))))
+    assert {verdict.rule for verdict in gate.check(api)} == {"parameter_count"}
+
+
+def write(folder, tree):
+    path = folder / "b.json"
+    path.write_text(json.dumps(tree))
+    return path
+
+
+def test_circles_end(read):
+    schemas = {
+        "Tree": {"type": "object", "required": ["value", "children"], "properties": {
+            "value": TEXT, "parent": {"$ref": "#/components/schemas/Tree"},
+            "children": {"type": "array", "description": "Below", "items": {"$ref": "#/components/schemas/Tree"}}}},
+        "Knot": {"type": "object", "required": ["knot"], "properties": {"knot": {"$ref": "#/components/schemas/Knot"}}},
+    }  # fmt: skip
+    api = read(document(body({"$ref": "#/components/schemas/Tree"}), components={"schemas": schemas}))
+    inner = api.properties["children"]["items"]["properties"]["children"]
+    assert inner["maxItems"] == 0
+    assert errors(api.parameters, {"value": "a", "children": [{"value": "b", "children": []}]}) == []
+    assert "without end" in read(document(body({"$ref": "#/components/schemas/Knot"}), components={"schemas": schemas}))
+
+
+def test_an_answer_never_decides(read):
+    for answer in (
+        {"200": {"$ref": "#/components/responses/Gone"}},
+        {"200": {"content": {"application/json": {"schema": {"$ref": "#/gone"}}}}},
+        {"200": {"content": {"application/json": {"schema": {"type": "object"}}}}},
+        {"200": {"content": {"application/json": {}}}},
+        {},
+    ):
+        api = read(document({**body(PARCEL), "responses": answer}))
+        assert api.returns["type"] == "string"
+        assert any(note.startswith("the answer is given as text") for note in api.lineage.notes)
+
+
+def test_answers_without_a_body_and_by_default(read):
+    gone = {"204": {"description": "Gone."}, "4XX": {"description": "Wrong."}, "default": {"description": "Failed."}}
+    api = read(document({"responses": gone}, method="delete"))
+    assert api.returns == {"type": "null", "description": "Gone."}
+    assert [(error.code, error.message) for error in api.errors] == [("4XX", "Wrong."), ("default", "Failed.")]
+    assert set(read(document({"responses": {"default": ANSWER["200"]}})).returns["properties"]) == {"address", "grams"}
+
+
+def test_null_stays(read):
+    schemas = {"Kind": {"type": "string", "enum": ["a", "b"], "description": "Kind"}}
+    reference = {"$ref": "#/components/schemas/Kind"}
+    wanted = {"type": "object", "required": ["e", "r", "a"], "properties": {
+        "e": {**schemas["Kind"], "nullable": True}, "r": {**reference, "nullable": True, "description": "Other"},
+        "a": {"allOf": [reference], "nullable": True}, "u": {"oneOf": [reference, {"type": "null"}]}}}  # fmt: skip
+    api = read(document(body(wanted), components={"schemas": schemas}))
+    assert errors(api.parameters, {"e": None, "r": None, "a": None, "u": None}) == []
+    assert errors(api.parameters, {"e": "b", "r": "b", "a": "b", "u": "b"}) == []
+    assert all(errors(api.parameters, {"e": "a", "r": "a", "a": "a", key: "c"}) for key in "erau")
+    assert api.properties["r"]["description"] == "Other"
+
+
+def test_parts_of_an_allof_hold_together(read):
+    parts = {"allOf": [{**PARCEL, "additionalProperties": False},
+                       {"properties": {"grams": {"minimum": 5, "maximum": 50}, "day": TEXT}, "required": ["day"]}]}  # fmt: skip
+    api = read(document(body(parts)))
+    assert api.required == ("address", "day")
+    assert api.properties["grams"] == {"type": "integer", "description": "Weight", "minimum": 5, "maximum": 50}
+
+
+def test_a_discriminator_says_which_value_stands_for_which_kind(read):
+    pet = {"type": "object", "required": ["kind"], "discriminator": {"propertyName": "kind"},
+           "properties": {"kind": TEXT}, "oneOf": [{"$ref": "#/components/schemas/Cat"}, {"$ref": "#/components/schemas/Dog"}]}  # fmt: skip
+    below = {name: {"allOf": [{"$ref": "#/components/schemas/Pet"}, {"properties": {word: TEXT}, "required": [word]}]}
+             for name, word in (("Cat", "lives"), ("Dog", "tricks"))}  # fmt: skip
+    wanted = {
+        "oneOf": pet["oneOf"],
+        "discriminator": {"propertyName": "kind", "mapping": {"cat": "#/components/schemas/Cat"}},
+    }
+    for schema in (wanted, {"$ref": "#/components/schemas/Pet"}):
+        api = read(document(body(schema), components={"schemas": {"Pet": pet, **below}}))
+        cat = {"kind": "cat" if schema is wanted else "Cat", "lives": "9"}
+        assert errors(api.parameters, {"body": cat}) == []
+        assert errors(api.parameters, {"body": {"kind": "cow", "lives": "9"}})
+
+
+def test_a_choice_of_what_is_required_stays(read):
+    choice = {**PARCEL, "required": [], "anyOf": [{"required": ["address"]}, {"required": ["grams"]}]}
+    api = read(document(body(choice)))
+    assert errors(api.parameters, {"grams": 3}) == []
+    assert errors(api.parameters, {})
+
+
+def test_one_name_in_two_places_stays_two(read):
+    parameters = [
+        {"name": "id", "in": place, "required": place == "path", "description": place, "schema": TEXT}
+        for place in ("path", "query")
+    ]
+    api = read(
+        document(
+            {**body({"properties": {"id": {"type": "integer", "description": "Id"}}}), "parameters": parameters},
+            path="/a/{id}",
+        )
+    )
+    assert set(api.properties) == {"id", "query_id", "body_id"}
+    assert api.required == ("id",)
+
+
+def test_names_stay_apart(tmp_path):
+    long = "x" * 64
+    names = ["a.b", "a:b", "A_b", f"{long}1", f"{long}2"]
+    paths = {f"/p{index}": document({"operationId": name})["paths"]["/parcels"] for index, name in enumerate(names)}
+    path = write(tmp_path, {"openapi": "3.0.0", "paths": paths})
+    found = [api.name for api in specs.import_openapi(str(path))]
+    assert found[0] == "a_b"
+    assert len({name.lower().replace("_", "") for name in found}) == 5
+    assert all(gate.NAME.fullmatch(name) for name in found)
+
+
+def test_what_cannot_be_sent_is_left_out_and_told(read):
+    wanted = {
+        "type": "object",
+        "required": ["id", "address"],
+        "properties": {"id": {**TEXT, "readOnly": True}, "address": TEXT},
+    }
+    header = {"name": "X-Trace", "in": "header", "schema": TEXT}
+    api = read(document({**body(wanted), "parameters": [header]}))
+    assert (set(api.properties), api.required) == ({"address"}, ("address",))
+    assert {"left out, readOnly: id", "left out, header: X-Trace"} <= set(api.lineage.notes)
+
+
+def test_a_pattern_no_example_can_be_drawn_for_keeps_the_api(read):
+    parts = {
+        "a": {**TEXT, "pattern": r"^\d+$"},
+        "b": {**TEXT, "pattern": r"^(?!x)[a-z]+$"},
+        "c": {**TEXT, "pattern": r"^a\b.b$", "maxLength": 2},
+    }
+    api = read(document(body({"type": "object", "properties": parts, "required": ["a", "b", "c"]})))
+    assert api.properties["a"]["pattern"] == r"^\d+$"
+    assert "pattern" not in api.properties["b"]
+    notes = " ".join(api.lineage.notes)
+    assert "is not carried: b" in notes
+    assert "no example of its call can be drawn (c: " in notes
+
+
+def test_a_documents_example_that_does_not_fit_is_left_out(read):
+    api = read(
+        document(
+            body(
+                {
+                    "type": "object",
+                    "properties": {"n": {"type": "integer", "description": "N", "example": "three"}},
+                    "required": ["n"],
+                }
+            )
+        )
+    )
+    assert api.example_arguments is None
+    assert any("does not fit" in note for note in api.lineage.notes)
+
+
+YAML = """
+openapi: 3.0.3
+info: {title: Desk, version: 1.0}
+x-parts: &errors {'404': {description: None such.}}
+paths:
+  /switch:
+    post:
+      operationId: switch
+      description: Switches a lamp on or off.
+      requestBody:
+        content:
+          application/json:
+            schema:
+              type: object
+              required: [on]
+              properties:
+                on: {type: string, enum: [on, off, yes, 12:30, 2024-01-01, 017, true, 1e3], description: State}
+                no: &text {type: string, description: No}
+                y: *text
+                1.10: *text
+      responses: {<<: *errors, 200: {description: Done.}}
+"""
+
+
+def test_yaml_has_the_types_of_json(read):
+    api = read(YAML, "a.yaml")
+    assert list(api.properties) == ["on", "no", "y", "1.10"]
+    assert api.properties["on"]["enum"] == ["on", "off", "yes", "12:30", "2024-01-01", "017", True, 1000.0]
+    assert [error.code for error in api.errors] == ["404"]
+    assert read("\ufeff" + YAML, "b.yaml") == api
+
+
+def test_a_byte_order_mark_is_no_matter_and_utf_16_is_named(read):
+    assert isinstance(read(b"\xef\xbb\xbf" + json.dumps(document({})).encode()), Api)
+    with pytest.raises(UserError, match="UTF-16; save it as UTF-8"):
+        read(json.dumps(document({})).encode("utf-16"))

@@ -1,0 +1,328 @@
+"""The parts of an OpenAPI 3.x or Swagger 2 operation: what a call takes, what it answers, its errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from toolace_ray.records.api import ApiError
+from toolace_ray.schemas.gate import MAX_PARAMETERS
+from toolace_ray.tss.references import References, SpecError
+from toolace_ray.tss.spec_schemas import Expansion, flattened
+
+METHODS = ("get", "put", "post", "delete", "patch")
+INLINE = ("type", "format", "items", "enum", "default", "minimum", "maximum", "pattern", "minLength", "maxLength", "minItems",
+          "maxItems", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "uniqueItems", "x-nullable")  # fmt: skip
+_FORM, _MULTIPART = "application/x-www-form-urlencoded", "multipart/"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What makes the parameters and the answer of an operation, under bounds of their own; and its errors."""
+
+    parameters: Callable[[Expansion], dict[str, Any]]
+    answer: Callable[[Expansion], Any]
+    errors: tuple[ApiError, ...]
+
+
+@dataclass(frozen=True)
+class _Body:
+    schema: Any
+    base: str
+    kind: str  # its media type
+    required: bool
+    text: str
+
+
+def operation_parts(references: References, base: str, item: dict[str, Any], operation: dict[str, Any]) -> Parts:
+    """An operation of a path item. Raises SpecError where a parameter or its body can't be carried."""
+    declared: dict[tuple[Any, Any], tuple[dict[str, Any], str]] = {}
+    for raw in [*(item.get("parameters") or ()), *(operation.get("parameters") or ())]:
+        parameter, at = references.followed(raw, base)
+        if not isinstance(parameter, dict) or not isinstance(parameter.get("name"), str):
+            raise SpecError(f"a parameter has no name: {str(parameter)[:80]}")
+        declared[parameter["name"], parameter.get("in")] = parameter, at  # an operation's replaces its path's
+    body = None
+    if operation.get("requestBody"):
+        body = _request_body(references, operation["requestBody"], base)
+    for (_, place), (parameter, at) in declared.items():
+        if place == "body":  # Swagger 2
+            text = str(parameter.get("description") or "")
+            body = _Body(parameter.get("schema"), at, "application/json", parameter.get("required", True), text)
+    build = _Parameters(list(declared.values()), body)
+    answer, errors = _responses(references, operation.get("responses"), base)
+    return Parts(build, answer, errors)
+
+
+def _rank(kind: str) -> int:
+    """The order in which media types are taken: JSON first, then what carries an object as it is, then the rest."""
+    kind = kind.split(";")[0].strip().lower()
+    orders = (
+        kind == "application/json",
+        "json" in kind,
+        kind in ("*/*", "application/*"),
+        kind == _FORM,
+        kind.startswith(_MULTIPART),
+    )
+    return orders.index(True) if True in orders else len(orders)
+
+
+def _media(content: Any, references: References, base: str) -> tuple[str, dict[str, Any], str] | None:
+    """The media type of a `content` that is taken, what it holds, and the file of it; the first of JSON's, if any."""
+    if not isinstance(content, dict):
+        return None
+    for kind in sorted(map(str, content), key=_rank):
+        media, at = references.followed(content[kind], base)
+        if isinstance(media, dict) and isinstance(media.get("schema"), dict | bool):
+            return kind, media, at
+    return None
+
+
+def _request_body(references: References, raw: Any, base: str) -> _Body:
+    body, at = references.followed(raw, base)
+    content = body.get("content") if isinstance(body, dict) else None
+    found = _media(content, references, at)
+    text = str(body.get("description") or "") if isinstance(body, dict) else ""
+    if found is None:
+        kinds = ", ".join(map(str, content)) if isinstance(content, dict) and content else "no media type"
+        raise SpecError(f"its request body has no schema ({kinds})")
+    kind, media, at = found
+    return _Body(media["schema"], at, kind, body.get("required", True), text)
+
+
+def _is_file(references: References, node: Any, base: str) -> bool:
+    """True for a part of a form that is a file, or a list of files."""
+    node, base = references.followed(node, base)
+    if not isinstance(node, dict):
+        return False
+    if node.get("type") == "array":
+        return _is_file(references, node.get("items"), base)
+    media = node.get("contentMediaType")
+    return (
+        node.get("type") == "file"
+        or node.get("format") == "binary"
+        or (isinstance(media, str) and not media.startswith("text/"))
+    )
+
+
+@dataclass(frozen=True)
+class _Parameters:
+    declared: list[tuple[dict[str, Any], str]]
+    body: _Body | None
+
+    def __call__(self, expansion: Expansion) -> dict[str, Any]:
+        properties: dict[str, Any] = {}
+        required: list[str] = []
+        files = 0
+        more: dict[str, Any] = {}
+        for parameter, base in self.declared:
+            name, place = parameter["name"], parameter.get("in")
+            if place == "body":
+                continue
+            if place in ("header", "cookie"):  # the client's business
+                expansion.told.add(f"left out, {place}", name)
+                continue
+            if place not in ("path", "query", "formData"):
+                raise SpecError(f"the parameter {name!r} is in {place!r}, which can't be carried")
+            if parameter.get("type") == "file" or (place == "formData" and parameter.get("format") == "binary"):
+                if parameter.get("required"):
+                    raise SpecError(f"{name!r} is an uploaded file")
+                files += 1
+                expansion.told.add("left out, an uploaded file", name)
+                continue
+            needed = place == "path" or bool(parameter.get("required"))
+            schema = self._parameter(expansion, parameter, base, name, needed)
+            if schema is None:
+                expansion.told.add("left out, optional", name)
+                continue
+            if name in properties:
+                expansion.told.add(f"the one in {place} of two named alike is {place}_{name}", name)
+                name = _free(f"{place}_{name}", properties)
+            properties[name] = expansion.described(name, schema, name)
+            if parameter.get("required"):
+                required.append(name)
+        if self.body is not None:
+            more = self._take_body(expansion, self.body, properties, required)
+        elif files and not any(
+            parameter.get("in") == "formData" and parameter.get("type") != "file" for parameter, _ in self.declared
+        ):
+            raise SpecError("its body is nothing but an uploaded file")
+        _trim(properties, required, expansion)
+        return {"type": "object", "properties": properties, "required": required, "additionalProperties": False, **more}
+
+    @staticmethod
+    def _parameter(expansion: Expansion, parameter: dict[str, Any], base: str, name: str, needed: bool) -> Any:
+        node = parameter.get("schema")
+        if node is None and parameter.get("content"):
+            found = _media(parameter["content"], expansion.references, base)
+            if found is None:
+                raise SpecError(f"the content of the parameter {name!r} has no schema")
+            kind, media, base = found
+            node = media["schema"]
+            expansion.told.add(f"sent as {kind}", name)
+        if node is None:
+            node = {key: parameter[key] for key in INLINE if key in parameter}
+        if not node or node is True:
+            expansion.told.add("no schema, read as string", name)
+            node = {"type": "string"}
+        schema = expansion.schema(node, base, name, needed, level=1)
+        if not isinstance(schema, dict):
+            return schema
+        text = str(parameter.get("description") or "").strip()
+        if text and not str((node.get("description") if isinstance(node, dict) else "") or "").strip():
+            schema = {**schema, "description": text}
+        if "examples" not in schema:
+            examples = parameter.get("examples")
+            if "example" in parameter:
+                schema = {**schema, "examples": [parameter["example"]]}
+            elif isinstance(examples, dict):
+                values = [item["value"] for item in examples.values() if isinstance(item, dict) and "value" in item]
+                schema = {**schema, "examples": values} if values else schema
+        return schema
+
+    @staticmethod
+    def _take_body(
+        expansion: Expansion, body: _Body, properties: dict[str, Any], required: list[str]
+    ) -> dict[str, Any]:
+        """Put a body's properties beside the parameters, or the body itself as one; the choices that hold over all of them."""
+        node, base = body.schema, body.base
+        if node is None:
+            raise SpecError("its request body has no schema")
+        form = body.kind.lower().startswith(_MULTIPART) or _rank(body.kind) > 4
+        if form:
+            node, base = _without_files(expansion, node, base)
+        expansion.top = max(MAX_PARAMETERS - len(properties), 1)
+        schema = expansion.schema(node, base, "")
+        if not isinstance(schema, dict):
+            raise SpecError("its request body lets no value pass")
+        if _rank(body.kind) > 2:
+            expansion.told.add(f"the body is sent as {body.kind}")
+        whole = flattened(schema) if schema.keys() & {"anyOf", "oneOf"} else schema
+        if whole is None or not whole.get("properties") or whole.get("additionalProperties") not in (None, False, True):
+            if schema.get("properties") == {} and schema.get("additionalProperties") is False:
+                return {}
+            name = _free("body" if "body" not in properties else "request_body", properties)
+            text = str(schema.get("description") or body.text).strip() or "The request body"
+            properties[name] = {**schema, "description": text}
+            if body.required:
+                required.append(name)
+            return {}
+        needed = set(whole.get("required") or ())
+        renamed: dict[str, str] = {}
+        for key, sub in whole["properties"].items():
+            name = key
+            if key in properties:
+                name = _free(f"body_{key}", {**properties, **whole["properties"]})
+                expansion.told.add(f"the one in the body of two named alike is {name}", key)
+            renamed[key] = name
+            properties[name] = expansion.described(key, sub, name)
+            if key in needed:
+                required.append(name)
+        more: dict[str, Any] = {}
+        for word in ("anyOf", "oneOf"):
+            if word in whole:
+                more[word] = [{"required": [renamed[key] for key in part["required"]]} for part in whole[word]]
+        if isinstance(whole.get("dependentRequired"), dict):
+            more["dependentRequired"] = {
+                renamed[key]: [renamed[other] for other in others]
+                for key, others in whole["dependentRequired"].items()
+                if key in renamed and all(other in renamed for other in others)
+            }
+        for word in ("minProperties", "maxProperties"):
+            if word in whole:
+                expansion.told.add(f"`{word}` is not carried", "body")
+        return more
+
+
+def _without_files(expansion: Expansion, node: Any, base: str) -> tuple[Any, str]:
+    """A form's schema without its optional files. Raises SpecError where it can't be sent without one."""
+    references = expansion.references
+    if _is_file(references, node, base):
+        raise SpecError("its body is nothing but an uploaded file")
+    node, base = references.followed(node, base)
+    properties = node.get("properties") if isinstance(node, dict) else None
+    if not isinstance(properties, dict):
+        return node, base
+    files = [name for name, sub in properties.items() if _is_file(references, sub, base)]
+    for name in files:
+        if name in (node.get("required") or ()):
+            raise SpecError(f"{name!r} is an uploaded file")
+        expansion.told.add("left out, an uploaded file", name)
+    if files and len(files) == len(properties):
+        raise SpecError("its body is nothing but an uploaded file")
+    return {**node, "properties": {name: sub for name, sub in properties.items() if name not in files}}, base
+
+
+def _trim(properties: dict[str, Any], required: list[str], expansion: Expansion) -> None:
+    """Leave out optional parameters beyond what one function may have."""
+    for name in [name for name in reversed(properties) if name not in required]:
+        if len(properties) <= MAX_PARAMETERS:
+            return
+        del properties[name]
+        expansion.told.add("left out, optional", name)
+
+
+def _free(name: str, taken: dict[str, Any]) -> str:
+    if name in taken:
+        raise SpecError(f"{name!r} is there twice, as a parameter and in the request body")
+    return name
+
+
+def _responses(
+    references: References, responses: Any, base: str
+) -> tuple[Callable[[Expansion], Any], tuple[ApiError, ...]]:
+    """What makes the schema of the answer, and the documented errors. Nothing here refuses an operation."""
+    good: list[tuple[dict[str, Any], str]] = []
+    errors: list[ApiError] = []
+    default: tuple[dict[str, Any], str] | None = None
+    fault = ""
+    for status, raw in responses.items() if isinstance(responses, dict) else ():
+        try:
+            response, at = references.followed(raw, base)
+        except SpecError as error:
+            fault = fault or str(error)
+            continue
+        if not isinstance(response, dict):
+            continue
+        code = str(status)
+        if code.startswith("2"):
+            good.append((response, at))
+        elif code == "default":
+            default = response, at
+        elif code[:1] in ("4", "5"):
+            errors.append(ApiError(code=code, message=str(response.get("description") or "The request failed.")))
+    if default is not None and not good and not fault:
+        good.append(default)
+    elif default is not None:
+        errors.append(ApiError(code="default", message=str(default[0].get("description") or "The request failed.")))
+
+    def answer(expansion: Expansion) -> Any:
+        for response, at in good:
+            if isinstance(response.get("schema"), dict):  # Swagger 2
+                return _answer_schema(expansion, response["schema"], at, response, "application/json")
+            if found := _media(response.get("content"), references, at):
+                kind, media, at = found
+                return _answer_schema(expansion, media["schema"], at, response, kind)
+        for response, _ in good:
+            text = str(response.get("description") or "").strip()
+            if not response.get("content"):
+                # An answer without a body is an answer too: deleting and stopping things mostly say nothing more.
+                return {"type": "null", "description": text or "Nothing is returned."}
+            return {"description": text}
+        raise SpecError(fault or "the document does not say what a success answers")
+
+    return answer, tuple(errors)
+
+
+def _answer_schema(expansion: Expansion, node: Any, base: str, response: dict[str, Any], kind: str) -> Any:
+    if _is_file(expansion.references, node, base):
+        expansion.told.add(f"the answer is a file ({kind})")
+        return {"type": "string", "description": str(response.get("description") or "A file")}
+    schema = expansion.schema(node, base, "")
+    text = str(response.get("description") or "").strip()
+    return (
+        {"description": text, **schema}
+        if isinstance(schema, dict) and text and not schema.get("properties")
+        else schema
+    )

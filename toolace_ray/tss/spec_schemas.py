@@ -1,0 +1,410 @@
+"""Schemas of specifications as small schemas of draft 2020-12 without references.
+
+Invariants: references are followed as far as they are kept; a reference inside what it refers to is followed once and then
+cut; what is left out is optional in a call, and told. Where a call needs what can't be carried, that is a SpecError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from toolace_ray.schemas.gate import MAX_PARAMETERS
+from toolace_ray.schemas.validate import SchemaError, check_schema
+from toolace_ray.tss.references import References, SpecError
+from toolace_ray.tss.told import Told, describe
+
+MAX_SCHEMAS = 256  # of one operation's parameters, or of its answer
+MAX_NESTING = 48
+MAX_BOUND = 1e15  # 64-bit limits that generators write as bounds say nothing
+BOUNDS = ((8, 64), (4, 32), (3, 24), (2, 24), (2, 12), (1, 32), (1, 12))
+"""(levels of objects, properties of an object below the top) that are tried in turn until a schema is small enough."""
+
+_KEPT_KEYWORDS = {
+    "type", "description", "properties", "required", "items", "enum", "const", "default", "examples", "minimum", "maximum",
+    "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "pattern", "format", "minItems",
+    "maxItems", "uniqueItems", "additionalProperties", "anyOf", "oneOf", "allOf", "minProperties", "maxProperties",
+    "dependentRequired",
+}  # fmt: skip
+_NOT_CARRIED = ("not", "if", "then", "else", "patternProperties", "prefixItems", "contains", "propertyNames", "dependencies",
+                "dependentSchemas", "unevaluatedProperties", "unevaluatedItems")  # fmt: skip
+_TEXTS = ("description", "default", "examples")
+_CUT: Any = object()  # in place of a schema that is left out
+NULL = {"type": "null"}
+
+
+class TooLarge(ValueError):
+    """The schema has more than MAX_SCHEMAS parts under these bounds."""
+
+
+@dataclass
+class Expansion:
+    """Makes schemas out of a specification's, all of them under one bound.
+
+    Args:
+        levels: objects below each other that are kept where they are optional.
+        width: properties of one object below the top that are kept; the required ones always are.
+        top: the same for the object at the top.
+        answers: the schemas are of answers, of which any part may be left out.
+        derive: give parameters without a description one.
+    """
+
+    references: References
+    levels: int
+    width: int
+    top: int = MAX_PARAMETERS
+    answers: bool = False
+    derive: bool = True
+    told: Told = field(default_factory=Told)
+    left: int = MAX_SCHEMAS
+
+    def schema(self, node: Any, base: str, place: str, required: bool = True, level: int = 0) -> Any:
+        """The schema at `place`, None where it is optional and left out.
+
+        Raises:
+            SpecError: a call needs it and it can't be carried.
+            TooLarge: see there.
+        """
+        result = self._schema(node, base, (), level, required, place)
+        if result is not _CUT:
+            return result
+        if required:
+            raise SpecError(f"{place!r} refers to itself without end")
+        return None
+
+    def described(self, name: str, schema: Any, place: str) -> Any:
+        """A parameter's schema with a description, which is told where it is derived."""
+        if (
+            not isinstance(schema, dict)
+            or self.answers
+            or not self.derive
+            or str(schema.get("description") or "").strip()
+        ):
+            return schema
+        self.told.add("descriptions derived", place)
+        return {**schema, "description": describe(name, schema)}
+
+    def _schema(self, node: Any, base: str, trail: tuple[str, ...], level: int, needed: bool, place: str) -> Any:
+        if node is True or node is None:
+            return {}
+        if node is False:
+            return False
+        if not isinstance(node, dict):
+            raise SpecError(f"{place!r} has {str(node)[:60]!r} in place of a schema")
+        self.left -= 1
+        if self.left < 0:
+            raise TooLarge
+        if len(trail) > MAX_NESTING:
+            raise SpecError(f"{place!r} nests deeper than {MAX_NESTING} references")
+        if isinstance(node.get("$ref"), str):
+            return self._referred(node, base, trail, level, needed, place)
+        null = (node.get("nullable") or node.get("x-nullable")) is True
+        own = self._translated(node, place)
+        parts = own.pop("allOf", None)
+        if isinstance(parts, list) and parts:
+            merged = self._below(own, node, base, trail, level, needed, place)
+            for part in parts:
+                below = self._schema(part, base, trail, level, needed, place)
+                if _CUT in (merged, below):
+                    return _CUT
+                merged = both(merged, below)
+            result = merged
+        else:
+            result = self._below(own, node, base, trail, level, needed, place)
+        return with_null(result) if null and result is not _CUT else result
+
+    def _referred(self, node: Any, base: str, trail: tuple[str, ...], level: int, needed: bool, place: str) -> Any:
+        target, at, name = self.references.target(node["$ref"], base)
+        met = trail.count(name)
+        target = self._own_part(target, at, trail, bool(met), place)
+        if met > 1:
+            self.told.add("left out, refers to itself", place)
+            return _CUT
+        result = self._schema(target, at, (*trail, name), level, needed, place)
+        own = {key: value for key, value in node.items() if key not in ("$ref", "summary")}
+        if result is _CUT or not own:
+            return result
+        beside = self._schema(own, base, trail, level, needed, place)
+        if beside is _CUT:
+            return _CUT
+        merged = both(beside, result)  # the text beside a reference speaks of this place
+        return with_null(merged) if own.get("nullable") is True or own.get("x-nullable") is True else merged
+
+    def _own_part(self, target: Any, at: str, trail: tuple[str, ...], met: bool, place: str) -> Any:
+        """What a kind that lists its sub-kinds says itself, where it is met from one of these; else the target."""
+        if not isinstance(target, dict) or "properties" not in target:
+            return target
+        for key in ("anyOf", "oneOf"):
+            branches = target.get(key)
+            if not isinstance(branches, list):
+                continue
+            references = [
+                part["$ref"] for part in branches if isinstance(part, dict) and isinstance(part.get("$ref"), str)
+            ]
+            if met or any(self.references.target(reference, at)[2] in trail for reference in references):
+                target = {word: value for word, value in target.items() if word != key}
+                self.told.add("alternatives left out inside one of them", place)
+        return target
+
+    def _translated(self, node: dict[str, Any], place: str) -> dict[str, Any]:
+        """The keywords of a schema that are kept, in the words of draft 2020-12; what is below it isn't touched."""
+        result = {key: value for key, value in node.items() if key in _KEPT_KEYWORDS}
+        for word in _NOT_CARRIED:
+            if word in node:
+                self.told.add(f"`{word}` is not carried", place)
+        if isinstance(result.get("examples"), dict):
+            result["examples"] = [
+                item.get("value", item) if isinstance(item, dict) else item for item in result["examples"].values()
+            ]
+        if "example" in node and "examples" not in result:
+            result["examples"] = [node["example"]]
+        for bound in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"):
+            limit = result.get(bound)
+            if isinstance(limit, int | float) and not isinstance(limit, bool) and abs(limit) > MAX_BOUND:
+                del result[bound]
+        for flag, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
+            if isinstance(result.get(flag), bool) and result.pop(flag) and bound in result:
+                result[flag] = result.pop(bound)
+        text = str(result.pop("description", None) or "").strip()
+        if not text and self.derive and isinstance(node.get("title"), str) and node["title"].strip():
+            text = node["title"].strip()
+            if not self.answers:
+                self.told.add("descriptions derived", place)
+        if text:
+            result["description"] = text
+        if isinstance(result.get("required"), bool):  # draft 3 wrote it beside the property
+            del result["required"]
+        if result.get("enum") in ([], None):
+            result.pop("enum", None)
+        if "pattern" in result and not (isinstance(result["pattern"], str) and _usable(result["pattern"])):
+            self.told.add(f"the pattern {str(result.pop('pattern'))[:60]!r} is not carried", place)
+        if isinstance(result.get("items"), list):
+            self.told.add("`items` by position is not carried", place)
+            result["items"] = {}
+        return result
+
+    def _below(
+        self, result: dict[str, Any], node: Any, base: str, trail: tuple[str, ...], level: int, needed: bool, place: str
+    ) -> Any:
+        """A translated schema with what stands below it: properties, items and unions; or _CUT."""
+        for key in ("anyOf", "oneOf"):
+            if isinstance(result.get(key), list) and result[key]:
+                result = self._union(result, key, node, base, trail, level, needed, place)
+                if result is _CUT:
+                    return _CUT
+        if isinstance(result.get("properties"), dict):
+            return self._object(result, base, trail, level, needed, place)
+        if "items" in result:
+            below = self._schema(result["items"], base, trail, level, needed, f"{place}[]")
+            if below is _CUT and (not needed or result.get("minItems")):
+                return _CUT
+            result["items"] = {} if below is _CUT else below
+            if below is _CUT:
+                result["maxItems"] = 0  # a list that a call needs ends here, where its values would hold it again
+        if isinstance(result.get("additionalProperties"), dict):
+            below = self._schema(result["additionalProperties"], base, trail, level + 1, False, f"{place}.*")
+            result["additionalProperties"] = True if below is _CUT else below
+        return result
+
+    def _object(
+        self, result: dict[str, Any], base: str, trail: tuple[str, ...], level: int, needed: bool, place: str
+    ) -> Any:
+        written = {str(name): sub for name, sub in result["properties"].items()}
+        required = [name for name in result.get("required") or () if isinstance(name, str)]
+        if level >= self.levels and written and not needed:
+            return _CUT
+        room = self.width if level else self.top
+        if level >= self.levels:
+            room = 0
+        kept: dict[str, Any] = {}
+        left_out = []
+        sent = {name for name in written if name in required}
+        for name, sub in written.items():
+            here = f"{place}.{name}".removeprefix(".")
+            one_way = "writeOnly" if self.answers else "readOnly"
+            if isinstance(sub, dict) and sub.get(one_way) is True:
+                self.told.add(f"left out, {one_way}", here)
+                continue
+            if name not in sent and len(kept.keys() - sent) >= max(room - len(sent), 0):
+                left_out.append(here)
+                continue
+            value = self._schema(sub, base, trail, level + 1, needed and name in sent, here)
+            if value is not _CUT:
+                kept[name] = self.described(name, value if name in sent or self.answers else without_null(value), here)
+            elif self.answers or name not in sent:
+                left_out.append(here)
+            elif needed:
+                raise SpecError(f"{here!r} refers to itself without end")
+            else:
+                return _CUT
+        for here in left_out:
+            self.told.add("left out of the answer" if self.answers else "left out, optional", here)
+        if written and not kept and level:
+            return _CUT
+        result = {**result, "properties": kept}
+        if "required" in result:
+            gone = written.keys() - kept.keys()
+            result["required"] = [name for name in required if name not in gone]
+        return result
+
+    def _union(
+        self, result: Any, key: str, node: Any, base: str, trail: tuple[str, ...], level: int, needed: bool, place: str
+    ) -> Any:
+        branches = []
+        for part in result[key]:
+            below = self._schema(part, base, trail, level, needed, place)
+            if below is _CUT:
+                if not self.answers and not needed:
+                    return _CUT
+                self.told.add("alternatives left out", place)
+                continue
+            branches.append(_of_kind(node.get("discriminator"), part, below))
+        if not branches or branches == [NULL]:
+            return _CUT
+        rest = {word: value for word, value in result.items() if word != key}
+        real = [branch for branch in branches if branch != NULL]
+        if len(real) == 1 and isinstance(real[0], dict):
+            merged = both(rest, real[0])
+            return with_null(merged) if len(real) < len(branches) else merged
+        return {**rest, key: branches}
+
+
+def _of_kind(discriminator: Any, part: Any, schema: Any) -> Any:
+    """A branch of a union whose discriminator says which value of a property stands for it."""
+    name = discriminator.get("propertyName") if isinstance(discriminator, dict) else None
+    reference = part.get("$ref") if isinstance(part, dict) else None
+    if not isinstance(name, str) or not isinstance(reference, str) or not isinstance(schema, dict):
+        return schema
+    properties = schema.get("properties")
+    told = properties.get(name) if isinstance(properties, dict) else None
+    if not isinstance(properties, dict) or not isinstance(told, dict) or told.keys() & {"enum", "const"}:
+        return schema
+    last = reference.rsplit("/", 1)[-1]
+    mapping = discriminator.get("mapping")
+    values = [key for key, to in mapping.items() if to in (reference, last)] if isinstance(mapping, dict) else []
+    return {**schema, "properties": {**properties, name: {**told, "enum": values or [last]}}}
+
+
+@lru_cache(maxsize=4096)
+def _usable(pattern: str) -> bool:
+    """True for an expression that our validator, which knows no lookarounds, can apply."""
+    try:
+        check_schema({"pattern": pattern})
+    except SchemaError:
+        return False
+    return True
+
+
+def with_null(schema: Any) -> Any:
+    """A schema that lets null pass as well."""
+    if not isinstance(schema, dict) or not schema:
+        return schema
+    result = dict(schema)
+    kind = result.get("type")
+    if isinstance(kind, str | list):
+        kinds = [kind] if isinstance(kind, str) else kind
+        result["type"] = kinds if "null" in kinds else [*kinds, "null"]
+    if isinstance(result.get("enum"), list) and None not in result["enum"]:
+        result["enum"] = [*result["enum"], None]
+    if "const" in result:
+        result["enum"] = [result.pop("const"), None]
+    for key in ("anyOf", "oneOf"):
+        if isinstance(result.get(key), list) and kind is None and NULL not in result[key]:
+            result[key] = [*result[key], NULL]
+    if "allOf" in result:
+        text = {"description": result.pop("description")} if "description" in result else {}
+        return {"anyOf": [result, NULL], **text}
+    return result
+
+
+def without_null(schema: Any) -> Any:
+    """An optional value that generators write as "this or null, by default null": that it may be left out says the same."""
+    if isinstance(schema, dict) and "default" in schema and schema["default"] is None:
+        kind = schema.get("type")
+        result = {key: value for key, value in schema.items() if key != "default"}
+        if isinstance(kind, list) and "null" in kind and len(kind) == 2:
+            result["type"] = next(item for item in kind if item != "null")
+            if "enum" in result:
+                result["enum"] = [value for value in result["enum"] if value is not None]
+        for key in ("anyOf", "oneOf"):
+            if isinstance(result.get(key), list):
+                result[key] = [branch for branch in result[key] if branch != NULL]
+        return result
+    return schema
+
+
+_MERGES: dict[str, Callable[[Any, Any], Any]] = {
+    **dict.fromkeys(("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"), max),
+    **dict.fromkeys(("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"), min),
+    "required": lambda first, second: list(dict.fromkeys([*first, *second])),
+    "uniqueItems": lambda first, second: first or second,
+    # In an allOf the word of one part forbids what the others add, which nobody means.
+    "additionalProperties": lambda first, second: second if first is False else first,
+}
+
+
+def both(first: Any, second: Any) -> Any:
+    """A schema for what both let pass: one where they can be merged, else an allOf."""
+    if not isinstance(first, dict) or not isinstance(second, dict):
+        return False if first is False or second is False else first or second
+    merged = dict(first)
+    for key, value in second.items():
+        if key not in first or first[key] == value:
+            merged[key] = value
+        elif key in _TEXTS:
+            continue
+        elif key == "properties":
+            names = dict.fromkeys([*first[key], *value])
+            merged[key] = {
+                name: both(first[key].get(name, {}), value[name]) if name in value else first[key][name]
+                for name in names
+            }
+        elif key in _MERGES:
+            merged[key] = _MERGES[key](first[key], value)
+        elif key == "enum" and (common := [item for item in first[key] if item in value]):
+            merged[key] = common
+        elif key == "type" and (kinds := _common_types(first[key], value)):
+            merged[key] = kinds[0] if len(kinds) == 1 else kinds
+        else:
+            texts = {word: merged[word] for word in _TEXTS if word in merged}
+            return {"allOf": [first, second], **texts}
+    return merged
+
+
+def _common_types(first: Any, second: Any) -> list[str]:
+    left, right = ([kind] if isinstance(kind, str) else list(kind) for kind in (first, second))
+    return [kind for kind in left if kind in right or (kind == "integer" and "number" in right)] + [
+        "integer" for kind in right if kind == "integer" and "number" in left and "integer" not in left
+    ]
+
+
+def flattened(schema: dict[str, Any]) -> dict[str, Any] | None:
+    """An object schema whose union of objects is one set of properties with a choice of what is required; None where the
+    alternatives disagree on a property, or one is no object."""
+    result = schema
+    for key in ("anyOf", "oneOf"):
+        branches = result.get(key)
+        if not isinstance(branches, list):
+            continue
+        properties = dict(result.get("properties") or {})
+        for branch in branches:
+            if not isinstance(branch, dict) or branch.keys() - {
+                "type",
+                "properties",
+                "required",
+                "description",
+                "additionalProperties",
+            }:
+                return None
+            if branch.get("type", "object") != "object" or not ({"properties", "required"} & branch.keys()):
+                return None
+            for name, sub in (branch.get("properties") or {}).items():
+                if properties.setdefault(name, sub) != sub:
+                    return None
+        choices = [{"required": list(branch.get("required") or ())} for branch in branches]
+        if any(not set(choice["required"]) <= properties.keys() for choice in choices):
+            return None
+        result = {**result, "type": "object", "properties": properties, key: choices}
+    return result if isinstance(result.get("properties"), dict) and "allOf" not in result else None
