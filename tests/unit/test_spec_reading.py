@@ -5,9 +5,10 @@ import json
 import pytest
 
 from toolace_ray.errors import UserError
-from toolace_ray.records.api import Api
+from toolace_ray.records.api import Api, Lineage
 from toolace_ray.schemas import gate
 from toolace_ray.schemas.validate import errors
+from toolace_ray.text.dedup import NearDuplicates, api_key, nearest
 from toolace_ray.tss import specs
 
 TEXT = {"type": "string", "description": "Text"}
@@ -356,3 +357,23 @@ def test_a_byte_order_mark_is_no_matter_and_utf_16_is_named(read):
     assert isinstance(read(b"\xef\xbb\xbf" + json.dumps(document({})).encode()), Api)
     with pytest.raises(UserError, match="UTF-16; save it as UTF-8"):
         read(json.dumps(document({})).encode("utf-16"))
+
+
+def test_operations_of_one_document_on_different_things_are_different_functions(tmp_path):
+    operation = document({})["paths"]["/parcels"]["post"]
+    routes = ["/orgs/{org}/parcels", "/repos/{repo}/parcels", "/v2/repos/{name}/parcels"]
+    paths = {}
+    for number, route in enumerate(routes):
+        paths[route] = {"post": {**operation, "operationId": f"send_parcel_{number}"}}
+    tree = {"openapi": "3.0.0", "info": {"title": "Desk"}, "paths": paths}
+    first, second, version = specs.import_openapi(str(write(tmp_path, tree)))
+    index = NearDuplicates(0.5)
+    assert index.repeats(api_key(first), "first") is None
+    assert index.repeats(api_key(second), "second") is None
+    assert "% the same as second" in index.copy().repeats(api_key(version), "a version of the second")
+    # The same operations in a document of its own, and written by a model, are what they repeat.
+    other = write(tmp_path, {**tree, "info": {"title": "Desk of others"}})
+    assert index.repeats(api_key(next(specs.import_openapi(str(other)))), "other") == "the same as first"
+    made = first.model_copy(update={"name": "send_a_parcel_0", "lineage": Lineage()})
+    assert "% the same as first" in index.repeats(api_key(made), "made")
+    assert nearest([api_key(first), api_key(second), api_key(made)], [0, 1])[0] < 0.5

@@ -1,5 +1,7 @@
 """Is an API new? Exact hashes first, then MinHash over what it says (rensa).
 
+Two operations of one document that act on different things are never near-duplicates, however alike they are told.
+
 Invariants: what is new depends on the order of the questions alone; equal keys are never both new; the index holds
 compact arrays, no APIs.
 """
@@ -26,6 +28,7 @@ BANDS = 16  # of 4 rows: pairs with a Jaccard similarity of 0.5 meet with a prob
 MAX_SHINGLES = 512
 MOST = 32  # candidates that are compared exactly
 HEAD = 32  # characters of a key before its shingles: two hashes of 16
+ORIGIN = "@"  # before the end of a key that says where in which document it comes from: two hashes of 16
 _SHINGLE = 8
 
 
@@ -53,7 +56,8 @@ class Exact:
 
 
 def api_key(api: Api) -> str:
-    """An API's key: hash of domain and name, hash of what it takes and gives, and its shingles' checksums (hexadecimal).
+    """An API's key: hash of domain and name, hash of what it takes and gives, and its shingles' checksums (hexadecimal); of
+    an operation also its ORIGIN.
 
     Two APIs of one domain under one name are one: a model that sees both can't tell them apart by name.
     """
@@ -61,7 +65,16 @@ def api_key(api: Api) -> str:
     schemas = (canonical_json(rebuild(schema, _bare)) for schema in (api.parameters, api.returns))
     bare = digest(*schemas, _letters(api.name))
     hashed = sorted({zlib.crc32(text.encode()) for text in shingles(api)})[:MAX_SHINGLES]
-    return name + bare + "".join(f"{value:08x}" for value in hashed)
+    origin = ""
+    if api.lineage.operation and api.lineage.documents:
+        origin = ORIGIN + digest(api.lineage.documents[0]) + digest(_acted_on(api.lineage.operation))
+    return name + bare + "".join(f"{value:08x}" for value in hashed) + origin
+
+
+def _acted_on(operation: str) -> str:
+    """A method and the fixed parts of its path, without versions; of a tool its name."""
+    parts = re.sub(r"\{[^}]*\}", "", operation).split("/")
+    return "/".join(part for part in parts if part and not re.fullmatch(r"v\d\w*", part))
 
 
 def _letters(text: str) -> str:
@@ -105,6 +118,7 @@ class NearDuplicates:
         self._ends = array("Q", [0])
         self._sketches = np.zeros((1024, PERMUTATIONS), np.uint32)
         self._labels: list[str] = []
+        self._origins: dict[int, str] = {}
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -115,6 +129,7 @@ class NearDuplicates:
 
     def repeats(self, key: str, label: str) -> str | None:
         """See Novelty."""
+        key, _, origin = key.partition(ORIGIN)
         heads = [bytes.fromhex(key[:16]), bytes.fromhex(key[16:HEAD])]
         for head in heads:
             if head in self._hashes:
@@ -123,7 +138,8 @@ class NearDuplicates:
         sketch = _sketch(values)
         mine = set(values)
         digest_row = np.array(sketch.digest(), np.uint32)
-        for index in self._most_alike(self._lsh.query(sketch), digest_row):
+        others = [index for index in self._lsh.query(sketch) if not _told_apart(origin, self._origins.get(index, ""))]
+        for index in self._most_alike(others, digest_row):
             other = self._flat[self._ends[index] : self._ends[index + 1]]
             common = sum(value in mine for value in other)
             similarity = common / (len(mine) + len(other) - common) if other or mine else 1.0
@@ -138,6 +154,8 @@ class NearDuplicates:
         self._flat.extend(values)
         self._ends.append(len(self._flat))
         self._labels.append(label)
+        if origin:
+            self._origins[index] = origin
         return None
 
     def _most_alike(self, candidates: list[int], row: Any) -> list[int]:
@@ -156,7 +174,13 @@ class NearDuplicates:
         return copy.deepcopy(self)
 
 
+def _told_apart(first: str, second: str) -> bool:
+    """True for the origins of two operations of one document that act on different things."""
+    return first[:16] == second[:16] and first != second
+
+
 def _values(key: str) -> list[int]:
+    key = key.partition(ORIGIN)[0]
     return [int(key[at : at + _SHINGLE], 16) for at in range(HEAD, len(key), _SHINGLE)]
 
 
