@@ -10,6 +10,7 @@ from toolace_ray.schemas import gate
 from toolace_ray.schemas.validate import errors
 from toolace_ray.text.dedup import NearDuplicates, api_key, nearest
 from toolace_ray.tss import specs
+from toolace_ray.tss.spec_files import read_spec
 
 TEXT = {"type": "string", "description": "Text"}
 PARCEL = {"type": "object", "properties": {"address": TEXT, "grams": {"type": "integer", "description": "Weight"}},
@@ -351,6 +352,16 @@ def test_yaml_has_the_types_of_json(read):
     assert api.properties["on"]["enum"] == ["on", "off", "yes", "12:30", "2024-01-01", "017", True, 1000.0]
     assert [error.code for error in api.errors] == ["404"]
     assert read("\ufeff" + YAML, "b.yaml") == api
+
+
+def test_merges_of_merges_are_read_whatever_their_order(tmp_path):
+    (tmp_path / "a.yaml").write_text(
+        "deep: {er: {base: &b {x: 1, y: 1}, own: &o {<<: *b, x: 2}}}\ntop: {<<: *o, y: 3}\nall: {<<: [*o, *b]}"
+    )
+    tree = read_spec(str(tmp_path / "a.yaml"))
+    assert tree["deep"]["er"]["own"] == {"x": 2, "y": 1}
+    assert tree["top"] == {"x": 2, "y": 3}
+    assert tree["all"] == {"x": 2, "y": 1}
 
 
 def test_a_byte_order_mark_is_no_matter_and_utf_16_is_named(read):

@@ -56,14 +56,6 @@ class _JsonTypesLoader(yaml.CSafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         if not isinstance(node, yaml.MappingNode):
             return super().construct_mapping(node, deep)  # which says what is wrong
-        written = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise ValueError(f"line {key.start_mark.line + 1}: a key is a list or a mapping")
-            if key.tag != "tag:yaml.org,2002:merge":
-                if key.value in written:
-                    raise ValueError(f"line {key.start_mark.line + 1}: a mapping repeats the key {key.value!r}")
-                written.add(key.value)
         self.flatten_mapping(node)
         return {key.value: self.construct_object(value, deep=deep) for key, value in node.value}
 
@@ -86,7 +78,7 @@ def _load_yaml(text: str) -> Any:
         node = loader.get_single_node()
         if node is None:
             return None
-        if _written_out(node, {}, 0) > MAX_YAML_NODES:
+        if _written_out(node, {}, 0) > MAX_YAML_NODES:  # and, before merges add to them, no key is there twice
             raise LimitExceeded(f"more than {MAX_YAML_NODES} values once its YAML aliases are written out")
         return loader.construct_document(node)
     finally:
@@ -104,9 +96,21 @@ def _written_out(node: Any, sizes: dict[int, int], depth: int) -> int:
         raise LimitExceeded(f"nested deeper than {MAX_SPEC_DEPTH}")
     sizes[id(node)] = 0
     size = 1
+    if isinstance(node, yaml.MappingNode):
+        _check_keys(node)
     if isinstance(node, yaml.CollectionNode):
         for item in node.value:
             for part in item if isinstance(item, tuple) else (item,):
                 size += _written_out(part, sizes, depth + 1)
     sizes[id(node)] = size
     return size
+
+
+def _check_keys(node: Any) -> None:
+    written = set()
+    for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise ValueError(f"line {key.start_mark.line + 1}: a key is a list or a mapping")
+        if key.tag != "tag:yaml.org,2002:merge" and key.value in written:
+            raise ValueError(f"line {key.start_mark.line + 1}: a mapping repeats the key {key.value!r}")
+        written.add(key.value)

@@ -317,7 +317,7 @@ def _responses(
 
 def _answer_schema(expansion: Expansion, node: Any, base: str, response: dict[str, Any], kind: str) -> Any:
     if _is_file(expansion.references, node, base):
-        expansion.told.add(f"the answer is a file ({kind})")
+        expansion.told.add(f"a file ({kind}) given as text")
         return {"type": "string", "description": str(response.get("description") or "A file")}
     schema = expansion.schema(node, base, "")
     text = str(response.get("description") or "").strip()

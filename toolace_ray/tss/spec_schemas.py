@@ -67,7 +67,7 @@ class Expansion:
             SpecError: a call needs it and it can't be carried.
             TooLarge: see there.
         """
-        result = self._schema(node, base, (), level, required, place)
+        result = self._schema(node, base, (), level, required and not self.answers, place)
         if result is not _CUT:
             return result
         if required:
@@ -240,7 +240,7 @@ class Expansion:
             else:
                 return _CUT
         for here in left_out:
-            self.told.add("left out of the answer" if self.answers else "left out, optional", here)
+            self.told.add("left out, optional", here)
         if written and not kept and level:
             return _CUT
         result = {**result, "properties": kept}

@@ -115,9 +115,9 @@ def _bounded(
         except TooLarge:
             continue
         if len(canonical_json(schema)) <= MAX_CHARS:
-            told.take(expansion.told)
+            told.take(expansion.told, "in the answer, " if answers else "")
             return schema
-    raise SpecError(f"what a call needs is too large (more than {MAX_CHARS} characters of schema)")
+    raise SpecError(f"its schema is too large: more than {MAX_CHARS} characters with nothing optional in it")
 
 
 def _answer(build: Callable[[Expansion], Any], references: References, told: Told) -> dict[str, Any]:

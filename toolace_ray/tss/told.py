@@ -19,10 +19,10 @@ class Told:
         """Note a change, at a place such as `rooms[].name`."""
         self.places.setdefault(what, {})[place] = None
 
-    def take(self, other: Told) -> None:
-        """Note all that was noted there."""
+    def take(self, other: Told, prefix: str = "") -> None:
+        """Note all that was noted there, each kind under a prefix."""
         for what, places in other.places.items():
-            self.places.setdefault(what, {}).update(places)
+            self.places.setdefault(prefix + what, {}).update(places)
 
     def notes(self) -> tuple[str, ...]:
         """One text for each kind of change, with the first MOST_NAMED of its places."""
