@@ -98,6 +98,8 @@ def test_files_of_a_form(read):
         (body({"$ref": "#anchor"}), "leads nowhere"),
         (body({"$ref": "#/paths/~1parcels/post/requestBody/content/application~1json/schema"}), "without end"),
         (body({"properties": {"a": 3}}), "in place of a schema"),
+        (body({"properties": {"a": TEXT}, "required": "a"}), "`required` that is no list"),
+        (body({"properties": {"\ud800": TEXT}}), "lone surrogate"),
         ({"parameters": {"q": 1}}, "a parameter has no name"),
     ],
 )
@@ -187,6 +189,24 @@ def test_circles_end(read):
     assert inner["maxItems"] == 0
     assert errors(api.parameters, {"value": "a", "children": [{"value": "b", "children": []}]}) == []
     assert "without end" in read(document(body({"$ref": "#/components/schemas/Knot"}), components={"schemas": schemas}))
+
+
+def test_alternatives_that_hold_themselves_leave_the_others(read):
+    value = {
+        "oneOf": [
+            TEXT,
+            {"type": "array", "items": {"$ref": "#/components/schemas/Value"}},
+            {"$ref": "#/components/schemas/Value"},
+        ]
+    }
+    api = read(
+        document(
+            body({"properties": {"v": {"$ref": "#/components/schemas/Value"}}}),
+            components={"schemas": {"Value": value}},
+        )
+    )
+    assert errors(api.parameters, {"v": "a"}) == errors(api.parameters, {"v": ["a"]}) == []
+    assert any(note.startswith("alternatives left out: v") for note in api.lineage.notes)
 
 
 def test_an_answer_never_decides(read):

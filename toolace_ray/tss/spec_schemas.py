@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from toolace_ray.records.json import canonical_json
 from toolace_ray.schemas.gate import MAX_PARAMETERS
 from toolace_ray.schemas.validate import SchemaError, check_schema
 from toolace_ray.tss.references import References, SpecError
@@ -31,7 +32,10 @@ _KEPT_KEYWORDS = {
 _NOT_CARRIED = ("not", "if", "then", "else", "patternProperties", "prefixItems", "contains", "propertyNames", "dependencies",
                 "dependentSchemas", "unevaluatedProperties", "unevaluatedItems")  # fmt: skip
 _TEXTS = ("description", "default", "examples")
+MAX_EXAMPLE = 2000  # characters of a schema's examples or default; longer ones say no more
 _CUT: Any = object()  # in place of a schema that is left out
+_CIRCLE: Any = object()  # the same where it holds itself again: of alternatives, the others are enough
+_GONE = (_CUT, _CIRCLE)
 NULL = {"type": "null"}
 
 
@@ -68,10 +72,10 @@ class Expansion:
             TooLarge: see there.
         """
         result = self._schema(node, base, (), level, required and not self.answers, place)
-        if result is not _CUT:
+        if result not in _GONE:
             return result
         if required:
-            raise SpecError(f"{place!r} refers to itself without end")
+            raise SpecError(f"{_at(place)} refers to itself without end")
         return None
 
     def described(self, name: str, schema: Any, place: str) -> Any:
@@ -92,12 +96,12 @@ class Expansion:
         if node is False:
             return False
         if not isinstance(node, dict):
-            raise SpecError(f"{place!r} has {str(node)[:60]!r} in place of a schema")
+            raise SpecError(f"{_at(place)} has {str(node)[:60]!r} in place of a schema")
         self.left -= 1
         if self.left < 0:
             raise TooLarge
         if len(trail) > MAX_NESTING:
-            raise SpecError(f"{place!r} nests deeper than {MAX_NESTING} references")
+            raise SpecError(f"{_at(place)} nests deeper than {MAX_NESTING} references")
         if isinstance(node.get("$ref"), str):
             return self._referred(node, base, trail, level, needed, place)
         null = (node.get("nullable") or node.get("x-nullable")) is True
@@ -107,13 +111,14 @@ class Expansion:
             merged = self._below(own, node, base, trail, level, needed, place)
             for part in parts:
                 below = self._schema(part, base, trail, level, needed, place)
-                if _CUT in (merged, below):
-                    return _CUT
+                for gone in _GONE:
+                    if merged is gone or below is gone:
+                        return gone
                 merged = both(merged, below)
             result = merged
         else:
             result = self._below(own, node, base, trail, level, needed, place)
-        return with_null(result) if null and result is not _CUT else result
+        return with_null(result) if null and result not in _GONE else result
 
     def _referred(self, node: Any, base: str, trail: tuple[str, ...], level: int, needed: bool, place: str) -> Any:
         target, at, name = self.references.target(node["$ref"], base)
@@ -121,14 +126,14 @@ class Expansion:
         target = self._own_part(target, at, trail, bool(met), place)
         if met > 1:
             self.told.add("left out, refers to itself", place)
-            return _CUT
+            return _CIRCLE
         result = self._schema(target, at, (*trail, name), level, needed, place)
         own = {key: value for key, value in node.items() if key not in ("$ref", "summary")}
-        if result is _CUT or not own:
+        if result in _GONE or not own:
             return result
         beside = self._schema(own, base, trail, level, needed, place)
-        if beside is _CUT:
-            return _CUT
+        if beside in _GONE:
+            return beside
         merged = both(beside, result)  # the text beside a reference speaks of this place
         return with_null(merged) if own.get("nullable") is True or own.get("x-nullable") is True else merged
 
@@ -176,6 +181,12 @@ class Expansion:
             result["description"] = text
         if isinstance(result.get("required"), bool):  # draft 3 wrote it beside the property
             del result["required"]
+        if not isinstance(result.get("required", []), list):
+            raise SpecError(f"{_at(place)} has a `required` that is no list")
+        for word in ("examples", "default"):
+            if word in result and len(canonical_json(result[word])) > MAX_EXAMPLE:
+                del result[word]
+                self.told.add(f"{word} of more than {MAX_EXAMPLE} characters are left out", place)
         if result.get("enum") in ([], None):
             result.pop("enum", None)
         if "pattern" in result and not (isinstance(result["pattern"], str) and _usable(result["pattern"])):
@@ -192,20 +203,20 @@ class Expansion:
         for key in ("anyOf", "oneOf"):
             if isinstance(result.get(key), list) and result[key]:
                 result = self._union(result, key, node, base, trail, level, needed, place)
-                if result is _CUT:
-                    return _CUT
+                if result in _GONE:
+                    return result
         if isinstance(result.get("properties"), dict):
             return self._object(result, base, trail, level, needed, place)
         if "items" in result:
             below = self._schema(result["items"], base, trail, level, needed, f"{place}[]")
-            if below is _CUT and (not needed or result.get("minItems")):
-                return _CUT
-            result["items"] = {} if below is _CUT else below
-            if below is _CUT:
+            if below in _GONE and (not needed or result.get("minItems")):
+                return below
+            result["items"] = {} if below in _GONE else below
+            if below in _GONE:
                 result["maxItems"] = 0  # a list that a call needs ends here, where its values would hold it again
         if isinstance(result.get("additionalProperties"), dict):
             below = self._schema(result["additionalProperties"], base, trail, level + 1, False, f"{place}.*")
-            result["additionalProperties"] = True if below is _CUT else below
+            result["additionalProperties"] = True if below in _GONE else below
         return result
 
     def _object(
@@ -231,16 +242,18 @@ class Expansion:
                 left_out.append(here)
                 continue
             value = self._schema(sub, base, trail, level + 1, needed and name in sent, here)
-            if value is not _CUT:
+            if value not in _GONE:
                 kept[name] = self.described(name, value if name in sent or self.answers else without_null(value), here)
             elif self.answers or name not in sent:
                 left_out.append(here)
             elif needed:
                 raise SpecError(f"{here!r} refers to itself without end")
             else:
-                return _CUT
+                return value
         for here in left_out:
             self.told.add("left out, optional", here)
+        if left_out and not kept and not level and not self.answers:
+            raise SpecError(f"nothing of what it takes can be carried: {', '.join(left_out[:8])}")
         if written and not kept and level:
             return _CUT
         result = {**result, "properties": kept}
@@ -255,20 +268,26 @@ class Expansion:
         branches = []
         for part in result[key]:
             below = self._schema(part, base, trail, level, needed, place)
-            if below is _CUT:
-                if not self.answers and not needed:
+            if below in _GONE:
+                if below is _CUT and not self.answers and not needed:
                     return _CUT
                 self.told.add("alternatives left out", place)
                 continue
-            branches.append(_of_kind(node.get("discriminator"), part, below))
+            branch = _of_kind(node.get("discriminator"), part, below)
+            if branch not in branches:  # in a oneOf, what stands there twice would let nothing pass
+                branches.append(branch)
         if not branches or branches == [NULL]:
-            return _CUT
+            return _CIRCLE
         rest = {word: value for word, value in result.items() if word != key}
         real = [branch for branch in branches if branch != NULL]
         if len(real) == 1 and isinstance(real[0], dict):
             merged = both(rest, real[0])
             return with_null(merged) if len(real) < len(branches) else merged
         return {**rest, key: branches}
+
+
+def _at(place: str) -> str:
+    return repr(place) if place else "its schema"
 
 
 def _of_kind(discriminator: Any, part: Any, schema: Any) -> Any:

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from toolace_ray.errors import UserError
 from toolace_ray.records.api import Api, ApiError, Lineage
 from toolace_ray.records.json import canonical_json, check_json, digest
@@ -221,6 +223,8 @@ def _sentence(error: BaseException) -> str:
     """An error as people read it."""
     if isinstance(error, SpecError):
         return str(error)
+    if isinstance(error, ValidationError):
+        return error.errors()[0]["msg"].removeprefix("Value error, ")
     if isinstance(error, KeyError):
         return f"it has no {error.args[0]!r}"
     if isinstance(error, RecursionError):
