@@ -9,7 +9,8 @@ from typing import Any
 from toolace_ray.records.api import ApiError
 from toolace_ray.schemas.gate import MAX_PARAMETERS
 from toolace_ray.tss.references import References, SpecError
-from toolace_ray.tss.spec_schemas import Expansion, flattened
+from toolace_ray.tss.spec_schemas import Expansion
+from toolace_ray.tss.spec_unions import flattened
 
 METHODS = ("get", "put", "post", "delete", "patch")
 INLINE = ("type", "format", "items", "enum", "default", "minimum", "maximum", "pattern", "minLength", "maxLength", "minItems",

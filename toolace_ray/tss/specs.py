@@ -24,7 +24,8 @@ from toolace_ray.schemas.validate import SchemaError, errors
 from toolace_ray.tss.references import References, SpecError
 from toolace_ray.tss.spec_files import read_spec
 from toolace_ray.tss.spec_operations import METHODS, operation_parts
-from toolace_ray.tss.spec_schemas import BOUNDS, Expansion, TooLarge, flattened
+from toolace_ray.tss.spec_schemas import BOUNDS, Expansion, TooLarge
+from toolace_ray.tss.spec_unions import flattened
 from toolace_ray.tss.told import Told, words_of
 
 Undescribed = Literal["refuse", "derive"]
