@@ -1,6 +1,8 @@
 """OpenAPI documents as people write them: each is read whole, or refused with its reason."""
 
 import json
+import lzma
+from pathlib import Path
 
 import pytest
 
@@ -392,15 +394,16 @@ def test_a_byte_order_mark_is_no_matter_and_utf_16_is_named(read):
 
 def test_operations_of_one_document_on_different_things_are_different_functions(tmp_path):
     operation = document({})["paths"]["/parcels"]["post"]
-    routes = ["/orgs/{org}/parcels", "/repos/{repo}/parcels", "/v2/repos/{name}/parcels"]
+    routes = ["/orgs/{org}/parcels", "/repos/{repo}/parcels", "/v2/repos/{name}/parcels", "/repos/{repo}/parcels/{id}"]
     paths = {}
     for number, route in enumerate(routes):
         paths[route] = {"post": {**operation, "operationId": f"send_parcel_{number}"}}
     tree = {"openapi": "3.0.0", "info": {"title": "Desk"}, "paths": paths}
-    first, second, version = specs.import_openapi(str(write(tmp_path, tree)))
+    first, second, version, one = specs.import_openapi(str(write(tmp_path, tree)))
     index = NearDuplicates(0.5)
     assert index.repeats(api_key(first), "first") is None
     assert index.repeats(api_key(second), "second") is None
+    assert index.copy().repeats(api_key(one), "one of the second") is None
     assert "% the same as second" in index.copy().repeats(api_key(version), "a version of the second")
     # The same operations in a document of its own, and written by a model, are what they repeat.
     other = write(tmp_path, {**tree, "info": {"title": "Desk of others"}})
@@ -408,3 +411,17 @@ def test_operations_of_one_document_on_different_things_are_different_functions(
     made = first.model_copy(update={"name": "send_a_parcel_0", "lineage": Lineage()})
     assert "% the same as first" in index.repeats(api_key(made), "made")
     assert nearest([api_key(first), api_key(second), api_key(made)], [0, 1])[0] < 0.5
+
+
+SHARED = Path(__file__).parents[3] / "shared" / "specs" / "stripe.openapi.json.xz"
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the large public document is not on this machine")
+def test_most_of_a_large_document_is_imported(tmp_path):
+    path = tmp_path / "stripe.json"
+    path.write_bytes(lzma.decompress(SHARED.read_bytes()))
+    items = list(specs.import_openapi(str(path)))
+    passed = [item for item in items if isinstance(item, Api) and not gate.check(item)]
+    assert len(items) == 355
+    assert len(passed) >= 0.85 * len(items)
+    assert sum(len(item.properties) for item in passed) > 5 * len(passed)

@@ -72,8 +72,8 @@ def api_key(api: Api) -> str:
 
 
 def _acted_on(operation: str) -> str:
-    """A method and the fixed parts of its path, without versions; of a tool its name."""
-    parts = re.sub(r"\{[^}]*\}", "", operation).split("/")
+    """A method and its path without versions and without the names of its parameters; of a tool its name."""
+    parts = re.sub(r"\{[^}]*\}", "{}", operation).split("/")
     return "/".join(part for part in parts if part and not re.fullmatch(r"v\d\w*", part))
 
 
