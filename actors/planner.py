@@ -21,12 +21,12 @@ Lease = tuple[str, int]  # type and attempt
 Spent = tuple[int, int, float]  # generated tokens, prompt tokens, cost
 NOTHING: Spent = (0, 0, 0.0)
 OWN_FAILURES = 3  # engine failures of an attempt, while the engine answers others, after which it goes to the ledger
-SURE = 3.1  # standard deviations: fewer than are needed pass of so many attempts once in a thousand times
+SURE = 1.64  # standard deviations: fewer than are needed pass of so many attempts once in twenty times
 NEARLY = 0.9  # share of a budget from which nothing is played on speculation
 
 
 def enough(need: int, rate: float) -> int:
-    """How many attempts give `need` passing ones in all but one of a thousand cases (normal approximation).
+    """How many attempts give `need` passing ones in all but one of twenty cases (normal approximation).
 
     Args:
         need: passing attempts that lack, 1 or more.
@@ -122,9 +122,10 @@ class Quota:
 
     def spare(self) -> int:
         """How many more attempts may shorten the wait where there is nothing else to do: when too few of those that are
-        out pass, it takes another round, and the engine is idle in each. None beyond what all but certainly suffices."""
+        out pass, it takes another round, and the engine is idle in each. None beyond what mostly suffices."""
         need = self.wanted - self.passing
-        if self.done or need <= 0:
+        unknown = not (self.frontier or self.ahead)  # whether its first attempts pass is worth waiting for
+        if self.done or need <= 0 or unknown:
             return 0
         return min(enough(need, self.rate) - self.outstanding, self.left)
 

@@ -184,10 +184,19 @@ def test_a_type_that_lacks_one_dialog_gets_many_attempts_at_once():
     plain = lacking(41, 40, 160)
     plain.speculate = False
     assert len(plain.lease("w", 16)) == 5
-    assert planner.lease("w", 16) == [("a", attempt) for attempt in range(200, 216)]
+    tries = enough(1, planner.quotas["a"].rate)
+    assert tries > 12
+    assert planner.lease("w", 16) == [("a", attempt) for attempt in range(200, 200 + min(16, tries))]
 
 
-@given(st.integers(1, 200), st.integers(0, 300), st.integers(0, 300), st.integers(1, 500))
+def test_nothing_is_played_on_speculation_before_the_first_verdict_of_its_kind():
+    planner = lacking(1, 0, 0)
+    assert len(planner.lease("w", 16)) == 2
+    planner.quotas["a"].resolve(0, None)
+    assert len(planner.lease("w", 16)) > 2
+
+
+@given(st.integers(1, 200), st.integers(0, 300), st.integers(1, 300), st.integers(1, 500))
 def test_speculation_stays_within_the_slots_and_what_is_plausible(lack, passed, failed, slots):
     planner = lacking(passed + lack, passed, failed)
     quota = planner.quotas["a"]
@@ -201,11 +210,11 @@ def test_speculation_stays_within_the_slots_and_what_is_plausible(lack, passed, 
     assert len(leased) + len(more) == min(quota.max_attempts - passed - failed, enough(lack, quota.rate))
 
 
-def test_so_many_attempts_all_but_certainly_suffice():
+def test_so_many_attempts_mostly_suffice():
     for need, rate in ((1, 0.1), (1, 0.5), (1, 0.9), (5, 0.3), (40, 0.75)):
         tries = enough(need, rate)
         short = sum(math.comb(tries, k) * rate**k * (1 - rate) ** (tries - k) for k in range(need))
-        assert short < 0.003, (need, rate, tries)
+        assert short < 0.06, (need, rate, tries)
 
 
 def test_nothing_is_played_on_speculation_when_the_budget_is_nearly_spent():
