@@ -1,6 +1,8 @@
 """Strangers' rows in every format, and strangers' files."""
 
+import gzip
 import json
+import os
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -316,3 +318,90 @@ def test_a_tool_is_never_read_as_one_that_only_equals_it(values):
         for (api,) in (dialog.tools, again.tools):
             assert repr(api.properties["city"]["default"]) == repr(value)
         assert again.tools[0].id == dialog.tools[0].id
+
+
+def rows_of(path):
+    return [row for part in datasets.portions(str(path)) for row in datasets.rows(part)]
+
+
+LINES = "\n".join(GOOD) + "\n"
+SPREAD = "\n".join(json.dumps(json.loads(row), indent=2) for row in GOOD)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.jsonl", LINES.encode("utf-16"), "UTF-16 text; convert"),
+        ("a.json", f"[{GOOD[0]}]".encode("utf-16"), "UTF-16 text; convert"),
+        ("a.jsonl", LINES.encode("utf-16-le"), "NUL bytes"),
+        ("a.jsonl", gzip.compress(LINES.encode()), "a gzip file; add .gz"),
+        ("a.jsonl", SPREAD.encode(), "spread over several lines"),
+        ("a.json", SPREAD.encode(), "spread over several lines"),
+        ("a.jsonl", f"[{','.join(GOOD)}]".encode(), "one JSON array, not JSON lines; name it .json"),
+        ("a.jsonl", LINES.replace("\n", "\r").encode(), "CR alone"),
+        ("a.json", json.dumps({"openapi": "3.0.0", "paths": {}}).encode(), "specification, not rows"),
+        ("a.json", json.dumps({"splits": {"train": 3}}, indent=1).encode(), "one JSON object (splits), not rows"),
+        ("a.jsonl.gz", b"\x1f\x8bnothing more", "cannot read it"),
+    ],
+)
+def test_a_file_that_is_not_what_its_name_says_is_one_sentence(tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError) as error:
+        rows_of(tmp_path / name)
+    assert said in str(error.value)
+    assert name in str(error.value)
+
+
+@pytest.mark.parametrize("key", ["data", "rows"])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_rows_below_a_key_are_read(tmp_path, key, indent):
+    rows = [json.loads(row) for row in GOOD]
+    (tmp_path / "a.json").write_text(json.dumps({"version": {key: "1"}, key: rows}, indent=indent))
+    found = rows_of(tmp_path / "a.json")
+    assert [json.loads(row) for row in found] == rows
+    assert not any("\n" in row for row in found)
+    assert datasets.wrapper(str(tmp_path / "a.json")) == key
+
+
+@pytest.mark.parametrize("suffix", [".jsonl.gz", ".jsonl.zst", ".json.gz", ".json.zst"])
+def test_compressed_files_are_read(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    text = LINES if ".jsonl" in suffix else f"[{','.join(GOOD)}]"
+    with pa.output_stream(str(path), compression="gzip" if suffix.endswith("gz") else "zstd") as file:
+        file.write(text.encode())
+    assert rows_of(path) == GOOD
+    assert datasets.files(str(tmp_path)) == [str(path)]
+
+
+def test_a_damaged_compressed_file_tells_where_it_ends(tmp_path):
+    path = tmp_path / "a.jsonl.gz"
+    lines = [json.dumps({"n": number, "x": os.urandom(60).hex()}) for number in range(3000)]
+    path.write_bytes(gzip.compress("\n".join(lines).encode())[:-5000])
+    *found, last = rows_of(path)
+    assert isinstance(last, Refused)
+    assert "can't be read on" in last
+    assert len(found) > 1000
+    assert found == lines[: len(found)]
+
+
+def test_one_wrong_row_of_an_array_costs_that_row_alone(tmp_path):
+    huge = GOOD[1].replace('{"id"', '{"n": ' + "7" * 5000 + ', "id"')
+    surrogate = GOOD[1].replace("}", ', "x": "\\ud83d"}', 1)
+    deep = "[" * 100_000 + "]" * 100_000
+    raw = ("[\n" + ",\n".join([GOOD[0], huge, surrogate, deep, GOOD[2]]) + ", ").encode() + b'{"x": "\xe9"}]'
+    (tmp_path / "a.json").write_bytes(raw)
+    told = [verify_row(row, "openai", CONFIG) for row in rows_of(tmp_path / "a.json")]
+    assert [item.accepted for item in told] == [True, False, False, False, True, False]
+    said = [item.verdicts[0].evidence for item in told if item.verdicts]
+    assert "an integer of 5000 digits" in said[0]
+    assert "lone surrogate" in said[1]
+    assert "deeper than 64" in said[2]
+    assert "not UTF-8" in said[3]
+
+
+def test_an_array_that_breaks_off_keeps_the_rows_before(tmp_path):
+    (tmp_path / "a.json").write_text(f"[{GOOD[0]}, {GOOD[1]}, {GOOD[2][:50]}")
+    first, second, last = rows_of(tmp_path / "a.json")
+    assert [first, second] == GOOD[:2]
+    assert "can't be read on" in last
+    assert isinstance(last, Refused)

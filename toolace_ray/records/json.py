@@ -97,6 +97,12 @@ def _finite(text: str) -> float:
     return value
 
 
+def _integer(text: str) -> int:
+    if len(text) > 1000:  # Python itself refuses some thousands of digits, with advice that is for programmers
+        raise ValueError(f"an integer of {len(text)} digits")
+    return int(text)
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
@@ -105,8 +111,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique)
-_ROW = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
+DECODER = json.JSONDecoder(
+    parse_constant=_no_constant, parse_float=_finite, parse_int=_integer, object_pairs_hook=_unique
+)
+_ROW = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite, parse_int=_integer)
 # What check_json looks for in text that was JSON: escapes of surrogates, integers beyond all use. Most texts have neither.
 _SUSPECT = re.compile(r"\\u[dD][89a-fA-F]|\d{150}")
 
