@@ -553,8 +553,10 @@ def _unneeded(d):
 
 
 def _one_id(d):
-    """The second call under the first one's id; its result says so too."""
-    made = [call for i in _turns(d) for call in d.messages[i].tool_calls]
+    """The second call of the first request under the first one's id; its result says so too. Later requests may count anew."""
+    requests = [i for i, message in enumerate(d.messages) if message.role == "user"]
+    end = next((i for i in requests if any(turn < i for turn in _turns(d))), len(d.messages))
+    made = [call for i in _turns(d) if i < end for call in d.messages[i].tool_calls]
     if len(made) > 1:
         (first, second), changed = made[:2], d
         for index in range(len(d.messages)):

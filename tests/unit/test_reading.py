@@ -135,7 +135,7 @@ def test_calls_that_cannot_be_read_are_told(call, said):
 @pytest.mark.parametrize(
     ("form", "row", "reason"),
     [
-        ("openai", {"prompt": "x"}, "no list 'messages' or 'conversation' (there is: prompt)"),
+        ("openai", {"prompt": "x"}, "no list 'messages' or 'conversation' or 'conversations' (there is: prompt)"),
         ("openai", {"messages": [{"role": "wizard", "content": "x"}]}, "a message of role 'wizard'"),
         ("openai", {"messages": [{"role": "user", "content": "x"}], "tools": 3}, "tools: int, not a list"),
         ("xlam", {"id": 1}, "no text 'query'"),
@@ -405,3 +405,183 @@ def test_an_array_that_breaks_off_keeps_the_rows_before(tmp_path):
     assert [first, second] == GOOD[:2]
     assert "can't be read on" in last
     assert isinstance(last, Refused)
+
+
+QWEN = (
+    "You are provided with function signatures within <tools></tools> XML tags:\n<tools>\n{}\n</tools>\nReturn calls."
+)
+HERMES = (
+    "Function signatures are within <tools> </tools> XML tags. Use <tools> well.\n<tools>\n{}\n</tools>\nReturn calls."
+)
+OTHER = {**TOOL, "name": "get_tides", "description": "Tells the tides of a harbour."}
+EXAMPLE = '{"name": "get_weather", "arguments": {"city": "Oslo"}}'
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        QWEN.format("\n".join(json.dumps({"type": "function", "function": tool}) for tool in (TOOL, OTHER))),
+        HERMES.format(",\n".join(json.dumps(tool) for tool in (TOOL, OTHER))),
+        HERMES.format("\n".join(json.dumps(tool, indent=2) for tool in (TOOL, OTHER))),
+        HERMES.format(json.dumps([TOOL, OTHER], indent=2)),
+        HERMES.format(repr([TOOL, OTHER])),
+        f"# 可用工具\n\n## get_weather\n\n{json.dumps(TOOL, indent=4)}\n在调用上述函数时\n\n## get_tides\n\n{json.dumps(OTHER)}",
+        f"Given the following functions, respond with JSON.\n\n{json.dumps({'type': 'function', 'function': TOOL})}\n\n"
+        f"{json.dumps({'type': 'function', 'function': OTHER})}\n\nFor example {EXAMPLE}.",
+        f"You have access to these functions -\n{json.dumps(TOOL, indent=4)}\n{json.dumps(OTHER, indent=4)}",
+    ],
+)
+@pytest.mark.parametrize("given", [None, "", "[]", []])
+@pytest.mark.parametrize("form", ["sharegpt", "openai"])
+def test_tools_of_the_system_prompt_are_taken_where_the_row_has_none(prompt, given, form):
+    row = {"conversations": [{"from": "system", "value": prompt}, *sharegpt()["conversations"]], "tools": given}
+    if form == "openai":
+        row = {"messages": [{"role": "system", "content": prompt}, *PLAIN], "tools": given}
+    reading = read(row, form)
+    assert [api.name for api in reading.dialog.tools] == ["get_weather", "get_tides"]
+    assert all(api.properties["city"]["description"] == "City" for api in reading.dialog.tools)
+    assert verify_row(json.dumps(row), form, CONFIG).accepted
+
+
+PLAIN = [
+    {"role": "user", "content": ASKED},
+    {"role": "assistant", "content": None, "tool_calls": [{"id": "c1", "type": "function", "function": CALL}]},
+    {"role": "tool", "tool_call_id": "c1", "content": json.dumps(RESULT)},
+    {"role": "assistant", "content": SAID},
+]
+
+
+def test_tools_that_are_broken_in_the_prompt_are_a_reason():
+    row = {"conversations": [{"from": "system", "value": QWEN.format('{"name": ')}, *sharegpt()["conversations"]]}
+    with pytest.raises(Unreadable, match="the tools of the system prompt are no JSON"):
+        read(row, "sharegpt")
+
+
+@pytest.mark.parametrize("form", ["sharegpt", "hermes", "toolace"])
+@pytest.mark.parametrize("keys", [("from", "value"), ("role", "content")])
+@pytest.mark.parametrize("field", ["tool_calls", "text", "function_call"])
+def test_calls_beside_a_text_are_read(form, keys, field):
+    calls = [{"id": "c1", "type": "function", "function": CALL}]
+    beside = {
+        "tool_calls": {"tool_calls": calls},
+        "text": {"tool_calls": json.dumps(calls)},
+        "function_call": {"function_call": {**CALL, "arguments": json.dumps(CALL["arguments"])}},
+    }[field]
+    turns = [
+        {keys[0]: "user", keys[1]: ASKED},
+        {keys[0]: "assistant", keys[1]: "Let me look.", **beside},
+        {keys[0]: "tool", keys[1]: json.dumps(RESULT)},
+        {keys[0]: "assistant", keys[1]: SAID},
+    ]
+    row = {"conversations": turns, "functions": [TOOL]}
+    dialog = read(row, form).dialog
+    assert [(call.name, call.arguments) for item in dialog.messages for call in item.tool_calls] == [
+        ("get_weather", {"city": "Lima"})
+    ]
+    assert verify_row(json.dumps(row), form, CONFIG).accepted
+    unknown = {**row, "functions": [OTHER]}
+    told = verify_row(json.dumps(unknown), form, CONFIG)
+    assert "known_api" in {verdict.rule for verdict in told.verdicts}
+
+
+@pytest.mark.parametrize("where", ["turn", "row", "result"])
+@pytest.mark.parametrize("form", ["openai", "sharegpt"])
+def test_calls_in_a_field_that_is_not_read_are_told(where, form):
+    turns = [{"role": "user", "content": ASKED}, {"role": "assistant", "content": SAID}]
+    row = {"messages": turns, "tools": [TOOL]}
+    assert verify_row(json.dumps(row), form, VerifyConfig(rules={"answer_grounded": "off"})).accepted
+    if where == "turn":
+        turns[1]["actions"] = [CALL]
+    elif where == "row":
+        row["function_calls"] = [CALL]
+    else:
+        turns[1:1] = [{"role": "tool", "content": "{}", "tool_calls": [{"function": CALL}]}]
+    told = verify_row(json.dumps(row), form, CONFIG)
+    assert "call_syntax" in {verdict.rule for verdict in told.verdicts if verdict.severity == "reject"}
+
+
+MARKUPS = [
+    '<functioncall> {"name": "get_weather", "arguments": \'{"city": "Lima"}\'} <|endoftext|>',
+    '<function=get_weather>{"city": "Lima"}</function>',
+    'Action: get_weather\nAction Input: {"city": "Lima"}',
+    '<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>get_weather\n```json\n{"city": "Lima"}\n```<｜tool▁call▁end｜>',
+    '```tool_code\nget_weather(city="Lima")\n```',
+    '```json\n{"tool": "get_weather", "args": {"city": "Lima"}}\n```',
+    '{"action": "get_weather", "action_input": {"city": "Lima"}}',
+    '[{"name": "get_weather", "parameters": {"city": "Lima"}}]',
+]
+
+
+@pytest.mark.parametrize("markup", MARKUPS)
+@pytest.mark.parametrize("form", ["openai", "sharegpt", "hermes", "toolace"])
+def test_a_call_in_markup_that_is_not_read_is_never_prose(markup, form):
+    """Also where no tools are found, so that no name of a tool gives the call away."""
+    row = {"messages": [{"role": "user", "content": ASKED}, {"role": "assistant", "content": markup}]}
+    told = verify_row(json.dumps(row), form, CONFIG)
+    assert "call_syntax" in {verdict.rule for verdict in told.verdicts if verdict.severity == "reject"}
+
+
+def test_parts_of_a_content_are_read_as_anthropic_has_them():
+    turns = [
+        {"role": "user", "content": [{"type": "text", "text": ASKED}]},
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "thinking", "thinking": "A look is needed."},
+                {"type": "text", "text": "Let me look."},
+                {"type": "tool_use", "id": "t1", "name": "get_weather", "input": {"city": "Lima"}},
+            ],
+        },
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "text", "text": json.dumps(RESULT)}]}]},
+        {"role": "assistant", "content": [{"type": "text", "value": SAID}]},
+    ]  # fmt: skip
+    tool = {"name": TOOL["name"], "description": TOOL["description"], "input_schema": TOOL["parameters"]}
+    row = {"messages": turns, "tools": [tool]}
+    messages = read(row, "openai").dialog.messages
+    assert [item.role for item in messages] == ["user", "assistant", "tool", "assistant"]
+    assert (messages[1].thought, messages[1].content) == ("A look is needed.", "Let me look.")
+    assert messages[1].tool_calls[0].arguments == {"city": "Lima"}
+    assert messages[3].content == SAID
+    assert verify_row(json.dumps(row), "openai", CONFIG).accepted
+    turns[0]["content"].append({"type": "image_url", "image_url": {"url": "x"}})
+    told = verify_row(json.dumps(row), "openai", CONFIG)
+    assert "a part of type 'image_url'" in told.verdicts[0].evidence
+
+
+@pytest.mark.parametrize("form", ["openai", "sharegpt"])
+def test_thoughts_are_kept_apart_and_leak_nothing(form):
+    turns = [{"role": "developer", "content": "Be brief."}, *map(dict, PLAIN)]
+    turns[2]["content"] = "<think>\nA look is needed.\n</think>\nLet me look."
+    turns[4]["reasoning_content"] = "The result says sunny."
+    row = {"messages": [{"role": "system", "content": "Today is 2024-05-01."}, *turns], "tools": [TOOL]}
+    messages = read(row, form).dialog.messages
+    assert [message.thought for message in messages] == [
+        None,
+        None,
+        "A look is needed.",
+        None,
+        "The result says sunny.",
+    ]
+    assert messages[2].content == "Let me look."
+    assert messages[0].content == "Today is 2024-05-01.\n\nBe brief."
+    told = verify_row(json.dumps(row), form, CONFIG)
+    assert told.accepted, told.verdicts
+    turns[4]["content"] = "So it is sunny.</think>" + SAID
+    told = verify_row(json.dumps(row), form, CONFIG)
+    assert "leaked_prompt" in {verdict.rule for verdict in told.verdicts}
+
+
+def test_ids_that_count_anew_in_each_turn_are_told_apart():
+    again = [
+        {"role": "user", "content": "And in Cusco?"},
+        *map(dict, PLAIN[1:3]),
+        {"role": "assistant", "content": "Sunny."},
+    ]
+    again[1] = {**again[1], "tool_calls": [{"id": "c1", "function": {**CALL, "arguments": {"city": "Cusco"}}}]}
+    row = {"messages": [*PLAIN, *again], "tools": [TOOL]}
+    told = verify_row(json.dumps(row), "openai", CONFIG)
+    assert told.accepted, told.verdicts
+    twice = [*PLAIN[1]["tool_calls"], {"id": "c1", "function": {**CALL, "arguments": {"city": "Cusco"}}}]
+    row = {"messages": [PLAIN[0], {**PLAIN[1], "tool_calls": twice}, PLAIN[2], PLAIN[2], PLAIN[3]], "tools": [TOOL]}
+    told = verify_row(json.dumps(row), "openai", CONFIG)
+    assert "call_ids" in {verdict.rule for verdict in told.verdicts}

@@ -8,70 +8,73 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from toolace_ray.calls import ParseFailure, hermes
-from toolace_ray.corpus.formats.reading import MAX_CHARS, ROLES, Reading, RowReader, first_list, role_of, text_of
+from toolace_ray.corpus.formats.prompts import take_tools
+from toolace_ray.corpus.formats.reading import Reading, RowReader, first_list
+from toolace_ray.corpus.formats.turns import Turn, turn_of
 from toolace_ray.records.json import load_json
 
-_TRIES = 50  # places at which a list of tools may begin in a system prompt
 _RESPONSE = re.compile(r"<tool_response>\s*(.*?)\s*</tool_response>", re.DOTALL)
-_TOOLS = re.compile(r"<tools>\s*(.*?)\s*</tools>", re.DOTALL)
 AddTurn = Callable[[RowReader, str, dict[str, Any]], None]
 
 
 def read_conversation(reader: RowReader, row: Mapping[str, Any], add_assistant: AddTurn) -> Reading:
     """The formats of `conversations` with `from` and `value`; `add_assistant` adds a turn of the assistant from its text."""
-    tools = row.get("tools")
+    tools = given_tools(row)
     masked = row.get("masked") if isinstance(row.get("masked"), list) else []
     items = first_list(row, "conversations", "conversation", "messages")[1]
-    key, content = (
-        ("from", "value") if items and isinstance(items[0], dict) and "from" in items[0] else ("role", "content")
-    )
     system = row.get("system")
     if isinstance(system, str) and system.strip():
-        tools = _prompted_tools(reader, system, tools)
+        tools = add_system(reader, system, tools)
     for index, item in enumerate(items):
         reader.place = index
-        name = role_of(item, key)
-        text = text_of(item.get(content))
-        mask = {"train": False} if index in (masked or ()) or item.get("weight") == 0 else {}
-        if name == "system":
-            tools = _prompted_tools(reader, text, tools)
-        elif name in ("function_call", "tool_call"):
-            _add_json_calls(reader, text, mask)
-        elif ROLES[name] == "tool":
-            _add_results(reader, text)
-        elif ROLES[name] == "assistant":
-            add_assistant(reader, text, mask)
+        turn = turn_of(reader, item)
+        mask: dict[str, Any] = {"train": False} if index in (masked or ()) or item.get("weight") == 0 else {}
+        if turn.thought:
+            mask["thought"] = turn.thought
+        if turn.kind == "system":
+            tools = add_system(reader, turn.text, tools)
+        elif turn.results or (turn.calls and turn.kind != "tool"):
+            add_structured(reader, turn, mask)
+        elif turn.role in ("function_call", "tool_call"):
+            _add_json_calls(reader, turn.text, mask)
+        elif turn.kind == "tool":
+            _add_results(reader, turn, item)
+        elif turn.kind == "assistant":
+            add_assistant(reader, turn.text, mask)
         else:
-            reader.add_message("user", text)
+            reader.add_message("user", turn.text)
     return reader.reading(row, tools)
 
 
-def _prompted_tools(reader: RowReader, text: str, tools: Any) -> Any:
-    """The tools, from the row or else from the system prompt, of which the rest is the system message."""
-    if match := _TOOLS.search(text):
-        inside = match[1].strip()
-        if tools in (None, "", []):
-            tools = (
-                load_json(inside, max_chars=MAX_CHARS)
-                if inside[:1] == "["
-                else [load_json(line) for line in inside.splitlines() if line.strip()]
-            )
-        text = text[: match.start()] + text[match.end() :]
-    else:
-        for start in [item.start() for item in re.finditer(r"\[\s*\{", text)][:_TRIES]:
-            try:
-                candidates, end = json.JSONDecoder().raw_decode(text, start)
-            except (ValueError, RecursionError):
-                continue
-            if all(
-                isinstance(item, dict) and (isinstance(item.get("name"), str) or "function" in item)
-                for item in candidates
-            ):
-                tools = candidates if tools in (None, "", []) else tools
-                text = text[:start] + text[end:]
-                break
-    reader.add_message("system", text.strip())
+def given_tools(row: Mapping[str, Any]) -> Any:
+    """The tools of a row's own field; a list under `functions` counts where `tools` is empty."""
+    tools = row.get("tools")
+    return row.get("functions") if tools in (None, "", "[]", []) and row.get("functions") else tools
+
+
+def add_system(reader: RowReader, text: str, tools: Any) -> Any:
+    """Add the system message without the tools that stand in it, none where nothing is left; the tools."""
+    tools, rest = take_tools(reader, text, tools)
+    if rest or not text.strip():
+        reader.add_message("system", rest)
     return tools
+
+
+def add_structured(reader: RowReader, turn: Turn, fields: dict[str, Any]) -> None:
+    """Add a turn whose calls or results stand in fields or parts of their own."""
+    for text, call_id in turn.results:
+        reader.add_result(text, None, call_id)
+    if not turn.calls:
+        if turn.text.strip():
+            reader.add_message(turn.kind, turn.text, **fields)
+        return
+    calls = [reader.tool_call(call) for call in turn.calls]
+    if valid := [call for call in calls if call]:
+        reader.add_calls(valid, turn.text, **fields)
+        if turn.kind != "assistant":
+            reader.note("role_order", f"a {turn.kind} message calls", len(reader.messages) - 1)
+    else:
+        reader.add_message(turn.kind, turn.text, **fields)
 
 
 def _add_json_calls(reader: RowReader, text: str, mask: dict[str, Any]) -> None:
@@ -100,8 +103,13 @@ def add_tagged(reader: RowReader, text: str, mask: dict[str, Any]) -> None:
         reader.add_message("assistant", text, **mask)
 
 
-def _add_results(reader: RowReader, text: str) -> None:
+def _add_results(reader: RowReader, turn: Turn, given: Mapping[str, Any]) -> None:
     """One result, several between Hermes' tags, or ToolACE's list of {"name", "results"}."""
+    text = turn.text
+    name, call_id = given.get("name"), given.get("tool_call_id")
+    if isinstance(call_id, str) and call_id and "<tool_response>" not in text:
+        reader.add_result(text, name if isinstance(name, str) else None, call_id)
+        return
     if responses := _RESPONSE.findall(text):
         for inside in responses:
             _add_result(reader, inside)

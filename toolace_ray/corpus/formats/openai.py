@@ -6,39 +6,35 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolace_ray.calls import openai
-from toolace_ray.corpus.formats.reading import ROLES, Reading, RowReader, first_list, role_of, text_of
+from toolace_ray.corpus.formats.conversations import add_structured, add_system, given_tools
+from toolace_ray.corpus.formats.reading import Reading, RowReader, first_list
+from toolace_ray.corpus.formats.turns import turn_of
 from toolace_ray.records.dialog import Dialog
 
-TURNS = ("messages", "conversation")  # keys of OpenAI's list of messages
+TURNS = ("messages", "conversation", "conversations")  # keys of OpenAI's list of messages
 
 
 def read(row: Mapping[str, Any]) -> Reading:
     """A row with `messages` (or `conversation`), whose calls are tool_calls or a function_call. Raises Unreadable."""
     reader = RowReader("openai")
+    tools = given_tools(row)
     for index, item in enumerate(first_list(row, *TURNS)[1]):
         reader.place = index
-        role = ROLES[role_of(item, "role")]
-        text = text_of(item.get("content"))
-        mask = {} if item.get("weight") != 0 else {"train": False}
-        raw_calls = item.get("tool_calls") or (
-            [{"function": item["function_call"]}] if item.get("function_call") else []
-        )
-        if role == "tool":
+        turn = turn_of(reader, item)
+        fields: dict[str, Any] = {} if item.get("weight") != 0 else {"train": False}
+        if turn.thought:
+            fields["thought"] = turn.thought
+        if turn.kind == "system":
+            tools = add_system(reader, turn.text, tools)
+        elif turn.results or (turn.calls and turn.kind != "tool"):
+            add_structured(reader, turn, fields)
+        elif turn.kind == "tool":
             name, call_id = item.get("name"), item.get("tool_call_id")
             reader.add_result(
-                text, name if isinstance(name, str) else None, call_id if isinstance(call_id, str) else None
+                turn.text, name if isinstance(name, str) else None, call_id if isinstance(call_id, str) else None
             )
-        elif raw_calls:
-            calls = [reader.tool_call(call) for call in (raw_calls if isinstance(raw_calls, list) else [raw_calls])]
-            if valid := [call for call in calls if call]:
-                reader.add_calls(valid, text, **mask)
-                if role != "assistant":
-                    reader.note("role_order", f"a {role} message calls", len(reader.messages) - 1)
-            else:
-                reader.add_message(role, text, **mask)
         else:
-            reader.add_message(role, text, **mask)
-    tools = row.get("tools", row.get("functions"))
+            reader.add_message(turn.kind, turn.text, **fields)
     return reader.reading(row, tools)
 
 

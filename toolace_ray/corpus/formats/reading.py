@@ -6,7 +6,6 @@ Invariants: a row gives a Reading or an Unreadable with its reason, never anothe
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ ROLES = {
     "model": "assistant", "tool": "tool", "function": "tool", "observation": "tool", "function_response": "tool",
     "tool_response": "tool", "ipython": "tool", "function_call": "assistant", "tool_call": "assistant",
 }  # fmt: skip
+_CALLS_BESIDE = ("tool_calls", "function_call", "function_calls", "calls")  # fields of a row that no format knows
 _TODAY = re.compile(r"\b(?:today|current (?:date|day|time)|date|now)\b", re.IGNORECASE)
 
 
@@ -57,28 +57,45 @@ class RowReader:
         self._places: list[int] = []
         self._waiting: list[ToolCall] = []
         self._calls = 0
+        self._ids: set[str] = set()  # of all calls
+        self._earlier_ids: set[str] = set()  # of the calls before the latest request
+        self._given: dict[str, str] = {}  # the latest calls' ids as the row has them -> theirs in the dialog
 
     def note(self, rule: str, evidence: str, turn: int | None = None) -> None:
         """Keep what the named rule is to tell."""
         self.notes.append(Note(rule, turn, evidence[:300]))
 
     def add_message(self, role: str, text: str, **fields: Any) -> None:
-        """Add a message."""
+        """Add a message; a system message right behind another (a developer's) goes on with it."""
+        if role == "system" and self.messages and self.messages[-1].role == "system":
+            joined = "\n\n".join(filter(None, (self.messages[-1].content, text)))
+            self.messages[-1] = self.messages[-1].model_copy(update={"content": joined})
+            return
+        if role == "user":
+            self._earlier_ids = set(self._ids)
         self._add(role=role, content=text, **fields)
 
     def add_calls(self, calls: list[ToolCall], text: str = "", **fields: Any) -> None:
         """Add a turn of calls; those without an id get one."""
         if len(calls) > MAX_CALLS:
             raise Unreadable(f"{len(calls)} calls in one turn, the limit is {MAX_CALLS}")
-        with_ids = []
+        with_ids, given = [], {}
         for call in calls:
-            with_ids.append(call if call.id else call.model_copy(update={"id": f"call_{self._calls}"}))
+            identifier = call.id or f"call_{self._calls}"
+            if identifier in self._earlier_ids:  # many sets count anew at each request
+                identifier = f"{identifier}.{len(self.messages)}"
+            if call.id:
+                given[call.id] = identifier
+            with_ids.append(call if call.id == identifier else call.model_copy(update={"id": identifier}))
             self._calls += 1
+        self._ids.update(call.id for call in with_ids)
+        self._given = given
         self._waiting = list(with_ids)
         self._add(role="assistant", content=text, tool_calls=tuple(with_ids), **fields)
 
     def add_result(self, text: str, name: str | None = None, call_id: str | None = None, **fields: Any) -> None:
         """Add a result; one without an id belongs to the first call that waits."""
+        call_id = self._given.get(call_id, call_id) if call_id else call_id
         call = self._waiting.pop(0) if self._waiting else None
         self._add(
             role="tool",
@@ -126,7 +143,7 @@ class RowReader:
         if not isinstance(function, dict) or not isinstance(name, str) or not name:
             self.note("call_syntax", f"a call without a name: {str(item)[:120]}", len(self.messages))
             return None
-        given = function.get("arguments", function.get("parameters"))
+        given = next((function[key] for key in ("arguments", "parameters", "input", "args") if key in function), None)
         arguments = self.arguments(name, given)
         if arguments is None:
             return None
@@ -136,6 +153,10 @@ class RowReader:
     def reading(self, row: Mapping[str, Any], tools: Any) -> Reading:
         """What was read, with the tools that are given."""
         apis = tuple(self._tools(tools))
+        if not any(message.tool_calls for message in self.messages):
+            for key in _CALLS_BESIDE:
+                if row.get(key) not in (None, "", "[]", [], {}):
+                    self.note("call_syntax", f"calls under {key!r} beside the turns, which is not read")
         kind = _dialog_type(self.messages)
         identifier = row.get("id")
         dialog = Dialog(
@@ -205,22 +226,6 @@ def _stated_today(messages: list[Message]) -> str:
             if dates and (message.role == "system" or match.group().lower() != "date"):
                 return min(date.isoformat() for date in dates if date)
     return ""
-
-
-def text_of(content: Any) -> str:
-    """A message's content: a text, nothing, or a list of parts."""
-    if content is None:
-        return ""
-    if isinstance(content, list):
-        return "\n".join(str(part.get("text", "")) if isinstance(part, dict) else str(part) for part in content)
-    return content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
-
-
-def role_of(item: Any, key: str) -> str:
-    given = item.get(key) if isinstance(item, dict) else None
-    if not isinstance(given, str) or given.lower() not in ROLES:
-        raise Unreadable(f"a message of {key} {given!r}")
-    return given.lower()
 
 
 def first_list(row: Mapping[str, Any], *keys: str) -> tuple[str, list[Any]]:

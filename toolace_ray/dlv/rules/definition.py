@@ -76,7 +76,12 @@ def known_api(view: View) -> Iterator[Finding]:
     """The name of every call is in the tool list, letter by letter."""
     for turn, call in view.calls:
         if call.name not in view.apis:
-            yield turn, f"{call.name} is not among the tools"
+            yield (
+                turn,
+                f"{call.name} is not among the tools"
+                if view.apis
+                else f"{call.name} is called, and no tools were found",
+            )
 
 
 @rule("executability")

@@ -12,13 +12,17 @@ from toolace_ray.dlv.rules.answers import reports_error
 from toolace_ray.dlv.view import Finding, View
 from toolace_ray.records.api import TRANSIENT, Api, is_error
 from toolace_ray.records.dialog import ToolCall
+from toolace_ray.records.json import load_json
 from toolace_ray.schemas.validate import SchemaError, errors
 from toolace_ray.text.values import caseless, find, is_question
 
 _MARKUP = re.compile(r"</?tool_call>|<\|[a-z_]+\|>|\"(?:arguments|parameters)\"\s*:\s*\{|```")
 _TAGS = re.compile(
-    r"</?tool_calls?>|</?function_calls?>|<function=|\"arguments\"\s*:\s*[\"{]|\[TOOL_CALLS\]|<\|python_tag\|>"
+    r"</?tool_calls?>|</?function_?calls?>|<function=|<invoke name=|\"arguments\"\s*:\s*[\"'{]|\[TOOL_CALLS\]|<\|python_tag\|>"
+    r"|<｜tool▁|```tool_(?:code|call)|<\|tool_calls?|<\|channel\|>commentary|^\s*Action:[^\n]+\n+\s*Action Input:",
+    re.MULTILINE,
 )
+_FENCE = re.compile(r"\s*```\w*\s*(.*?)\s*```\s*", re.DOTALL)
 _CALLS = r"(?:function|tool|api)?[ -]?(?:calls?|invocations?)"
 _FORBIDS = re.compile(
     r"\bnothing (?:else|but)\b|\b(?:no|not (?:include|add|output|write|contain)|without|never) (?:any )?(?:other|additional|extra|further) "
@@ -133,6 +137,8 @@ def _call_in(text: str, view: View) -> str | None:
     """What of a text is a call, or wants to be one."""
     if markup := (_MARKUP if view.planned else _TAGS).search(text):
         return f"call markup {markup.group()!r} in the text"
+    if "{" in text and not view.planned and _is_calling_object(text):
+        return "an object that calls in the text"
     if "[" in text or "{" in text:
         for name, syntax in SYNTAXES.items():
             if getattr(syntax.parse(text), "calls", ()):
@@ -152,6 +158,28 @@ def _call_in(text: str, view: View) -> str | None:
     if text.strip("[]` \n") in view.apis and "_" in text:
         return f"the text is {text.strip()}, a function's name"
     return None
+
+
+def _is_calling_object(text: str) -> bool:
+    """True for a message that is nothing but an object, perhaps fenced, which names a function and gives it values."""
+    if fenced := _FENCE.fullmatch(text):
+        text = fenced[1]
+    if not text.lstrip().startswith(("{", "[")):
+        return False
+    try:
+        value = load_json(text.strip())
+    except (ValueError, RecursionError):
+        return False
+    items = value if isinstance(value, list) else [value]
+    return bool(items) and all(
+        isinstance(item, dict)
+        and any(
+            isinstance(item.get(key), str)
+            for key in ("tool", "tool_name", "function", "function_name", "name", "action")
+        )
+        and any(key in item for key in ("args", "arguments", "parameters", "input", "tool_input", "action_input"))
+        for item in items
+    )
 
 
 # Ways to write a call that no trainer's format knows: ReAct's, agents' JSON, other templates'.

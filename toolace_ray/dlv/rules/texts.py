@@ -94,6 +94,7 @@ def message_length(view: View, *, chars: int = 4000, result_chars: int = 32000) 
 def invalid_characters(view: View) -> Iterator[Finding]:
     """No control, private-use, unassigned, invisible or replacement characters."""
     texts = [(turn, message.content) for turn, message in enumerate(view.dialog.messages)]
+    texts += [(turn, message.thought) for turn, message in view.of("assistant") if message.thought]
     texts += [
         (turn, value) for turn, call in view.calls for _, value in leaves(call.arguments) if isinstance(value, str)
     ]

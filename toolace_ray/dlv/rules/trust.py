@@ -14,6 +14,8 @@ from toolace_ray.text.privacy import scan
 def _texts(view: View) -> Iterator[tuple[int, str]]:
     for turn, message in enumerate(view.dialog.messages):
         yield turn, message.content
+        if message.thought:
+            yield turn, message.thought
         for call in message.tool_calls:
             yield from ((turn, value) for _, value in leaves(call.arguments) if isinstance(value, str))
 
