@@ -112,11 +112,124 @@ def test_xlams_parameters_become_a_schema():
     assert {name: item["type"] for name, item in schema["properties"].items()} == {"city": "string", "days": "integer"}
 
 
-def test_dialects_of_types_are_read_where_sets_are_published_so_and_refused_elsewhere():
-    assert read(PUBLISHED, "toolace").dialog.tools[0].parameters["type"] == "object"
-    foreign = {**TOOL, "parameters": {**TOOL["parameters"], "type": "dict"}}
-    told = verify_row(json.dumps(sharegpt(tools=json.dumps([foreign]))), "sharegpt", CONFIG)
-    assert "api_definition" in {verdict.rule for verdict in told.verdicts}
+def rows_with(kind, form="sharegpt", **more):
+    city = {"type": kind, "description": "City", **more}
+    tool = {**TOOL, "parameters": {"type": "dict", "properties": {"city": city}, "required": ["city"]}}
+    if form == "sharegpt":
+        return sharegpt(tools=json.dumps([tool]))
+    return {"messages": PLAIN, "tools": [{"type": "function", "function": tool}]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "read_as"),
+    [
+        ("str", {"type": "string"}),
+        ("STRING", {"type": "string"}),
+        ("str, optional", {"type": "string"}),
+        ("Optional[str]", {"type": ["string", "null"]}),
+        ("str | None", {"type": ["string", "null"]}),
+        ("Union[int, str]", {"type": ["integer", "string"]}),
+        ("Union[str, List[str]]", {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+        ("Literal['Lima', 'Oslo, Norway']", {"enum": ["Lima", "Oslo, Norway"]}),
+        ("Any", {}),
+        (["str", "None"], {"type": ["string", "null"]}),
+    ],
+)
+@pytest.mark.parametrize("form", ["sharegpt", "openai"])
+def test_pythons_types_are_translated_and_told(kind, read_as, form):
+    row = rows_with(kind, form)
+    (tool,) = read(row, form).dialog.tools
+    assert tool.properties["city"] == {"description": "City", **read_as}
+    told = verify_row(json.dumps(row), form, CONFIG)
+    assert told.accepted, told.verdicts
+    assert {verdict.rule for verdict in told.verdicts} == {"schema_dialect"}
+    assert json.loads(told.line) == row
+
+
+@pytest.mark.parametrize("kind", ["wizard", "Literal[wizard]", "List[", "Union[str, wizard]"])
+def test_types_that_nobody_knows_are_refused(kind):
+    told = verify_row(json.dumps(rows_with(kind)), "sharegpt", CONFIG)
+    assert "api_definition" in {verdict.rule for verdict in told.verdicts if verdict.severity == "reject"}
+
+
+@pytest.mark.parametrize(("said", "accepted"), [("City", True), ("", False)])
+def test_a_description_may_stand_where_a_reference_leads(said, accepted):
+    schema = {
+        "type": "object",
+        "properties": {"city": {"$ref": "#/$defs/City"}},
+        "$defs": {"City": {"type": "string", "description": said}},
+    }
+    row = {"messages": PLAIN, "tools": [{**TOOL, "parameters": schema}]}
+    assert verify_row(json.dumps(row), "openai", CONFIG).accepted is accepted
+
+
+def test_a_translated_type_is_held_against_the_call():
+    told = verify_row(json.dumps(rows_with("Literal['Oslo']")), "sharegpt", CONFIG)
+    assert "arguments_valid" in {verdict.rule for verdict in told.verdicts}
+
+
+def test_older_drafts_are_translated_and_told():
+    draft4 = {"type": "integer", "minimum": 0, "exclusiveMinimum": True, "description": "Days"}
+    draft7 = {"type": "array", "items": [{"type": "number"}, {"type": "string"}], "description": "Pair"}
+    null = {"type": "string", "nullable": True, "enum": ["a"], "description": "Letter"}
+    properties = {**TOOL["parameters"]["properties"], "days": draft4, "pair": draft7, "letter": null}
+    schema = {**TOOL["parameters"], "properties": properties, "$schema": "http://json-schema.org/draft-04/schema#"}
+    row = {"messages": PLAIN, "tools": [{**TOOL, "parameters": schema}]}
+    read_as = read(row, "openai").dialog.tools[0].properties
+    assert read_as["days"] == {"type": "integer", "exclusiveMinimum": 0, "description": "Days"}
+    assert read_as["pair"]["prefixItems"] == draft7["items"]
+    assert (read_as["letter"]["type"], read_as["letter"]["enum"]) == (["string", "null"], ["a", None])
+    told = verify_row(json.dumps(row), "openai", CONFIG)
+    assert told.accepted, told.verdicts
+    assert len(told.verdicts) == 4
+
+
+def test_arrows_nulls_are_left_out_of_json_lines_as_of_tables(tmp_path):
+    """What pyarrow makes of rows whose tools have different parameters, written out as JSON."""
+    weather = {"type": "function", "function": TOOL}
+    tides = {"harbour": {"type": "string", "description": "Harbour", "enum": ["Lima", "Oslo"]}}
+    other = {
+        **TOOL,
+        "name": "get_tides",
+        "parameters": {"type": "object", "properties": tides, "required": ["harbour"]},
+    }
+    call = {"id": "c2", "function": {"name": "get_tides", "arguments": {"harbour": "Lima"}}}
+    row = {
+        "messages": [{**turn} for turn in PLAIN],
+        "tools": [weather, {"type": "function", "function": other}],
+    }
+    row["messages"][0]["content"] += " And the tides?"
+    row["messages"][1] = {**PLAIN[1], "tool_calls": [*PLAIN[1]["tool_calls"], call]}
+    row["messages"][3:3] = [{"role": "tool", "tool_call_id": "c2", "content": '{"high": "at noon"}'}]
+    row["messages"][4] = {"role": "assistant", "content": SAID + " High tide is at noon."}
+    (filled,) = pa.Table.from_pylist([row]).to_pylist()
+    assert filled["messages"][1]["tool_calls"][0]["function"]["arguments"] == {"city": "Lima", "harbour": None}
+    told = verify_row(json.dumps(filled), "openai", CONFIG)
+    assert told.accepted, told.verdicts
+    assert {verdict.rule for verdict in told.verdicts} == {"schema_dialect"}
+    assert json.loads(told.line) == filled
+    filled["messages"][1]["tool_calls"][0]["function"]["arguments"]["moon"] = 1
+    told = verify_row(json.dumps(filled), "openai", CONFIG)
+    assert "unknown_arguments" in {verdict.rule for verdict in told.verdicts}
+
+
+@pytest.mark.parametrize(
+    ("text", "prose"),
+    [
+        ("[Summary (short)] Two nights in Lima, then the ferry.", True),
+        ("[Note] All is well.", True),
+        ("[get_weather(city)] is called.", False),
+        ('[get_weather (city="Lima")] Now.', False),
+        ('[get_weather(city="Lima"', False),
+    ],
+)
+def test_prose_in_brackets_is_prose_and_a_broken_call_is_not(text, prose):
+    row = {
+        **PUBLISHED,
+        "conversations": [{"from": "user", "value": "Sum it up."}, {"from": "assistant", "value": text}],
+    }
+    told = verify_row(json.dumps(row), "toolace", CONFIG)
+    assert ("call_syntax" not in {verdict.rule for verdict in told.verdicts}) is prose, told.verdicts
 
 
 @pytest.mark.parametrize(

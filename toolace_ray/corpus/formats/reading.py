@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolace_ray.corpus.formats.tools import tool_of
-from toolace_ray.dlv.rules.definition import DIALECTS
 from toolace_ray.dlv.view import Note
 from toolace_ray.records.api import Api
 from toolace_ray.records.dialog import Dialog, Message, ToolCall
@@ -59,6 +58,7 @@ class RowReader:
         self._calls = 0
         self._ids: set[str] = set()  # of all calls
         self._earlier_ids: set[str] = set()  # of the calls before the latest request
+        self._with_nulls: set[str] = set()  # names of calls whose arguments are an object with nulls
         self._given: dict[str, str] = {}  # the latest calls' ids as the row has them -> theirs in the dialog
 
     def note(self, rule: str, evidence: str, turn: int | None = None) -> None:
@@ -147,6 +147,8 @@ class RowReader:
         arguments = self.arguments(name, given)
         if arguments is None:
             return None
+        if isinstance(given, dict) and None in arguments.values():
+            self._with_nulls.add(name)
         identifier = item.get("id")
         return ToolCall(id=identifier if isinstance(identifier, str) else "", name=name, arguments=arguments)
 
@@ -157,6 +159,7 @@ class RowReader:
             for key in _CALLS_BESIDE:
                 if row.get(key) not in (None, "", "[]", [], {}):
                     self.note("call_syntax", f"calls under {key!r} beside the turns, which is not read")
+        self._leave_out_nulls(apis)
         kind = _dialog_type(self.messages)
         identifier = row.get("id")
         dialog = Dialog(
@@ -177,6 +180,27 @@ class RowReader:
         )
         return Reading(dialog, tuple(self.notes), tuple(self._places))
 
+    def _leave_out_nulls(self, apis: tuple[Api, ...]) -> None:
+        """Take away what Arrow fills in where calls of several tools stand in one column: nulls for the other tools' parameters."""
+        properties = {api.name: api.properties for api in apis if api.name in self._with_nulls}
+        for index, message in enumerate(self.messages):
+            calls = []
+            for call in message.tool_calls:
+                known = properties.get(call.name)
+                filled = [key for key, value in call.arguments.items() if value is None and known and key not in known]
+                if filled:
+                    self.note(
+                        "schema_dialect",
+                        f"{call.name}: nulls as Arrow fills them in, left out: {', '.join(filled)}",
+                        index,
+                    )
+                    call = call.model_copy(
+                        update={"arguments": {k: v for k, v in call.arguments.items() if k not in filled}}
+                    )
+                calls.append(call)
+            if tuple(calls) != message.tool_calls:
+                self.messages[index] = message.model_copy(update={"tool_calls": tuple(calls)})
+
     def _tools(self, given: Any) -> Iterator[Api]:
         if isinstance(given, str):
             given = load_json(given, max_chars=MAX_CHARS) if given.strip() else []
@@ -191,7 +215,7 @@ class RowReader:
         for item in given:
             if isinstance(item, str):
                 item = load_json(item)
-            api, notes = tool_of(item, self.format in DIALECTS)
+            api, notes = tool_of(item)
             for rule, evidence in notes:
                 self.note(rule, evidence)
             if api is not None:

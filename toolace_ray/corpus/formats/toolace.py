@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,10 +18,16 @@ def read(row: Mapping[str, Any]) -> Reading:
     return read_conversation(RowReader("toolace"), row, _add_bracketed)
 
 
+# Prose that begins in brackets: words, perhaps some of them in parentheses, and text behind; no name right before a parenthesis.
+_HEADING = re.compile(r"\s*\[[^\[\]=(]*(?:\s\([^\[\]=()]*\))?\](?!\()\s*[^\s\[]")
+
+
 def _add_bracketed(reader: RowReader, text: str, mask: dict[str, Any]) -> None:
     """Prose, or calls as [name(argument=value), ...]."""
     parsed = toolace.parse(text)
-    if isinstance(parsed, ParseFailure):
+    if isinstance(parsed, ParseFailure) and _HEADING.match(text):
+        reader.add_message("assistant", text, **mask)
+    elif isinstance(parsed, ParseFailure):
         reader.note("call_syntax", f"{parsed.reason} (character {parsed.offset})", len(reader.messages))
         reader.add_message("assistant", text, **mask)
     elif parsed.calls:

@@ -47,13 +47,25 @@ def _excused(view: View, api: Api, verdict: Verdict) -> bool:
     if verdict.rule == "description":
         return bool(api.description.strip())
     if verdict.rule == "parameter_description":
-        return "." in verdict.evidence.partition("parameter ")[2] or "[]" in verdict.evidence
+        name = verdict.evidence.partition("parameter ")[2].removesuffix(" has no description")
+        return "." in name or "[]" in name or _described_at_reference(api, name)
     return verdict.rule in _ONLY_OURS
+
+
+def _described_at_reference(api: Api, name: str) -> bool:
+    """True for a parameter whose `$ref` leads to a description within the tool's schema."""
+    reference = api.properties.get(name, {}).get("$ref")
+    if not isinstance(reference, str) or not reference.startswith("#/"):
+        return False
+    target: object = api.parameters
+    for part in reference[2:].split("/"):
+        target = target.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(target, dict) else None
+    return isinstance(target, dict) and bool(str(target.get("description") or "").strip())
 
 
 @rule("definition", "warn")
 def schema_dialect(view: View) -> Iterator[Finding]:
-    """Schemas speak JSON Schema and names are safe; the dialects that ToolACE's and xLAM's sets are published in are read, and told."""
+    """Schemas speak JSON Schema 2020-12 and names are safe; the dialects that sets are published in are read, and told."""
     yield from view.noted("schema_dialect")
     if view.dialog.meta.get("format") in DIALECTS:
         for api in view.dialog.tools:
