@@ -20,6 +20,7 @@ from toolace_ray.corpus.formats import READERS, read
 from toolace_ray.corpus.formats.openai import write as to_openai
 from toolace_ray.corpus.formats.reading import Unreadable
 from toolace_ray.corpus.verification import verify_row
+from toolace_ray.dlv.rules.texts import invalid_character
 from toolace_ray.errors import UserError
 from toolace_ray.records.dialog import Dialog, ToolCall
 
@@ -698,3 +699,61 @@ def test_ids_that_count_anew_in_each_turn_are_told_apart():
     row = {"messages": [PLAIN[0], {**PLAIN[1], "tool_calls": twice}, PLAIN[2], PLAIN[2], PLAIN[3]], "tools": [TOOL]}
     told = verify_row(json.dumps(row), "openai", CONFIG)
     assert "call_ids" in {verdict.rule for verdict in told.verdicts}
+
+
+def said_in(answer, asked="How is it? " + ASKED):
+    turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
+    return {verdict.rule for verdict in verify_row(json.dumps({"messages": turns}), "openai", CONFIG).verdicts}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "कल लीमा में बारिश होगी।",
+        "هل تريد توقعات الغد أيضا؟",
+        "کل لیما میں بارش ہو گی۔",
+        "Վաղը Լիմայում անձրև կլինի։",
+        "พรุ่งนี้ฝนจะตกในลิมา",
+        "ថ្ងៃស្អែកនឹងមានភ្លៀងនៅលីម៉ា។",
+        "မနက်ဖြန် မိုးရွာမယ်။",
+        "Der Sprecher sagte: „Morgen regnet es in Lima“",
+        "Det hedder »vejret i Lima«",
+        "明天利马会下雨。",
+        "Завтра в Лиме будет 9 °C, ветер 30 км/ч.",
+        "Завтра в Лиме будет 9 °C, ветер 30 km/h и 5mm дождя.",
+        "कल लीमा में 24°C और हवा 12 km/h होगी।",
+        "غدا في ليما \u206624°C\u2069 مشمس.",
+        "It is sunny in Lima. \U0001fa77",
+        "It is sunny in Lima. \U0001fae9",
+        "It is sunny in Lima. \U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+        "It is sunny in Lima. 3\ufe0f\u20e3",
+        "It costs 24 \u20c1 in all.",
+    ],
+)
+def test_answers_in_any_script_end_in_its_ways(answer):
+    assert not said_in(answer, answer) & {"response_complete", "invalid_characters", "mixed_language"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "rule"),
+    [
+        ("कल लीमा में बारिश और", "response_complete"),
+        ("هل تريد توقعات الغد،", "response_complete"),
+        ("明天利马会下雨，", "response_complete"),
+        ("Der Sprecher sagte gestern in Lima “", "response_complete"),
+        ("It is sunny in\u202e Lima.", "invalid_characters"),
+        ("It is sunny in\ufdd0 Lima.", "invalid_characters"),
+        ("It is sunny in\U0001ffff Lima.", "invalid_characters"),
+        ("It is sunny in\ue000 Lima.", "invalid_characters"),
+        ("It is sunny in\u0007 Lima.", "invalid_characters"),
+        ("Завтра в Лиме будет sunny, 9 градусов.", "mixed_language"),
+    ],
+)
+def test_what_breaks_off_in_any_script_is_told(answer, rule):
+    assert rule in said_in(answer, "Завтра в Лиме?" if rule == "mixed_language" else answer[:4])
+
+
+@given(st.characters(exclude_categories=("Cc", "Cs", "Co", "Cn")))
+def test_every_assigned_character_can_be_written_but_overrides_and_the_invisible(character):
+    strange = character in "\u200b\u2060\ufeff\ufffd\u202d\u202e"
+    assert (invalid_character(f"a {character} b") is not None) is strange

@@ -45,6 +45,8 @@ _ENDING = ".!?…。！？)\"'”’:]}*`"
 _LISTED = re.compile(r"(?:^|\n)\s*(?:[-*•|>#]|\d+[.)]).*$|https?://\S+$|\S+@\S+$")
 CODE = re.compile(r"```.*?(?:```|$)|`[^`\n]*`", re.DOTALL)
 _QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|«[^»]*»|`[^`]*`|(?<!\w)'[^'\n]{2,200}'(?!\w)")
+# A unit behind a number or a degree sign, which every script writes in the same letters: 9 °C, 30 km/h, 5kg.
+_UNIT = re.compile(r"(?<=[\d°%])[\s\u202f]?°?[A-Za-zµμΩ]{1,4}[²³]?(?:[/·][A-Za-z]{1,4}[²³]?)?(?![A-Za-z])|°\s?[CFK]\b")
 _UNSPACED = {"CJK", "THAI", "LAO", "KHMER", "MYANMAR"}
 _RUN = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]+")
 _FOREIGN = re.compile(r"[A-Za-z]+(?:[ ,'’-]+[A-Za-z]+){5,}")
@@ -113,15 +115,27 @@ def invalid_character(text: str) -> str | None:
         if character in "\n\t\r" or character.isprintable():
             if character != "\ufffd":
                 continue
-        elif unicodedata.category(character) not in ("Cc", "Co", "Cn", "Cs") and character not in _INVISIBLE:
+        elif character not in _INVISIBLE and not _unwritable(character):
             continue
         return f"character U+{ord(character):04X}"
     return None
 
 
-_INVISIBLE = (
-    "\u200b\u2060\ufeff\u202d\u202e\u2066\u2067\u2068\u2069"  # joiners are writing, overrides of direction are not
-)
+_INVISIBLE = "\u200b\u2060\ufeff"  # joiners and isolates are writing
+
+
+def _unwritable(character: str) -> bool:
+    """True for a control, private-use or surrogate character, an override of direction, and a code point that no text can have.
+
+    One that is unassigned in this Python's Unicode may be a newer version's emoji, letter or sign.
+    """
+    category = unicodedata.category(character)
+    if category == "Cn":
+        code = ord(character)
+        return (
+            code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF or code >= 0x40000
+        )  # noncharacters, and planes without any
+    return category in ("Cc", "Co", "Cs") or unicodedata.bidirectional(character) in ("LRO", "RLO")
 
 
 # UTF-8 that was read as Latin-1 or Windows-1252: Ã© for é, â€™ for an apostrophe.
@@ -148,7 +162,7 @@ def mixed_language(view: View) -> Iterator[Finding]:
         if set(counts) <= {main}:
             continue
         before = " ".join(item.content for item in view.dialog.messages[:turn])
-        for word in re.findall(r"[^\W\d_]+", _QUOTED.sub(" ", text)):
+        for word in re.findall(r"[^\W\d_]+", _UNIT.sub(" ", _QUOTED.sub(" ", text))):
             word_scripts = set(script_counts(word))
             if main in _UNSPACED or word_scripts & _UNSPACED:
                 continue  # no spaces between words: names and terms of another script stand among them
@@ -212,15 +226,30 @@ def response_complete(view: View) -> Iterator[Finding]:
             yield turn, "a bracket is not closed"
         elif text.count('"') % 2 and "`" not in text and not re.search(r'\d"', text):
             yield turn, "a quotation is not closed"
-        elif (
-            text[-1] not in _ENDING
-            and unicodedata.category(text[-1]) not in ("So", "Mn", "Sk")
-            and (
-                view.planned
-                or not (_LISTED.search(text[-300:]) or _label(text) or _verse(text) or _handed_on(view, turn))
-            )
+        elif not _ended(text) and (
+            view.planned or not (_LISTED.search(text[-300:]) or _label(text) or _verse(text) or _handed_on(view, turn))
         ):
             yield turn, f"ends with {text[-20:]!r}"
+
+
+def _ended(text: str) -> bool:
+    """True for a text whose last sign may end it: a stop, a closing sign, an emoji, or a letter of a script that has no stops."""
+    last = text.rstrip(_AFTER_ENDING)[-1:]
+    if last in _ENDING:
+        return True
+    category, name = unicodedata.category(last), unicodedata.name(last, "")
+    if category == "Po":
+        return not last.isascii() and not _GOING_ON.search(name)
+    if category == "Pi":  # closes in German („…“) and Danish (»…«), after a sign that opens there
+        return any(unicodedata.category(sign) in ("Ps", "Pf") and sign not in "([{" for sign in text[:-1])
+    if category in ("Lo", "Mn", "Mc", "Lm") and name.split(" ", 1)[0] in _UNSPACED - {"CJK"}:
+        return True
+    return category in ("So", "Sk", "Mn", "Me", "Pf", "Pe", "Cn")
+
+
+# What follows an emoji and belongs to it: joiners, selectors, and the tags that make a flag.
+_AFTER_ENDING = "\u200d\u200e\u200f\u2069\ufe0e\ufe0f" + "".join(map(chr, range(0xE0020, 0xE0080)))
+_GOING_ON = re.compile(r"\bCOMMA\b|SEMICOLON|MIDDLE DOT|\bDASH|HYPHEN|AMPERSAND|SOLIDUS|INVERTED|ENUMERATION")
 
 
 def _open_brackets(text: str, strict: bool) -> bool:
@@ -244,6 +273,8 @@ def _verse(text: str) -> bool:
 
 def _label(text: str) -> bool:
     """True for a short answer that is no sentence: two words, a label with its value, the name below a quotation."""
+    if _GOING_ON.search(unicodedata.name(text[-1], "")):
+        return False
     if len(text) < 60 and re.search(r"\d\s?(?:°\s?[CF]?|%|[€$£]|km|kg|m|cm|mm|h|min|[A-Z]{3})$", text):
         return True  # "sunny, 20 °C"
     return len(text.split()) <= 2 or bool(
