@@ -143,13 +143,16 @@ def check(config: Config, rules: bool, probe: bool) -> None:
 
 
 @main.command()
-@click.option("--input", "pattern", required=True, help="File, folder or glob: JSON lines, a JSON array, Parquet.")
+@click.option(
+    "--input", "pattern", required=True, help="File, folder or glob: JSON lines, a JSON array (.gz, .zst too), Parquet."
+)
 @click.option(
     "--format",
     "form",
-    required=True,
-    type=click.Choice(["toolace", "openai", "sharegpt", "hermes", "xlam"]),
-    help="What the rows look like.",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "toolace", "openai", "sharegpt", "hermes", "xlam"]),
+    help="What the rows look like; auto goes by the first ones.",
 )
 @click.option("--output", help="Folder for accepted.jsonl and rejected.jsonl. [default: verified/<name of the input>]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")

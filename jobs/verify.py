@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import sys
@@ -16,6 +17,7 @@ from typing import IO, Any
 from jobs.progress import EVERY, clock
 from toolace_ray.config.tree import Config
 from toolace_ray.corpus import datasets
+from toolace_ray.corpus.formats.guess import ROWS, guess
 from toolace_ray.dlv.layer import layer
 from toolace_ray.errors import UserError
 from toolace_ray.records.verdict import Verdict
@@ -24,6 +26,7 @@ from toolace_ray.text.dedup import NearDuplicates
 
 ACCEPTED, REJECTED = "accepted.jsonl", "rejected.jsonl"
 DUPLICATE = "near_duplicate"
+TRANSLATED = "schema_dialect"  # the rule that tells what was read in another dialect
 
 
 @dataclass
@@ -39,6 +42,8 @@ class Outcome:
         default_factory=Counter
     )  # accepted or not, rows of which a rule that does not reject speaks
     by_type: Counter[str] = field(default_factory=Counter)
+    translated: Counter[str] = field(default_factory=Counter)  # what was read in another way than it is written -> rows
+    notes: list[str] = field(default_factory=list)  # what the files were taken for
     examples: dict[str, dict[str, Any]] = field(default_factory=dict)
     seconds: float = 0.0
     output: str = ""
@@ -57,6 +62,8 @@ class Outcome:
         else:
             self.rejected += 1
         first_verdicts = {verdict["rule"]: verdict for verdict in reversed(verdicts)}
+        told = (verdict["evidence"] for verdict in verdicts if verdict["rule"] == TRANSLATED)
+        self.translated.update({text.partition(": ")[2] or text for text in told})
         rejecting = {verdict["rule"] for verdict in verdicts if verdict["severity"] == "reject"}
         for rule, verdict in first_verdicts.items():
             (self.by_rule if rule in rejecting else self.warned)[rule] += 1
@@ -78,6 +85,9 @@ class Outcome:
             "rows": self.rows,
             "accepted": self.accepted,
             "rejected": self.rejected,
+            "share": round(self.accepted / self.rows, 4) if self.rows else None,
+            "notes": self.notes,
+            "translated": dict(self.translated.most_common()),
             "by_rule": dict(self.by_rule.most_common()),
             "warnings": dict(self.warned.most_common()),
             "by_type": dict(self.by_type.most_common()),
@@ -97,7 +107,15 @@ def verify(config: Config, pattern: str, format: str, output: str, quiet: bool) 
     paths = datasets.files(pattern)
     parts = [portion for path in paths for portion in datasets.portions(path)]
     names = datasets.names(paths)
-    outcome = Outcome(pattern, format, output=os.path.abspath(output))
+    notes = [
+        f"{names[path]} is one object; its rows are taken from {key!r}"
+        for path in paths
+        if (key := datasets.wrapper(path))
+    ]
+    if format == "auto":
+        format = _guessed(pattern, paths, names)
+        notes.insert(0, f"taken for {format}, going by the first rows; --format sets it")
+    outcome = Outcome(pattern, format, output=os.path.abspath(output), notes=notes)
     started = time.monotonic()
     printed = started
     near_duplicates = NearDuplicates(config.verify.duplicates) if config.verify.duplicates else None
@@ -126,6 +144,24 @@ def verify(config: Config, pattern: str, format: str, output: str, quiet: bool) 
                 )
     outcome.seconds = time.monotonic() - started
     return outcome
+
+
+def _guessed(pattern: str, paths: list[str], names: dict[str, str]) -> str:
+    """The format of all files. Raises UserError where none can be told, or where they differ."""
+    found: dict[str, str] = {}
+    for path in paths:
+        texts = (text for part in datasets.portions(path) for text in datasets.rows(part))
+        first = itertools.islice((text for text in texts if text and not isinstance(text, datasets.Refused)), ROWS)
+        if form := guess(first):
+            found.setdefault(form, names[path])
+    if not found:
+        raise UserError(f"--input {pattern}: the format can't be told from the first rows; give --format")
+    if len(found) > 1:
+        told = ", ".join(f"{name} is {form}" for form, name in found.items())
+        raise UserError(
+            f"--input {pattern}: files of several formats ({told}); give --format, or verify them one by one"
+        )
+    return next(iter(found))
 
 
 def _verified_rows(config: Config, parts: list[datasets.Portion], format: str) -> Iterator[dict[str, Any]]:
@@ -181,13 +217,24 @@ def _files(output: str) -> Iterator[tuple[IO[str], IO[str]]]:
 
 
 def table(outcome: Outcome, columns: int) -> str:
-    """What a person reads: how many, why, with an example each, and where the rest is."""
-    share = f" ({outcome.accepted / outcome.rows:.1%})" if outcome.rows else ""
-    lines = [f"{outcome.rows:,} rows of {outcome.input} as {outcome.format}: {outcome.accepted:,} accepted{share}, "
-             f"{outcome.rejected:,} rejected, {outcome.seconds:.1f} s"]  # fmt: skip
+    """What a person reads: how much can be trained on, what was translated, what was refused and why, with an example each."""
+    share = f"{outcome.accepted / outcome.rows:.1%}" if outcome.rows else "nothing"
+    lines = [f"{share} can be trained on: {outcome.accepted:,} of {outcome.rows:,} rows of {outcome.input} as {outcome.format}, "
+             f"{outcome.rejected:,} rejected, {outcome.seconds:.1f} s", *outcome.notes]  # fmt: skip
     if outcome.by_type:
         lines.append("accepted: " + ", ".join(f"{kind} {number:,}" for kind, number in outcome.by_type.most_common()))
-    for title, counts in (("rejected because of", outcome.by_rule), ("also noticed", outcome.warned)):
+    if outcome.translated:
+        lines += [
+            "",
+            f"{'translated':>10}  what is read in another way than it is written (accepted rows stay as they are)",
+        ]
+        lines += [
+            f"{number:>10,}  {what[: max(columns - 12, 40)]}" for what, number in outcome.translated.most_common(8)
+        ]
+        if (more := len(outcome.translated) - 8) > 0:
+            lines.append(f"{'':>10}  and {more:,} more, in --json")
+    noticed = Counter({rule: number for rule, number in outcome.warned.items() if rule != TRANSLATED})
+    for title, counts in (("rejected because of", outcome.by_rule), ("also noticed", noticed)):
         if not counts:
             continue
         width = max(map(len, counts))

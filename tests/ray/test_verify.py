@@ -84,7 +84,7 @@ def test_many_portions_come_out_in_the_order_of_the_set(tmp_path, environment):
         environment, "--input", path, "--format", "openai", "--output", tmp_path / "out", "--set", "verify.duplicates=0"
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "800 accepted (100.0%), 0 rejected" in done.stdout
+    assert "100.0% can be trained on: 800 of 800 rows" in done.stdout
     assert (tmp_path / "out/accepted.jsonl").read_text() == path.read_text()
 
 

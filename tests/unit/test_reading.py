@@ -11,18 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.datasets import numbered, verify_all
+from jobs.verify import Outcome, table, verify
 from tests.material import good_dialogs
 from toolace_ray.calls import hermes
-from toolace_ray.config.tree import VerifyConfig
+from toolace_ray.config.tree import Config, VerifyConfig
 from toolace_ray.corpus import datasets
 from toolace_ray.corpus.datasets import Portion, Refused
 from toolace_ray.corpus.formats import READERS, read
+from toolace_ray.corpus.formats.guess import guess
 from toolace_ray.corpus.formats.openai import write as to_openai
 from toolace_ray.corpus.formats.reading import Unreadable
 from toolace_ray.corpus.verification import verify_row
 from toolace_ray.dlv.rules.texts import invalid_character
 from toolace_ray.errors import UserError
 from toolace_ray.records.dialog import Dialog, ToolCall
+from toolace_ray.store.rows import verdicts_json
 
 CONFIG = VerifyConfig()
 TOOL = {
@@ -757,3 +760,51 @@ def test_what_breaks_off_in_any_script_is_told(answer, rule):
 def test_every_assigned_character_can_be_written_but_overrides_and_the_invisible(character):
     strange = character in "\u200b\u2060\ufeff\ufffd\u202d\u202e"
     assert (invalid_character(f"a {character} b") is not None) is strange
+
+
+@pytest.mark.parametrize(
+    ("form", "row"),
+    [
+        *ROWS.items(),
+        ("openai", json.loads(GOOD[0])),
+        ("openai", {"conversations": PLAIN}),
+        ("sharegpt", {"conversations": [{"from": "human", "value": "Hi."}, {"from": "gpt", "value": "Hello."}]}),
+        (None, {"text": "no dialog"}),
+    ],
+)
+def test_a_format_is_told_by_the_first_rows(form, row):
+    chat = {"conversations": [{"from": "human", "value": "Hi."}, {"from": "gpt", "value": "Hello."}]}
+    assert guess(["{no json", "[1]", json.dumps(row)]) == form
+    if form not in (None, "openai"):
+        assert guess([json.dumps(chat), json.dumps(chat), json.dumps(row)]) == form
+
+
+def test_files_of_several_formats_are_not_taken_for_one(tmp_path):
+    for form in ("hermes", "xlam"):
+        (tmp_path / f"{form}.jsonl").write_text(json.dumps(ROWS[form]))
+    with pytest.raises(UserError, match=r"hermes.jsonl is hermes, xlam.jsonl is xlam"):
+        verify(Config(), str(tmp_path), "auto", str(tmp_path / "out"), True)
+    (tmp_path / "other.jsonl").write_text('{"text": "x"}')
+    with pytest.raises(UserError, match="give --format"):
+        verify(Config(), str(tmp_path / "other.jsonl"), "auto", str(tmp_path / "out"), True)
+
+
+def test_a_person_reads_the_share_then_what_was_translated_then_what_was_refused():
+    outcome = Outcome("set", "openai", notes=["taken for openai"])
+    for number, row in enumerate([rows_with("str", "openai"), rows_with("Literal['Oslo']", "openai")], 1):
+        told = verify_row(json.dumps(row), "openai", CONFIG)
+        text = verdicts_json(told.verdicts)
+        outcome.add(
+            {"accepted": told.accepted, "type": told.type, "verdicts": text, "file": "a", "row": number, "id": ""}
+        )
+    lines = table(outcome, 120).splitlines()
+    assert lines[0].startswith("50.0% can be trained on: 1 of 2 rows")
+    assert lines[1] == "taken for openai"
+    order = [
+        next(i for i, line in enumerate(lines) if word in line)
+        for word in ("translated", "type 'str' read as 'string'", "rejected because of", "a:2, turn 1: get_weather")
+    ]
+    assert order == sorted(order)
+    record = outcome.record()
+    assert (record["share"], record["notes"]) == (0.5, ["taken for openai"])
+    assert record["translated"]["type 'dict' read as 'object'"] == 2
