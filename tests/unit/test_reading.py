@@ -808,3 +808,15 @@ def test_a_person_reads_the_share_then_what_was_translated_then_what_was_refused
     record = outcome.record()
     assert (record["share"], record["notes"]) == (0.5, ["taken for openai"])
     assert record["translated"]["type 'dict' read as 'object'"] == 2
+
+
+@pytest.mark.parametrize(("key", "accepted"), [("arguments", True), ("args", True), ("input", True), ("kwargs", False)])
+def test_a_calls_values_are_read_or_told_wherever_they_stand(key, accepted):
+    """The tool requires nothing, so that no other rule notices a call that lost its values."""
+    tool = {**TOOL, "parameters": {**TOOL["parameters"], "required": []}}
+    call = {"id": "c1", "name": "get_weather", key: {"city": "Lima"}}
+    row = {"messages": [PLAIN[0], {**PLAIN[1], "tool_calls": [call]}, *PLAIN[2:]], "tools": [tool]}
+    told = verify_row(json.dumps(row), "openai", CONFIG)
+    assert told.accepted is accepted, told.verdicts
+    if not accepted:
+        assert {verdict.rule for verdict in told.verdicts} == {"call_syntax"}

@@ -27,6 +27,7 @@ ROLES = {
     "model": "assistant", "tool": "tool", "function": "tool", "observation": "tool", "function_response": "tool",
     "tool_response": "tool", "ipython": "tool", "function_call": "assistant", "tool_call": "assistant",
 }  # fmt: skip
+_ARGUMENTS = ("arguments", "parameters", "input", "args")  # where a call has its values
 _CALLS_BESIDE = ("tool_calls", "function_call", "function_calls", "calls")  # fields of a row that no format knows
 _TODAY = re.compile(r"\b(?:today|current (?:date|day|time)|date|now)\b", re.IGNORECASE)
 
@@ -143,7 +144,15 @@ class RowReader:
         if not isinstance(function, dict) or not isinstance(name, str) or not name:
             self.note("call_syntax", f"a call without a name: {str(item)[:120]}", len(self.messages))
             return None
-        given = next((function[key] for key in ("arguments", "parameters", "input", "args") if key in function), None)
+        key = next((key for key in _ARGUMENTS if key in function), None)
+        given = function[key] if key else None
+        unread = [other for other, value in function.items() if other != key and isinstance(value, dict) and value]
+        if unread:
+            self.note(
+                "call_syntax",
+                f"the call of {name} has values under {unread[0]!r}, which is not read",
+                len(self.messages),
+            )
         arguments = self.arguments(name, given)
         if arguments is None:
             return None
