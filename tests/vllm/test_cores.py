@@ -137,28 +137,3 @@ def test_what_the_user_tells_vllm_stands(tiny_model, ray_local):
         worker = engines.pop("VLLM::Worker")
         assert list(engines) == ["VLLM::EngineCore"]
         assert {core} in [os.sched_getaffinity(int(task.name)) for task in Path(f"/proc/{worker.pid}/task").iterdir()]
-
-
-def test_a_replica_answers_while_its_engine_loads(tiny_model, ray_local):
-    from actors.pools import Pools
-
-    ray = ray_local
-    with Pools(pools(tiny_model)) as started:
-        (replica,) = started.handles["small"].replicas
-        first = ray.get(replica.pid.remote())
-        computing(first)["VLLM::EngineCore"].kill()
-        with pytest.raises(ray.exceptions.RayError):
-            ray.get(replica.generate.remote(REQUEST))  # it finds its engine dead and ends its process
-        while asked(ray, replica) in (None, first):
-            pass
-        loading = replica.generate.remote(REQUEST)
-        ray.get(replica.pid.remote())
-        assert not ray.wait([loading], timeout=0)[0], "nobody was answered before the engine was there"
-        assert ray.get(loading).status == "ok"
-
-
-def asked(ray, replica):
-    try:
-        return ray.get(replica.pid.remote())
-    except ray.exceptions.RayError:
-        return None
