@@ -206,14 +206,15 @@ def test_live_mcp_servers_are_asked_once(tmp_path, environment):
                 assert time.monotonic() < deadline
                 assert http.poll() is None
                 time.sleep(0.05)
-        text = evolve(tmp_path / "run", environment, *settings)
+        evolve(tmp_path / "run", environment, *settings)
     finally:
         http.terminate()
         http.wait(20)
-    names = {row["name"] for row in pool(tmp_path / "run")[1]}
-    assert {"get_current_time", "convert_time"} <= names
-    # FastMCP-like servers describe tools but not parameters: the gate says so in the ledger.
-    assert "parameter_description" in text
+    apis = {row["name"]: json.loads(row["record"]) for row in pool(tmp_path / "run")[1]}
+    assert {"get_current_time", "convert_time", "book_desk"} <= set(apis)
+    # FastMCP-like servers describe tools but not parameters: these are derived from their names, and that is told.
+    assert all(item["description"] for item in apis["book_desk"]["parameters"]["properties"].values())
+    assert apis["book_desk"]["lineage"]["notes"]
     # The server is gone now; what it said is in the run.
     evolve(tmp_path / "run", environment, *settings)
 

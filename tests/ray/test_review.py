@@ -26,8 +26,8 @@ from jobs.review import import_decisions
 from tests.material import good_dialogs
 from toolace_ray.dlv.duplicates import dialog_key
 from toolace_ray.errors import UserError
-from toolace_ray.rows import DIALOG, dialog_row
-from toolace_ray.storage import RunStore
+from toolace_ray.store.rows import DIALOG, dialog_row
+from toolace_ray.store.storage import RunStore
 
 dialog = good_dialogs()["single"]
 with open(sys.argv[1], "w") as file:
