@@ -1,7 +1,7 @@
 """The verifying stream on real Ray Data."""
 
 from actors.planner import Planner, PlannerActor
-from actors.stages import stream
+from actors.stages.stream import stream
 from tests.material import SEARCH, WEATHER
 from toolace_ray.config.load import parse
 from toolace_ray.records.usage import Usage
