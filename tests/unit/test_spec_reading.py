@@ -161,6 +161,20 @@ def test_a_large_schema_is_pruned_to_what_a_call_needs(read):
     assert any(note.startswith("left out, optional: ") for note in api.lineage.notes)
 
 
+def test_what_is_needed_and_has_only_optional_parts_stays(read):
+    """A large schema whose deepest needed object requires nothing itself: it is left without its parts, not refused."""
+    schemas = {"S5": {"type": "object", "properties": {f"p{i}": TEXT for i in range(40)}}}
+    for level in range(5):
+        below = {"$ref": f"#/components/schemas/S{level + 1}"}
+        names = ["need", *(f"o{i}" for i in range(20))]
+        schemas[f"S{level}"] = {"type": "object", "required": ["need"], "properties": dict.fromkeys(names, below)}
+    needed = read(document(body({"$ref": "#/components/schemas/S0"}), components={"schemas": schemas})).parameters
+    for _ in range(5):
+        assert needed["required"] == ["need"]
+        needed = needed["properties"]["need"]
+    assert needed["type"] == "object"
+
+
 def test_more_parameters_than_a_function_may_have_are_left_out_and_told(read):
     many = {"type": "object", "properties": {f"p{i}": TEXT for i in range(50)}, "required": ["p49"]}
     room = {"name": "room", "in": "path", "required": True, "schema": TEXT}

@@ -252,8 +252,8 @@ class Expansion:
             self.told.add("left out, optional", here)
         if left_out and not kept and not level and not self.answers:
             raise SpecError(f"nothing of what it takes can be carried: {', '.join(left_out[:8])}")
-        if written and not kept and level:
-            return _CUT
+        if written and not kept and level and not (needed and left_out):
+            return _CUT  # what is needed stays, as an object of which every part is optional and left out
         result = {**result, "properties": kept}
         if "required" in result:
             gone = written.keys() - kept.keys()
