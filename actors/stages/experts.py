@@ -43,7 +43,7 @@ FAILURE_RULES: dict[type[Exception], str] = {
     EngineTimeout: "timeout",
     BadRequest: "request_refused",
     Unsupported: "request_refused",
-    EngineError: "engine",
+    EngineError: "engine_failure",
 }
 """An engine's failure -> the rule that the ledger tells."""
 
@@ -105,7 +105,7 @@ class Experts:
         """What _judge_and_repair gives, asked again after an engine's failure.
 
         Raises:
-            _Away: the judges answer nobody; that is no verdict.
+            _JudgesAway: the judges answer nobody; that is no verdict.
             EngineError: they answer others; the fault is this dialog's.
         """
         own_failures = pool_failures = 0

@@ -141,7 +141,7 @@ def test_the_page_holds_hostile_text_as_data(store):
 
 def test_a_row_that_no_judge_decided_on_is_not_shown_to_people(store, tmp_path):
     rows = []
-    for number, rule in enumerate(("timeout", "engine", "request_refused", "internal", "record"), 30):
+    for number, rule in enumerate(("timeout", "engine_failure", "request_refused", "internal", "record"), 30):
         verdict = Verdict(stage="experts", rule=rule, evidence="x")
         rows.append(ledger_row(_task(named(GOOD["single"], number)), [verdict], '{"no": "dialog"}', {}))
     store.write("rejected", "e-dialogs-2.parquet", rows, LEDGER)

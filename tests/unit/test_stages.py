@@ -161,7 +161,7 @@ def told(judged_table):
     ("error", "rule", "tries"),
     [
         (EngineTimeout("no answer within 600 s"), "timeout", 1),
-        (EngineError("no chat completion"), "engine", 3),
+        (EngineError("no chat completion"), "engine_failure", 3),
         (BadRequest("too long"), "request_refused", 1),
         (Unsupported("no schemas"), "request_refused", 1),
         (ZeroDivisionError("x"), "internal", 1),

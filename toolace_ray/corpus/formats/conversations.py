@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from toolace_ray.calls import ParseFailure, hermes
+from toolace_ray.calls import Parsed, ParseFailure, hermes
 from toolace_ray.corpus.formats.prompts import take_tools
 from toolace_ray.corpus.formats.reading import Reading, RowReader, first_list
 from toolace_ray.corpus.formats.turns import Turn, turn_of
@@ -93,7 +93,11 @@ def _add_json_calls(reader: RowReader, text: str, mask: dict[str, Any]) -> None:
 
 def add_tagged(reader: RowReader, text: str, mask: dict[str, Any]) -> None:
     """Prose, or calls between Hermes' tags."""
-    parsed = hermes.parse(text)
+    add_parsed(reader, text, hermes.parse(text), mask)
+
+
+def add_parsed(reader: RowReader, text: str, parsed: Parsed | ParseFailure, mask: dict[str, Any]) -> None:
+    """What a call syntax makes of the assistant's text: calls, prose, or prose with a note that it is no call."""
     if isinstance(parsed, ParseFailure):
         reader.note("call_syntax", f"{parsed.reason} (character {parsed.offset})", len(reader.messages))
         reader.add_message("assistant", text, **mask)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolace_ray.calls import ParseFailure, toolace
-from toolace_ray.corpus.formats.conversations import read_conversation
+from toolace_ray.corpus.formats.conversations import add_parsed, read_conversation
 from toolace_ray.corpus.formats.reading import Reading, RowReader
 from toolace_ray.records.dialog import Dialog
 
@@ -27,13 +27,8 @@ def _add_bracketed(reader: RowReader, text: str, mask: dict[str, Any]) -> None:
     parsed = toolace.parse(text)
     if isinstance(parsed, ParseFailure) and _HEADING.match(text):
         reader.add_message("assistant", text, **mask)
-    elif isinstance(parsed, ParseFailure):
-        reader.note("call_syntax", f"{parsed.reason} (character {parsed.offset})", len(reader.messages))
-        reader.add_message("assistant", text, **mask)
-    elif parsed.calls:
-        reader.add_calls(list(parsed.calls), parsed.content, **mask)
     else:
-        reader.add_message("assistant", text, **mask)
+        add_parsed(reader, text, parsed, mask)
 
 
 TOOLACE_SYSTEM = (
