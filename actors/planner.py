@@ -163,7 +163,6 @@ class Planner:
         self.max_cost = max_cost
         self.verify = verify
         self.speculate = speculate
-        self.commits = 0
         self.verdicts = 0
         self.tokens = 0
         self.prompt_tokens = 0
@@ -191,6 +190,11 @@ class Planner:
             quota.next = last + 1
             gaps = set(range(quota.frontier, last)) - resolved_attempts.get(kind, set()) - quota.drafted
             quota.returned = sorted(gaps)
+
+    @property
+    def commits(self) -> int:
+        """Shards that were registered in this start."""
+        return len(self._registered)
 
     def spend(self, tokens: int, prompt_tokens: int, cost: float) -> None:
         """Count what was spent."""
@@ -299,7 +303,6 @@ class Planner:
         if worker in self._given_up or name in self._registered:
             return
         self._registered.add(name)
-        self.commits += 1
         self.spend(*spent)
         for kind, attempt in failed:
             if kind in self.quotas:

@@ -30,7 +30,6 @@ LEASE_WAIT = 5.0  # seconds a lease request may wait in the planner
 IDLE = 0.2  # seconds without a lease and with nothing in flight, after which what is there is committed
 PATIENCE = 20  # failures in a row, without one answer or one attempt that worked, after which the worker gives up;
 PATIENCE_SECONDS = 120.0  # engine failures must also have lasted so long: many are in flight when an engine hiccups
-PROBE_SECONDS = 30.0  # for the one token that tells whether a pool answers at all
 
 
 class Worker:
@@ -60,7 +59,6 @@ class Worker:
         self._faults = 0
         self._unanswered = 0
         self._last_answer = time.monotonic()
-        self._probes: dict[str, asyncio.Task[bool]] = {}
 
     async def run(self) -> None:
         """Play until the planner says that the flow is done.
@@ -91,8 +89,9 @@ class Worker:
                 if self._commit_is_due(bool(active) or asking is None):
                     await self._commit()
         finally:
-            for running in (*active, *self._probes.values(), *([asking] if asking else [])):
+            for running in (*active, *([asking] if asking else [])):
                 running.cancel()
+            self._engines.close()
             await asyncio.gather(*active, return_exceptions=True)
             await self._commit()
 
@@ -160,7 +159,7 @@ class Worker:
         Raises:
             EngineError: no request fares better, or the pool answers nobody any more.
         """
-        if not isinstance(error, EngineRefused) and await self._pool_answers(engines):
+        if not isinstance(error, EngineRefused) and await engines.pool_answers():
             self._note_answer()
             return isinstance(error, EngineTimeout) or bool(await self._planner.failed.remote(self._name, lease))
         self._unanswered += 1
@@ -169,15 +168,6 @@ class Worker:
         if isinstance(error, EngineRefused) or (self._unanswered >= PATIENCE and lasting):
             raise error
         return False
-
-    async def _pool_answers(self, engines: TaskEngines) -> bool:
-        """Whether the pool that failed answers others; it is asked once for all who want to know at a time."""
-        failure = engines.failure
-        if failure is None or failure.others_answered:
-            return True
-        if failure.pool not in self._probes or self._probes[failure.pool].done():
-            self._probes[failure.pool] = asyncio.ensure_future(engines.answers(failure, PROBE_SECONDS))
-        return await asyncio.shield(self._probes[failure.pool])
 
     def _note_answer(self) -> None:
         self._unanswered = 0

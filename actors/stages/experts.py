@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 
 from actors.pools import PoolHandles, clients
 from actors.stages.verdicts import DRAFT_WITH_VERDICTS, fault_verdict
-from toolace_ray.config.tree import Config, Role
+from toolace_ray.config.tree import Config
 from toolace_ray.dlv.duplicates import dialog_key
 from toolace_ray.dlv.experts.panel import judge
 from toolace_ray.dlv.layer import rejects
@@ -24,7 +23,6 @@ from toolace_ray.engines.protocol import (
     EngineError,
     EngineRefused,
     EngineTimeout,
-    GenerateRequest,
     Unsupported,
 )
 from toolace_ray.engines.roles import Engines, TaskEngines
@@ -36,9 +34,6 @@ from toolace_ray.store.rows import verdicts_from, verdicts_json
 PAUSES = (1.0, 10.0, 60.0)  # seconds before an expert is asked again
 TRIES = 3  # failures of a dialog whose judges answer others
 PATIENCE = 20  # dialogs given up in a process that judged none: then it is not the dialogs
-PROBE = GenerateRequest(
-    messages=[{"role": "user", "content": "Say yes."}], max_tokens=4, temperature=0.0, timeout=120.0
-)
 FAILURE_RULES: dict[type[Exception], str] = {
     EngineTimeout: "timeout",
     BadRequest: "request_refused",
@@ -67,7 +62,6 @@ class Experts:
         self._engines = engines
         self._pauses = pauses
         self._judged_count = self._given_up_count = 0
-        self._probe: asyncio.Task[bool] | None = None
 
     @classmethod
     def judge(cls, table: pa.Table, config: Config, pools: dict[str, PoolHandles], epoch: str) -> pa.Table:
@@ -110,13 +104,12 @@ class Experts:
         """
         own_failures = pool_failures = 0
         while True:
-            judged_before = self._judged_count
             try:
                 return await self._judge_and_repair(dialog, engines)
             except (BadRequest, Unsupported, EngineRefused):
                 raise  # asking again is of no use
             except EngineError as error:
-                if self._judged_count > judged_before or await self._judges_answer():
+                if await engines.pool_answers():
                     own_failures += 1
                     # One that took all of its time takes it again, and holds up the verdicts of its block.
                     if own_failures >= TRIES or isinstance(error, EngineTimeout):
@@ -128,26 +121,6 @@ class Experts:
                 else:
                     raise _JudgesAway(str(error)) from error
             await asyncio.sleep(pause)
-
-    async def _judges_answer(self) -> bool:
-        """True when every pool that the experts need answers a short question; dialogs that ask at a time share it."""
-        if self._probe is None or self._probe.done():
-            self._probe = asyncio.ensure_future(self._ask_probe())
-        return await self._probe
-
-    async def _ask_probe(self) -> bool:
-        engines = self._engines.for_task("")
-        roles: tuple[Role, ...] = ("judge", "assistant") if self._config.verify.repair else ("judge",)
-        for role in roles:
-            try:
-                await engines.panel(role, replace(PROBE, n=len(engines.panels[role])), 0)
-            except (BadRequest, Unsupported):
-                continue  # an answer too
-            except EngineRefused:
-                raise
-            except EngineError:
-                return False
-        return True
 
     async def _judge_row(self, row: dict[str, Any]) -> None:
         verdicts = verdicts_from(row["verdicts"])

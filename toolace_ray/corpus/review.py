@@ -23,7 +23,13 @@ from toolace_ray.store.storage import RunStore
 ACCEPT, REJECT = "accept", "reject"
 JUDGE_STAGES = ("rules", "experts")  # stages whose rejections a person may look at
 NO_DIALOG = ("record", "internal")  # rules of rows that may hold no dialog
-NOT_JUDGED = ("duplicate", "timeout", "engine_failure", "request_refused", *NO_DIALOG)  # rules that say nothing of the dialog
+NOT_JUDGED = (
+    "duplicate",
+    "timeout",
+    "engine_failure",
+    "request_refused",
+    *NO_DIALOG,
+)  # rules that say nothing of the dialog
 MAX_DECISIONS = 1 << 20  # bytes of a line of decisions
 
 

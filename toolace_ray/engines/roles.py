@@ -5,12 +5,14 @@ Invariants: within one task a role always meets the same pool; every token that 
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import math
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from toolace_ray.config.tree import Config, Role
 from toolace_ray.engines.protocol import (
@@ -27,6 +29,10 @@ from toolace_ray.engines.protocol import (
 )
 from toolace_ray.records.usage import Usage
 
+Answer = TypeVar("Answer", Generation, Score)
+
+PROBE = GenerateRequest([{"role": "user", "content": "Hello"}], max_tokens=1, timeout=30.0)
+"""What tells whether a pool answers at all."""
 SLACK = 1.5  # requests that an engine has for each that fills it: most of a request's samples end before its longest
 
 
@@ -63,7 +69,7 @@ class Failure:
 class TaskEngines:
     """The engines of one task (a dialog, a document, an API). `models` records role -> model asked; `panels` has all pools of
     a role's mix, for those who vote; `answered` counts the answers of each pool, for all tasks of the process together;
-    `failure` is the last request that failed."""
+    `failure` is the last request that failed; `probes` asks a pool once for all tasks that want to know whether it answers."""
 
     chosen: Mapping[Role, tuple[str, Engine]]
     config: Config
@@ -73,6 +79,7 @@ class TaskEngines:
     panels: Mapping[Role, list[tuple[str, Engine]]] = field(default_factory=dict)
     answered: Counter[str] = field(default_factory=Counter)
     failure: Failure | None = None
+    probes: dict[str, asyncio.Task[bool]] = field(default_factory=dict)
 
     async def generate(self, role: Role, request: GenerateRequest) -> Generation:
         """Ask the role's engine and count what it spent. Raises EngineError."""
@@ -83,14 +90,17 @@ class TaskEngines:
         request = dataclasses.replace(
             request, affinity=self.affinity, timeout=min(request.timeout, self.config.execution.request_timeout)
         )
+        answer = await self._answer(role, pool, engine, engine.generate(request))
+        self._count(role, pool, answer.prompt_tokens, answer.cached_tokens, answer.tokens)
+        return answer
+
+    async def _answer(self, role: Role, pool: str, engine: Engine, asked: Awaitable[Answer]) -> Answer:
         before = self.answered[pool]
         try:
-            answer = await engine.generate(request)
+            return await asked
         except EngineError:
             self.failure = Failure(role, pool, engine, self.answered[pool] > before)
             raise
-        self._count(role, pool, answer.prompt_tokens, answer.cached_tokens, answer.tokens)
-        return answer
 
     async def panel(self, role: Role, request: GenerateRequest, first: int) -> list[str]:
         """The request's samples as votes of all the role's pools in turn; `first` votes were given before. Raises EngineError."""
@@ -109,24 +119,30 @@ class TaskEngines:
         request = dataclasses.replace(
             request, affinity=self.affinity, timeout=min(request.timeout, self.config.execution.request_timeout)
         )
-        before = self.answered[pool]
-        try:
-            answer = await engine.score(request)
-        except EngineError:
-            self.failure = Failure(role, pool, engine, self.answered[pool] > before)
-            raise
+        answer = await self._answer(role, pool, engine, engine.score(request))
         self._count(role, pool, len(request.token_ids), 0, 0)
         return answer
 
-    async def answers(self, failure: Failure, seconds: float) -> bool:
-        """Whether the pool of a failed request answers one of a single token within `seconds`; it costs what it costs."""
-        request = GenerateRequest([{"role": "user", "content": "Hello"}], max_tokens=1, timeout=seconds)
+    async def pool_answers(self) -> bool:
+        """Whether the pool of the last failed request answers others: it did so meanwhile, or answers one token now.
+
+        What asking costs is counted for the task that asks first.
+        """
+        failure = self.failure
+        if failure is None or failure.others_answered:
+            return True
+        if failure.pool not in self.probes or self.probes[failure.pool].done():
+            self.probes[failure.pool] = asyncio.ensure_future(self._probe(failure))
+        return await asyncio.shield(self.probes[failure.pool])
+
+    async def _probe(self, failure: Failure) -> bool:
         try:
-            await self._ask(failure.role, failure.pool, failure.engine, request)
+            answer = await failure.engine.generate(PROBE)
         except (BadRequest, Unsupported):  # a refusal is an answer
             return True
         except EngineError:
             return False
+        self._count(failure.role, failure.pool, answer.prompt_tokens, answer.cached_tokens, answer.tokens)
         return True
 
     def _count(self, role: Role, pool: str, prompt_tokens: int, cached_tokens: int, tokens: int) -> None:
@@ -147,6 +163,12 @@ class Engines:
         self._config = config
         self._pools = pools
         self._answered: Counter[str] = Counter()
+        self._probes: dict[str, asyncio.Task[bool]] = {}
+
+    def close(self) -> None:
+        """End the probes that are under way."""
+        for probe in self._probes.values():
+            probe.cancel()
 
     def for_task(self, task_id: str) -> TaskEngines:
         """The engines of one task; deterministic in its id."""
@@ -157,4 +179,4 @@ class Engines:
             name = random.Random(f"{task_id}/{role}").choices(list(mix), list(mix.values()))[0]
             chosen[role] = (name, self._pools[name])
             panels[role] = [(other, self._pools[other]) for other in mix if other in self._pools]
-        return TaskEngines(chosen, self._config, task_id, panels=panels, answered=self._answered)
+        return TaskEngines(chosen, self._config, task_id, panels=panels, answered=self._answered, probes=self._probes)
