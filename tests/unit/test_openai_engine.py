@@ -188,6 +188,7 @@ def test_a_model_that_refuses_several_fields_is_found_out_field_by_field_by_many
         "Invalid 'temperature': decimal above maximum value. Expected a value <= 2, but got 7 instead.",
         "The prompt about the temperature in Rome can't be answered.",
         "Invalid value: the property 'billing' of the prompt's tool is missing its api_key, which is not valid.",
+        "1 validation error: messages[0].content: String should match pattern, input_value='Pay: insufficient funds'",
     ],
 )  # fmt: skip
 def test_a_value_that_does_not_fit_is_the_requests_fault(message, caplog):
@@ -455,6 +456,12 @@ def test_a_quota_that_is_spent_ends_the_run(status, body):
         with pytest.raises(EngineRefused, match=r"quota or credit is spent.*pools\.teacher\.url"):
             ask(server.url, engine={"pool": "teacher"})
         assert server.requests == 1
+
+
+def test_a_large_refusal_that_repeats_the_prompt_is_the_requests_fault():
+    body = {"detail": [{"msg": "not valid", "input": "insufficient funds " * 4000}]}
+    with MockServer(script=[(422, body)], forever=True) as server, pytest.raises(BadRequest):
+        ask(server.url)
 
 
 def test_a_limit_of_a_minute_that_calls_itself_a_quota_passes(no_pauses):

@@ -290,6 +290,63 @@ def test_a_choice_of_what_is_required_stays(read):
     assert errors(api.parameters, {})
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "calls"),
+    [
+        # Closed alternatives that require nothing, one that requires less than the other, and two that exclude each other.
+        ([{"card": TEXT}, []], [{"iban": TEXT}, []], [{"card": "x"}, {"iban": "x"}, {}]),
+        ([{"card": TEXT}, ["card"]], [{"card": TEXT, "iban": TEXT}, ["card", "iban"]], [{"card": "x", "iban": "y"}]),
+        ([{"card": TEXT}, ["card"]], [{"iban": TEXT}, ["iban"]], [{"card": "x"}, {"iban": "y"}]),
+    ],
+)
+def test_what_alternatives_let_pass_passes(read, first, second, calls):
+    closed = [
+        {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+        for properties, required in (first, second)
+    ]
+    api = read(document(body({"oneOf": closed})))
+    for call in calls:
+        assert errors(api.parameters, call) == []
+
+
+def test_a_part_of_the_path_is_required_whatever_the_document_says(read):
+    parameters = [
+        {"name": "parcel", "in": "path", "schema": TEXT},
+        *({"name": f"q{i}", "in": "query", "schema": TEXT} for i in range(40)),
+    ]
+    api = read(document({"parameters": parameters}, path="/parcels/{parcel}"))
+    assert api.required == ("parcel",)
+
+
+def test_a_text_of_absurd_length_is_not_written_out(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(document(body({"type": "object", "required": ["a"], "properties": {
+        "a": {"type": "string", "description": "A text.", "minLength": 10**12}}}))))  # fmt: skip
+    (api,) = specs.import_openapi(str(path))
+    assert "unwieldy" in {verdict.rule for verdict in gate.check(api)}
+    assert any("no example of its call can be drawn" in note for note in api.lineage.notes)
+
+
+def test_the_gate_says_the_same_in_whatever_order_it_is_asked(read):
+    api = read(document(body({**PARCEL, "required": ["address"], "properties": {
+        "address": {"type": "string", "description": "Where to.", "pattern": "^(?:a{7}b|c{900}d)$"}}})))  # fmt: skip
+    bare = api.model_copy(update={"example_arguments": None, "example_return": None, "returns": {
+        "type": "object", "properties": {"a": {"type": "string", "minLength": 9, "maxLength": 3}}, "required": ["a"]}})  # fmt: skip
+    ours = bare.model_copy(update={"lineage": Lineage()})
+    assert gate.check(bare) == []
+    assert gate.check(ours) != []
+
+
+def test_names_in_other_scripts_stay_apart(tmp_path):
+    tree = document({"operationId": "查询"})
+    tree["paths"]["/other"] = {"post": {**tree["paths"]["/parcels"]["post"], "operationId": "删除"}}
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(tree))
+    names = [api.name for api in specs.import_openapi(str(path))]
+    assert len(set(names)) == 2
+    assert all(gate.NAME.fullmatch(name) for name in names)
+
+
 def test_one_name_in_two_places_stays_two(read):
     parameters = [
         {"name": "id", "in": place, "required": place == "path", "description": place, "schema": TEXT}

@@ -49,7 +49,7 @@ _BAD_SCHEMA = re.compile(
 MAX_STARTS = 256  # places at which a value is looked for in an answer that is none
 _OPENING = re.compile(r"[{\[]")
 _LENIENT = json.JSONDecoder(strict=False)  # models write line ends into strings
-_FENCED = re.compile(r"```[\w-]*\s*\n?(.*?)```", re.DOTALL)
+_FENCED = re.compile(r"```[\w-]*+\s*+(.*?)```", re.DOTALL)
 _TOLD = {
     "n": "draws one answer a request; it is asked once for each",
     "max_tokens": "takes max_completion_tokens in place of max_tokens",

@@ -15,7 +15,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 MAX_SHOWN = 300  # characters of a server's words in a message
-MAX_READ = 1 << 14  # bytes of them that are read at all
+MAX_READ = 1 << 20  # bytes of them that are read at all
+MAX_WORDS = 1 << 14  # characters that are looked at
 
 Kind = Literal["passing", "broken", "spent", "key", "away", "moderated", "forbidden", "request"]
 """`passing`: ask again later; `broken`: no answer and no reason that we know; `spent`: no credit; `key`: a wrong one;
@@ -44,6 +45,7 @@ _PASSING = re.compile(
     r"overloaded|rate.?limit|too many requests|temporar|try again|time.?out|timed out|unavailable|capacity|busy",
     re.IGNORECASE,
 )
+_QUOTED = re.compile(r"'[^'\n]*+'|\"[^\"\n]*+\"")
 _TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 
 
@@ -83,7 +85,7 @@ def read_fault(status: int, headers: Mapping[str, str], raw: bytes, key: str = "
     error = _error(value)
     if status < 300:
         status = _status_in(error, status)
-    words = "\n".join(_strings(value)) if isinstance(value, dict) else body
+    words = ("\n".join(_strings(value)) if isinstance(value, dict) else body)[:MAX_WORDS]
     retry_after = seconds_to_wait(headers.get("Retry-After", ""), time.time() if now is None else now)
     text = _message(error) or _message(value) or body
     if 300 <= status < 400:
@@ -112,7 +114,9 @@ def seconds_to_wait(header: str, now: float) -> float | None:
 def _kind(status: int, words: str, stated: bool, waits: bool) -> Kind:
     code = any(_SPENT_CODE.match(line) for line in words.splitlines())
     # Some call their limit of a minute a quota, too; they say when it is over.
-    told = _SPENT.search(words) or (status in (403, 429) and _BILLING.search(words))
+    # What a refusal of the request repeats of it, between quotation marks, is not what the server says.
+    said = _QUOTED.sub("", words) if status in (400, 422) else words
+    told = _SPENT.search(said) or (status in (403, 429) and _BILLING.search(words))
     spent = bool(told) and not (status == 429 and (waits or _LATER.search(words)))
     if status == 402 or (status < 500 and (status >= 400 or stated) and (code or spent)):
         return "spent"

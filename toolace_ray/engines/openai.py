@@ -151,8 +151,10 @@ class OpenAIEngine:
             again = await self._samples(call, n, shift, tries)
             return _joined(again.samples, (part, again), part.samples)
         samples = [replace(sample, text=extracted(sample.text)) for sample in part.samples]
-        good = [sample for sample in samples if validates(sample.text, schema)]
-        bad = [sample for sample in samples if not validates(sample.text, schema)]
+        good: list[Sample] = []
+        bad: list[Sample] = []
+        for sample in samples:
+            (good if validates(sample.text, schema) else bad).append(sample)
         if "response_format" in body or not bad or not tries:
             return replace(part, samples=tuple(samples))
         again = await self._samples(call, len(bad), shift + n, tries - 1)
@@ -254,9 +256,7 @@ class OpenAIEngine:
         try:
             # Redirects are not followed: most turn the request into another one, and what they lead to is no API.
             async with self._open().post(self._url, json=body, allow_redirects=False) as response:
-                raw = await response.content.read(MAX_BODY + 1)
-                while len(raw) <= MAX_BODY and (chunk := await response.content.read(MAX_BODY)):
-                    raw += chunk
+                raw = await _whole(response)
                 if len(raw) > MAX_BODY:
                     raise EngineError(f"{self._where}: the answer is larger than {MAX_BODY} bytes")
                 if 200 <= response.status < 300 and (answer := _completion(raw)) is not None:
@@ -312,7 +312,7 @@ class OpenAIEngine:
         """The context that the server's list of models gives for this one, in tokens; None where it gives none."""
         try:
             async with asyncio.timeout(timeout), self._open().get(self._models) as response:
-                listed = json.loads(await response.content.read(MAX_BODY))
+                listed = json.loads(await _whole(response))
         except (aiohttp.ClientError, TimeoutError, ValueError, RecursionError):
             return None
         models = listed.get("data") if isinstance(listed, dict) else None
@@ -391,3 +391,14 @@ async def _together(asked: Iterable[Awaitable[T]]) -> list[T]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _whole(response: aiohttp.ClientResponse) -> bytes:
+    """An answer's body, or a little more than MAX_BODY of one that is larger."""
+    chunks, size = [], 0
+    async for chunk in response.content.iter_any():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > MAX_BODY:
+            break
+    return b"".join(chunks)

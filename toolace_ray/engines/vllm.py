@@ -109,7 +109,6 @@ class VllmEngine:
         # vLLM 0.32's CPU sampler fails on a request with a seed of its own, and takes the engine with it.
         self._seeded = not current_platform.is_cpu()
         self._ids = itertools.count()
-        self._schemas: dict[str, Any] = {}
         self.tokenizer = self._llm.get_tokenizer()
         self._thinking = thinking_tokens
         self._parser: Any = None

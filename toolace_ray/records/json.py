@@ -63,7 +63,8 @@ JsonObject = Annotated[dict[str, Any], AfterValidator(check_json)]
 MAX_CHARS = 1 << 18  # a quarter of a million characters: far above any call, far below what hurts
 _OPEN = "[{("
 _BRACKET = re.compile(r"[\[\](){}]")
-_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+# A string, or one that does not end: it is taken whole as well, since each quote within it would begin a search of its own.
+_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|(\\?\Z))', re.DOTALL)
 
 
 class LimitExceeded(ValueError):
@@ -77,7 +78,7 @@ def check_text(text: str, *, max_chars: int = MAX_CHARS, max_depth: int = MAX_DE
     if sum(text.count(bracket) for bracket in _OPEN) <= max_depth:
         return
     depth = 0
-    for bracket in _BRACKET.findall(_STRING.sub("", text)):
+    for bracket in _BRACKET.findall(_STRING.sub(lambda match: "" if match[1] is None else match[0], text)):
         if bracket in _OPEN:
             depth += 1
             if depth > max_depth:

@@ -29,12 +29,12 @@ _PARTS = keywords("anyOf", "oneOf", "allOf")
 
 
 _MOST_CHECKED = 1 << 15  # verdict lists kept; nearly all are empty
-_CHECKED: dict[str, list[Verdict]] = {}
+_CHECKED: dict[tuple[str, bool], list[Verdict]] = {}
 
 
 def check(api: Api) -> list[Verdict]:
     """The gate's findings; an empty list lets the API in. Kept by content: a dialog's tools are checked once a process."""
-    key = api.content
+    key = api.content, api.lineage.source == "synthesised"
     if key not in _CHECKED:
         if len(_CHECKED) >= _MOST_CHECKED:
             _CHECKED.clear()

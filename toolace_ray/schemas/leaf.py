@@ -123,6 +123,7 @@ def number(schema: dict[str, Any], kind: str, bounds: tuple[float, float], rng: 
 
 
 _TRIES = 8
+LONGEST = 4096  # characters of a text that is made up; what asks for a longer one gets one that does not fit
 _TEXT_KEYWORDS = ("pattern", "minLength", "maxLength", "format")
 
 
@@ -156,4 +157,4 @@ def made_up(schema: dict[str, Any], kind: str, rng: random.Random, words: Sequen
     text = f"{first} {rng.choice(WORDS)} {rng.choice(WORDS)}"
     if len(text) > most:
         text = text[:most].strip() or "a"
-    return text + "x" * max(0, least - len(text))
+    return text + "x" * max(0, min(least, LONGEST) - len(text))

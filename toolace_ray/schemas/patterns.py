@@ -1,7 +1,8 @@
 """Texts that a regular expression lets pass.
 
 Invariant: the work is bounded, whatever the expression: MAX_STEPS parts, MAX_REPEATS more than asked for at most. What comes
-out is a guess that the caller validates, since anchors and lookarounds are not looked at.
+out is a guess that the caller validates, since anchors are not looked at. References to groups and lookarounds are none of the
+expressions that schemas may have (schemas/validate.py).
 """
 
 from __future__ import annotations
@@ -41,7 +42,6 @@ class _Sampler:
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self._left = MAX_STEPS
-        self._groups: dict[int, str] = {}
 
     def parts(self, tree: Any) -> list[str]:
         return [self._one(str(word), value) for word, value in tree]
@@ -61,17 +61,12 @@ class _Sampler:
         if word == "BRANCH":
             return "".join(self.parts(self._rng.choice(value[1])))
         if word == "SUBPATTERN":
-            text = "".join(self.parts(value[3]))
-            if value[0] is not None:
-                self._groups[value[0]] = text
-            return text
+            return "".join(self.parts(value[3]))
         if word in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
             least, most, below = value
             count = self._rng.randint(least, min(int(most), max(least, 1) + MAX_REPEATS))
             return "".join("".join(self.parts(below)) for _ in range(count))
-        if word == "GROUPREF":
-            return self._groups.get(value, "")
-        if word in ("AT", "ASSERT", "ASSERT_NOT"):
+        if word == "AT":
             return ""
         raise _Unknown(word)
 

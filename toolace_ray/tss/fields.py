@@ -51,8 +51,9 @@ def property_of(item: dict[str, Any]) -> dict[str, Any]:
     return {**schema, "examples": [value]}
 
 
-def object_schema(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
-    """An object schema that knows its properties."""
+def object_schema(properties: dict[str, Any], required: list[str] | None = None) -> dict[str, Any]:
+    """An object schema that knows its properties; all of them are required unless told otherwise."""
+    required = list(properties) if required is None else required
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 

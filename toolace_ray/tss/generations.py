@@ -43,14 +43,12 @@ class Evolution:
 
     def take(self, rows: Iterable[dict[str, Any]], known: bool = False) -> None:
         """Take rows of the pool; `known` when their keys are in the index already."""
-        offered = Buffer()
         for row in rows:
             api = Api.model_validate_json(row["record"])
-            offered.offer(api)
+            self.buffer.offer(api)
             if not known:
                 self.novelty.repeats(row["key"], f"{row['kind']}-{row['attempt']:06d}")
             self._count(api)
-        self.buffer = self.buffer.merge(offered)
 
     def _count(self, api: Api) -> None:
         if api.lineage.source == "synthesised":

@@ -30,6 +30,7 @@ from toolace_ray.tss.fields import (
     SENTENCE,
     field_schema,
     object_of,
+    object_schema,
     property_of,
 )
 from toolace_ray.tss.sense import related, whole
@@ -72,7 +73,7 @@ class Indicator:
 
     `targets` lists the parameters it can be applied to ("" where it needs none); `ask` gives the decoding schema of
     the model's answer; `apply` writes the answer into a copy of the API and may raise Lie, KeyError, TypeError or
-    ValueError; `kind` is the feature that the post-condition looks for.
+    ValueError; `holds` is the feature that the post-condition looks for.
     """
 
     id: str
@@ -147,35 +148,33 @@ def _lists(api: Api) -> list[str]:
 # What the model is asked for -----------------------------------------------------------------------------------------
 
 
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
-
-
 def _ask_parameter(api: Api, target: str) -> dict[str, Any]:
     return field_schema(required={"type": "boolean"})
 
 
 def _ask_functionality(api: Api, target: str) -> dict[str, Any]:
-    return _object({"description": DESCRIPTION,
+    return object_schema({"description": DESCRIPTION,
                     "parameter": field_schema(required={"type": "boolean"}), "result": field_schema()})  # fmt: skip
 
 
 def _ask_dependent(api: Api, target: str) -> dict[str, Any]:
-    return _object({"given": {"enum": _optional(api)}, "needed": {"enum": _optional(api)}})
+    return object_schema({"given": {"enum": _optional(api)}, "needed": {"enum": _optional(api)}})
 
 
 def _ask_fields(extra: dict[str, Any]) -> dict[str, Any]:
-    return _object({**extra, "fields": {"type": "array", "minItems": 2, "maxItems": 4, "items": field_schema()}})
+    return object_schema({**extra, "fields": {"type": "array", "minItems": 2, "maxItems": 4, "items": field_schema()}})
 
 
 def _ask_array(api: Api, target: str) -> dict[str, Any]:
-    return _object({"name": IDENTIFIER, "description": SENTENCE, "examples": _examples_of(api.properties[target], 1)})
+    return object_schema(
+        {"name": IDENTIFIER, "description": SENTENCE, "examples": _examples_of(api.properties[target], 1)}
+    )
 
 
 def _ask_rows(api: Api, target: str) -> dict[str, Any]:
     schema = api.properties[target]
     inner = schema["items"] if schema.get("type") == "array" else schema
-    return _object({"name": IDENTIFIER, "description": SENTENCE, "examples": _examples_of(inner, 2)})
+    return object_schema({"name": IDENTIFIER, "description": SENTENCE, "examples": _examples_of(inner, 2)})
 
 
 def _examples_of(schema: dict[str, Any], levels: int) -> dict[str, Any]:
@@ -205,7 +204,9 @@ def _with_property(api: Api, target: str, schema: dict[str, Any], name: str | No
     """A copy in which a parameter has another schema, and another name where one is given."""
     name = name or target
     old_text = f"{target} {api.properties[target].get('description', '')}".replace("_", " ")
-    if name != target and not related(old_text, " ".join([name.replace("_", " "), *texts(_object({name: schema}))])):
+    if name != target and not related(
+        old_text, " ".join([name.replace("_", " "), *texts(object_schema({name: schema}))])
+    ):
         raise Lie(f"{name} has nothing to do with {target}")
     if name != target and name in api.properties:
         raise Lie(f"there is a parameter {name} already")
@@ -353,7 +354,7 @@ def _add_return(api: Api, target: str, answer: dict[str, Any]) -> Api:
 
 
 def _others_changed(before: Api, after: Api, allowed: int = 0) -> str | None:
-    """None when all parameters of `before` are in `after` as they were, but for `but` of them."""
+    """None when all parameters of `before` are in `after` as they were, but for `allowed` of them."""
     changed = [name for name, schema in before.properties.items() if after.properties.get(name) != schema]
     return f"{', '.join(changed)} changed as well" if len(changed) > allowed else None
 
@@ -441,7 +442,7 @@ def _type_changed(kind: str) -> Callable[[Api, Api], str | None]:
         item = new[0].get("items") if kind.startswith("array") else new[0]
         if kind.endswith("object") and not (item or {}).get("properties"):
             return "the object has no fields"
-        if shape(_object({"it": new[0]})).depth <= shape(_object({"it": old[0]})).depth:
+        if shape(object_schema({"it": new[0]})).depth <= shape(object_schema({"it": old[0]})).depth:
             return "nothing nests deeper"
         return None
 
@@ -461,12 +462,14 @@ def _return_changed(before: Api, after: Api) -> str | None:
 
 _WORD = {"type": "string", "minLength": 1, "maxLength": 30}
 _BOUND = {"type": "integer", "minimum": 0, "maximum": 100_000}
-_ENUM = _object({"options": {"type": "array", "minItems": 2, "maxItems": 6, "items": _WORD}})
-_RANGE = _object({"minimum": _BOUND, "maximum": _BOUND})
-_PATTERN = _object({"example": _WORD, "pattern": {"type": "string", "minLength": 3, "maxLength": 60}})
-_FORMAT = _object({"format": {"enum": list(FORMATS)}, "example": {"type": "string", "minLength": 3, "maxLength": 40}})
+_ENUM = object_schema({"options": {"type": "array", "minItems": 2, "maxItems": 6, "items": _WORD}})
+_RANGE = object_schema({"minimum": _BOUND, "maximum": _BOUND})
+_PATTERN = object_schema({"example": _WORD, "pattern": {"type": "string", "minLength": 3, "maxLength": 60}})
+_FORMAT = object_schema(
+    {"format": {"enum": list(FORMATS)}, "example": {"type": "string", "minLength": 3, "maxLength": 40}}
+)
 _SIZE = {"type": "integer", "minimum": 1, "maximum": 500}
-_LENGTH = _object({"min_length": _SIZE, "max_length": _SIZE})
+_LENGTH = object_schema({"min_length": _SIZE, "max_length": _SIZE})
 _HEAD = {"name": IDENTIFIER, "description": SENTENCE}
 
 

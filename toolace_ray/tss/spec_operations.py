@@ -141,7 +141,7 @@ class _Parameters:
                 expansion.told.add(f"the one in {place} of two named alike is {place}_{name}", name)
                 name = _free(f"{place}_{name}", properties)
             properties[name] = expansion.described(name, schema, name)
-            if parameter.get("required"):
+            if needed:
                 required.append(name)
         if self.body is not None:
             more = self._take_body(expansion, self.body, properties, required)

@@ -97,7 +97,13 @@ def _common_types(first: Any, second: Any) -> list[str]:
 
 def flattened(schema: dict[str, Any]) -> dict[str, Any] | None:
     """An object schema whose union of objects is one set of properties with a choice of what is required; None where the
-    alternatives disagree on a property, or one is no object."""
+    alternatives disagree on a property, one is no object, or there are two unions.
+
+    What the union lets pass, it lets pass, too: of a oneOf nothing but that one alternative holds can be kept, since what told
+    the alternatives apart stands in their properties.
+    """
+    if isinstance(schema.get("anyOf"), list) and isinstance(schema.get("oneOf"), list):
+        return None
     result = schema
     for key in ("anyOf", "oneOf"):
         branches = result.get(key)
@@ -121,5 +127,8 @@ def flattened(schema: dict[str, Any]) -> dict[str, Any] | None:
         choices = [{"required": list(branch.get("required") or ())} for branch in branches]
         if any(not set(choice["required"]) <= properties.keys() for choice in choices):
             return None
-        result = {**result, "type": "object", "properties": properties, key: choices}
+        rest = {word: value for word, value in result.items() if word != key}
+        result = {**rest, "type": "object", "properties": properties}
+        if all(choice["required"] for choice in choices):
+            result["anyOf"] = choices
     return result if isinstance(result.get("properties"), dict) and "allOf" not in result else None

@@ -212,6 +212,8 @@ class _Names:
     def unique(self, written: str) -> str:
         """The name of what is called `written` there; one that is taken ends in a hash of what was written."""
         clean = re.sub(r"[^a-zA-Z0-9_-]+", "_", written).strip("_")
+        if not re.search(r"[a-zA-Z0-9]", clean):  # a name in another script
+            clean = f"function_{digest(written, length=6)}"
         name, count = clean[:MAX_NAME], 0
         while re.sub(r"[^a-z0-9]", "", name.lower()) in self._taken:
             end = digest(written, str(count) if count else "", length=6)
