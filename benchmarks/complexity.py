@@ -1,6 +1,6 @@
 """The target's loss against the shape of dialogs, as in the paper's figure 2.
 
-    python benchmarks/complexity.py --pool runs/demo --run runs/demo --model smollm2-135m-instruct --templates 600
+    python -m benchmarks.complexity --pool runs/demo --run runs/demo --model smollm2-135m-instruct --templates 600
 
 Two sets are scored: dialogs over a pool's APIs whose words come from templates (so that shapes of every kind are there in
 numbers), and the accepted dialogs of runs, whose words a model wrote. Violin plots go to --output, one file a set; the

@@ -1,6 +1,6 @@
 """How often samples of the assistant agree, by their number, and what an agreement is worth.
 
-    python benchmarks/consensus.py --run runs/demo --model qwen2.5-coder-0.5b-instruct --samples 5
+    python -m benchmarks.consensus --run runs/demo --model qwen2.5-coder-0.5b-instruct --samples 5
 
 At every assistant turn of a run's accepted dialogs (played to a blueprint, so that the right action is known) the
 assistant agent decides with up to --samples samples. The last line is one JSON object: the share of decisions in which two

@@ -1,6 +1,6 @@
 """Gate and near-duplicates over many APIs in one process: cost of an API at growing sizes, and memory.
 
-    python benchmarks/dedup.py --apis 100000
+    python -m benchmarks.dedup --apis 100000
 
 APIs are made as the pool's are (a flat definition, then some indicators) from the simulated engine's drawings; every
 tenth is an earlier one with other words here and there, which the index is to find. They stream: none is kept. The last

@@ -1,6 +1,6 @@
 """What a pool on this machine's CPU brings of bare vLLM's speed.
 
-    python benchmarks/engine.py --rounds 2 --before
+    python -m benchmarks.engine --rounds 2 --before
 
 Arms, each in processes of its own and one after another, in the order A B A B:
 - `product`: the pool of configs/local.yaml as a run starts it (local Ray, Pools, and the pool client in this process);
@@ -34,9 +34,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil
 import yaml
 
+from benchmarks.measuring import cpu_seconds
 from toolace_ray.config.load import load
 from toolace_ray.config.tree import Config
 from toolace_ray.engines.protocol import Capabilities, GenerateRequest, Generation
@@ -116,19 +116,13 @@ async def measure(ask: Ask, work: dict[str, list[GenerateRequest]], in_flight: i
                 totals[0] += generated
                 totals[1] += prompt
 
-        cpu, started = spent(), time.monotonic()
+        cpu, started = cpu_seconds(), time.monotonic()
         await asyncio.gather(*(one(request, room, totals) for request in requests))
         seconds = time.monotonic() - started
         found[name] = round(totals[name == "prefill"] / seconds, 1)
-        found[f"{name}_cpus"] = round((spent() - cpu) / seconds, 2)
+        found[f"{name}_cpus"] = round((cpu_seconds() - cpu) / seconds, 2)
         found[f"{name}_tokens"] = totals[name == "prefill"]
     return found
-
-
-def spent() -> float:
-    """CPU seconds of this process and of those below it that still live."""
-    me = psutil.Process()
-    return sum(sum(process.cpu_times()[:2]) for process in (me, *me.children(recursive=True)) if process.is_running())
 
 
 def product(config: Config, work: dict[str, list[GenerateRequest]], in_flight: int) -> dict[str, Any]:
@@ -230,7 +224,7 @@ def main() -> None:
         for arm in arms:
             with tempfile.TemporaryFile("w+") as log:
                 done = subprocess.run(
-                    [sys.executable, __file__, "--arm", arm, *sys.argv[1:]],
+                    [sys.executable, "-m", "benchmarks.engine", "--arm", arm, *sys.argv[1:]],
                     stdout=subprocess.PIPE,
                     stderr=log,
                     text=True,

@@ -1,6 +1,6 @@
 """How well a model judges: each expert on the defect suite, of which it is told nothing, and on the good dialogs behind it.
 
-    PYTHONPATH=. python benchmarks/judge.py --model qwen2.5-coder-0.5b-instruct
+    python -m benchmarks.judge --model qwen2.5-coder-0.5b-instruct
 
 For each expert: which share of the defects that are its to find it finds (recall), how many of the dialogs that it rejects are
 defective (precision, with as many good dialogs as there are defects would weigh alike: both counts are given), and the votes that

@@ -1,6 +1,6 @@
 """What planning a dialog costs in a small pool and in a large one.
 
-    python benchmarks/planning.py --sizes 3000 10000 30000
+    python -m benchmarks.planning --sizes 3000 10000 30000
 
 The pool's APIs are generated; a fifth of them share words and feed each other. The last line is one JSON object with the
 microseconds for indexing an API and for a plan by size, and the ratio of the largest to the smallest in the same run.

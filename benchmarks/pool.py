@@ -1,6 +1,6 @@
 """What a large API pool costs: generated documents to a pool on the simulated engine, at several sizes, each a run of its own.
 
-    python benchmarks/pool.py --documents 2000 --sizes 3000 10000 30000
+    python -m benchmarks.pool --documents 2000 --sizes 3000 10000 30000
 
 Measures the whole command as a user starts it: wall time, CPU time of all its processes (Ray's own included), and the
 largest sum of their private memory (USS). The tree is grown once, in a run that makes no API, and is copied: the cost

@@ -1,7 +1,7 @@
 """What `toolace verify` says of BFCL's own questions and answers: writes them as xLAM rows.
 
     pip download --no-deps bfcl-eval && unzip bfcl_eval-*.whl
-    python benchmarks/public.py bfcl_eval/data bfcl.jsonl
+    python -m benchmarks.public bfcl_eval/data bfcl.jsonl
     toolace verify --input bfcl.jsonl --format xlam
 
 Of the alternatives that an answer allows the first is taken; one that may be left out is. These rows are for looking at the

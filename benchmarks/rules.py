@@ -1,6 +1,6 @@
 """The rule layer: what it catches of the seeded defects, what it rejects of good dialogs, and how fast it is.
 
-    PYTHONPATH=. python benchmarks/rules.py --dialogs 1000
+    python -m benchmarks.rules --dialogs 1000
 
 Dialogs of all kinds but the longest are played with the ideal engine of the tests and with every rule switched off, so that what the
 rules would stop is among them. Speed is CPU time of one core from a record's JSON to its verdicts, beside the time that json.loads

@@ -1,6 +1,6 @@
 """Two ways to feed Ray Data while generation goes on: short executions one after another, or one that pulls.
 
-    python benchmarks/stream.py --shards 40
+    python -m benchmarks.stream --shards 40
 
 Both judge the same shards (64 rows each) by the rule layer and write them. The last line is one JSON object: wall and CPU
 seconds of each way, all of Ray's processes counted, and how many rows it accepted, which is the same for both.
@@ -15,8 +15,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import psutil
-
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 import ray
@@ -26,6 +24,7 @@ from actors.planner import Planner, PlannerActor
 from actors.stages.rules import apply_rules
 from actors.stages.sink import VerdictSink, encode_dialog
 from actors.stages.stream import RULE_CPUS, SINK_CPUS, quiet, stream
+from benchmarks.measuring import cpu_seconds
 from toolace_ray.config.load import parse
 from toolace_ray.config.tree import Config
 from toolace_ray.dlv.duplicates import dialog_key
@@ -42,18 +41,6 @@ from toolace_ray.tss.specs import import_mcp, import_openapi
 
 ROWS = 64
 SHARDS_AN_EXECUTION = 4
-
-
-def cpu() -> float:
-    """CPU seconds so far of this process and of all below it that run now."""
-    found = 0.0
-    for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
-        try:
-            times = process.cpu_times()
-            found += times.user + times.system
-        except psutil.Error:
-            continue
-    return found
 
 
 def drafts(config: Config, shards: int) -> Iterator[list[dict[str, Any]]]:
@@ -87,9 +74,9 @@ def drafts(config: Config, shards: int) -> Iterator[list[dict[str, Any]]]:
 
 
 def measure(name: str, work: Callable[[], None]) -> dict[str, float]:
-    started, used = time.monotonic(), cpu()
+    started, used = time.monotonic(), cpu_seconds()
     work()
-    wall, spent = time.monotonic() - started, cpu() - used
+    wall, spent = time.monotonic() - started, cpu_seconds() - used
     print(f"{name}: {wall:.1f} s wall, {spent:.1f} s CPU", flush=True)
     return {"wall_s": round(wall, 2), "cpu_s": round(spent, 2)}
 
