@@ -68,11 +68,17 @@ def shares(replicas: Sequence[PoolConfig], nodes: Sequence[str], cpus: dict[str,
 
 
 class Pools:
-    """The pools that the roles of a configuration use, started; a context manager that stops them."""
+    """The pools that the roles of a configuration use, started; a context manager that stops them.
 
-    def __init__(self, config: Config, say: Callable[[str], None] = lambda _: None) -> None:
+    Args:
+        say: is told what is started.
+        tokens: those that all of their replicas together are expected to generate.
+    """
+
+    def __init__(self, config: Config, say: Callable[[str], None] = lambda _: None, tokens: int = 0) -> None:
         self._config = config
         self._say = say
+        self._tokens = tokens
         self._groups: list[Any] = []
         self._actors: list[Any] = []
         self.handles: dict[str, PoolHandles] = {}
@@ -82,8 +88,9 @@ class Pools:
         try:
             placed = [(name, self._config.pools[name], group) for name in used for group in self._place(name)]
             started: dict[str, list[Any]] = {name: [] for name in used}
+            work = self._tokens / max(1, len(placed))
             for (name, config, group), share in zip(placed, self._shares(placed), strict=True):
-                started[name].append(self._start(name, config, group, share))
+                started[name].append(self._start(name, config, group, share, work))
             for name, actors in started.items():
                 self.handles[name] = self._await(name, actors)
         except BaseException:
@@ -122,7 +129,7 @@ class Pools:
         cpus = {node["NodeID"]: node["Resources"].get("CPU", 0.0) for node in ray.nodes()}
         return shares([config for _, config, _ in placed], nodes, cpus)
 
-    def _start(self, name: str, config: PoolConfig, group: Any, share: Share) -> Any:
+    def _start(self, name: str, config: PoolConfig, group: Any, share: Share, work: float) -> Any:
         environment = {**QUIET, **config.env}
         actor = (
             ray.remote(Replica)
@@ -137,7 +144,7 @@ class Pools:
                 ),
                 runtime_env={"env_vars": environment},
             )
-            .remote(name, config, share)
+            .remote(name, config, share, work)
         )
         self._actors.append(actor)
         return actor

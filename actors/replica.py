@@ -44,9 +44,9 @@ class Reply:
 class Replica:
     """The actor class. Requests are served concurrently on its event loop."""
 
-    def __init__(self, pool: str, config: PoolConfig, share: Share) -> None:
+    def __init__(self, pool: str, config: PoolConfig, share: Share, work: float = 0) -> None:
         self._pool, self._config = pool, config
-        self._share = share
+        self._share, self._work = share, work
         self._engine: Engine | None = None
         self._building = asyncio.Lock()
         self._active = 0
@@ -72,7 +72,7 @@ class Replica:
         async with self._building:  # after a restart the first request loads it
             if self._engine is None:
                 # In a thread: a model loads for seconds or minutes, and whoever asks meanwhile is to have an answer.
-                self._engine = await asyncio.to_thread(build, self._config, self._share, self._pool)
+                self._engine = await asyncio.to_thread(build, self._config, self._share, self._pool, self._work)
         return self._engine
 
     async def pid(self) -> int:

@@ -6,7 +6,8 @@ Arms, each in processes of its own and one after another, in the order A B A B:
 - `product`: the pool of configs/local.yaml as a run starts it (local Ray, Pools, and the pool client in this process);
 - `bare`: AsyncLLM alone in the best way that is known for it, with the same options, on all cores;
 - `before` (--before): the product with vLLM's own defaults for the CPU: a core kept back, a scheduling and a computing
-  process, and blocks of 128 tokens.
+  process, and blocks of 128 tokens;
+- `compiled` (--compiled): the product with its model compiled.
 
 Each arm answers the same three loads, and starts with an empty prefix cache:
 - `dialogs`: what dialogs ask for, recorded here from rollouts on the simulated engine over the APIs of examples/specs: their
@@ -126,21 +127,21 @@ async def measure(ask: Ask, work: dict[str, list[GenerateRequest]], in_flight: i
 
 
 def product(config: Config, work: dict[str, list[GenerateRequest]], in_flight: int) -> dict[str, Any]:
-    """The arms `product` and `before`."""
+    """The arms of the product."""
     from actors.pools import Pools, clients
     from jobs.cluster import ray_session
 
     with ray_session(config):
-        begun = time.monotonic()
+        cpu, begun = cpu_seconds(), time.monotonic()
         with Pools(config) as pools:
-            start = round(time.monotonic() - begun, 1)
+            start, start_cpu = round(time.monotonic() - begun, 1), round(cpu_seconds() - cpu, 1)
             (client,) = clients(pools.handles, config.execution.affinity_margin).values()
 
             async def ask(request: GenerateRequest) -> tuple[int, int]:
                 answer = await client.generate(request)
                 return answer.tokens, answer.prompt_tokens
 
-            return {"start_s": start, **asyncio.run(measure(ask, work, in_flight))}
+            return {"start_s": start, "start_cpu_s": start_cpu, **asyncio.run(measure(ask, work, in_flight))}
 
 
 async def bare(config: Config, work: dict[str, list[GenerateRequest]], in_flight: int) -> dict[str, Any]:
@@ -152,15 +153,16 @@ async def bare(config: Config, work: dict[str, list[GenerateRequest]], in_flight
     from vllm.v1.engine.async_llm import AsyncLLM
 
     (pool,) = config.pools.values()
-    begun = time.monotonic()
-    options = {"max_num_seqs": pool.max_in_flight, "block_size": 32, **pool.options}
+    cpu, begun = cpu_seconds(), time.monotonic()
+    options = {"max_num_seqs": pool.max_in_flight, "block_size": 32, "enforce_eager": True, **pool.options}
     engine = AsyncLLM.from_engine_args(
         AsyncEngineArgs(
             model=resolve(pool.model), distributed_executor_backend="uni", disable_log_stats=True,
             structured_outputs_config=StructuredOutputsConfig(backend="xgrammar", disable_any_whitespace=True), **options,
         )
     )  # fmt: skip
-    start, tokenizer, numbers = round(time.monotonic() - begun, 1), engine.get_tokenizer(), iter(range(1 << 30))
+    start, start_cpu = round(time.monotonic() - begun, 1), round(cpu_seconds() - cpu, 1)
+    tokenizer, numbers = engine.get_tokenizer(), iter(range(1 << 30))
 
     async def ask(request: GenerateRequest) -> tuple[int, int]:
         ids = tokenizer.apply_chat_template(
@@ -178,7 +180,7 @@ async def bare(config: Config, work: dict[str, list[GenerateRequest]], in_flight
         return sum(len(item.token_ids) for item in last.outputs), len(ids)
 
     try:
-        return {"start_s": start, **await measure(ask, work, in_flight)}
+        return {"start_s": start, "start_cpu_s": start_cpu, **await measure(ask, work, in_flight)}
     finally:
         engine.shutdown()
 
@@ -192,6 +194,8 @@ def configured(arm: str, options: Sequence[str]) -> Config:
     if arm == "before":
         changed["options"] = {"block_size": 128, **changed["options"]}
         changed["env"] = {**pool.env, "VLLM_CPU_OMP_THREADS_BIND": "auto"}
+    if arm == "compiled":
+        changed["options"] = {"enforce_eager": False, **changed["options"]}
     return config.model_copy(update={"pools": {name: pool.model_copy(update=changed)}})
 
 
@@ -202,11 +206,12 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=96, help="of the loads `dialogs` and `decode`")
     parser.add_argument("--in-flight", type=int, default=24, help="requests at once")
     parser.add_argument("--before", action="store_true", help="measure vLLM's own defaults for the CPU as well")
+    parser.add_argument("--compiled", action="store_true", help="measure the product with a compiled model as well")
     parser.add_argument(
         "--option", action="append", default=[], help="an engine argument of vLLM for all arms: name=value"
     )
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--arm", choices=("product", "bare", "before"), help=argparse.SUPPRESS)
+    parser.add_argument("--arm", choices=("product", "bare", "before", "compiled"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.arm:
         os.environ |= {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1", "TOKENIZERS_PARALLELISM": "false"}
@@ -218,7 +223,7 @@ def main() -> None:
             result = product(config, work, given.in_flight)
         print(json.dumps(result))
         return
-    arms = ["product", "bare", *(["before"] if given.before else [])]
+    arms = ["product", "bare", *(["before"] if given.before else []), *(["compiled"] if given.compiled else [])]
     rows: list[dict[str, Any]] = []
     for _ in range(given.rounds):
         for arm in arms:
@@ -234,7 +239,7 @@ def main() -> None:
                     raise SystemExit(f"{arm} failed:\n{log.read()[-3000:]}")
             rows.append({"arm": arm, **json.loads(done.stdout.strip().splitlines()[-1])})
             print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
-    keys = ("dialogs", "decode", "prefill", "dialogs_cpus", "start_s")
+    keys = ("dialogs", "decode", "prefill", "dialogs_cpus", "start_s", "start_cpu_s")
     medians = {
         arm: {key: statistics.median(row[key] for row in rows if row["arm"] == arm) for key in keys} for arm in arms
     }

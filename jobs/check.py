@@ -19,9 +19,9 @@ from toolace_ray.store.storage import RunStore
 from toolace_ray.tss import sources, specs
 
 # Measured on the demo with the 0.5B model (docs/benchmarks.md); an estimate is all they are good for.
-TOKENS_A_DOCUMENT = 160
+TOKENS_A_DOCUMENT = 240
 TOKENS_AN_API = 800
-TOKENS_A_DIALOG = 900
+TOKENS_A_DIALOG = 2100
 PROBE_SECONDS = 120.0  # for a server's answer
 PROBE_TOKENS = 64
 PROBE_SCHEMA = {
@@ -79,13 +79,15 @@ def check(config: Config) -> str:
     )
     experts = [f"{name} ({item.against} of {item.votes})" for name, item in config.verify.experts.items()]
     lines.append(f"verify: {len(layer(config.verify).rules)} rules, experts: {', '.join(experts) or 'none'}")
-    tokens = (
-        len(files["document"]) * TOKENS_A_DOCUMENT
-        + config.evolve.apis * TOKENS_AN_API
-        + sum(quotas.values()) * TOKENS_A_DIALOG
-    )
+    tokens = expected_tokens(config) + len(files["document"]) * TOKENS_A_DOCUMENT
     lines.append(f"estimate: about {tokens:,} generated tokens; divide by your engines' tokens/s for the time")
     return "\n".join(lines)
+
+
+def expected_tokens(config: Config) -> int:
+    """About how many tokens a run generates for the APIs and the dialogs that its configuration asks for."""
+    quotas, _ = balance.quotas(config.generate)
+    return config.evolve.apis * TOKENS_AN_API + sum(quotas.values()) * TOKENS_A_DIALOG
 
 
 def _pool_text(name: str, config: PoolConfig) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from actors.pools import Pools
 from jobs import flow as flows
+from jobs.check import expected_tokens
 from jobs.cluster import lock_on_cluster, locked, ray_session
 from jobs.progress import Progress
 from toolace_ray.config.tree import Config
@@ -57,7 +58,9 @@ class Session:
         if self._pools is None:
             self.ray()
             with self.progress.phase("loading the models"):
-                self._pools = self._stack.enter_context(Pools(self.config, self.progress.say))
+                self._pools = self._stack.enter_context(
+                    Pools(self.config, self.progress.say, expected_tokens(self.config))
+                )
         return self._pools
 
     def release(self) -> None:

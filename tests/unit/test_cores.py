@@ -1,14 +1,21 @@
 """Cores divided among the engines of a machine."""
 
+import io
 import os
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.pools import shares
-from toolace_ray.config.tree import PoolConfig
+from actors.pools import Pools, shares
+from jobs import session
+from jobs.check import expected_tokens
+from jobs.progress import Progress
+from toolace_ray.config.load import parse
+from toolace_ray.config.tree import ROLES, PoolConfig, QuotaConfig
 from toolace_ray.engines.cores import Core, Place, Share, machine, own_place, place
+from toolace_ray.engines.vllm import COMPILE_FROM, pays_to_compile
 
 sizes = st.integers(1, 96)
 weights = st.lists(st.sampled_from([0.0, 0.1, 0.5, 1.0, 3.0, 16.0]), min_size=1, max_size=12)
@@ -99,3 +106,49 @@ def test_the_environment_of_the_command_stands_too(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     (found,) = shares([PoolConfig()], ["a"], {"a": 8.0})
     assert found.threads == 7
+
+
+def test_a_model_is_compiled_where_the_work_is_long_and_a_compiler_is_there(monkeypatch):
+    monkeypatch.setenv("CXX", sys.executable)
+    assert pays_to_compile(2 * COMPILE_FROM, threads=2)
+    assert not pays_to_compile(2 * COMPILE_FROM - 1, threads=2)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert not pays_to_compile(2 * COMPILE_FROM, threads=2)
+
+
+@pytest.mark.parametrize(("dialogs", "compiled"), [(28, False), (10_000, True)])
+def test_a_run_tells_its_engines_how_much_there_is_to_do(dialogs, compiled, monkeypatch, tmp_path):
+    told = []
+
+    class Replica:
+        def __init__(self, pool, config, share, work):
+            told.append(work)
+
+    class Started(Pools):
+        def _place(self, name):
+            return [None] * self._config.pools[name].replicas
+
+        def _shares(self, placed):
+            return [Share()] * len(placed)
+
+        def _start(self, name, config, group, share, work):
+            return Replica(name, config, share, work)
+
+        def _await(self, name, actors):
+            return None
+
+    monkeypatch.setattr(session, "Pools", Started)
+    monkeypatch.setattr(session.Session, "ray", lambda self: None)
+    config = parse(
+        {
+            "run": {"path": str(tmp_path)},
+            "pools": {"small": {"engine": "simulated", "replicas": 2}},
+            "roles": dict.fromkeys(ROLES, "small"),
+            "evolve": {"apis": 0},
+            "generate": {"quotas": {**dict.fromkeys(QuotaConfig.model_fields, 0), "single": dialogs}},
+        }
+    )
+    session.Session(config, None, Progress(io.StringIO())).pools()
+    assert len(told) == 2
+    assert sum(told) == pytest.approx(expected_tokens(config))
+    assert pays_to_compile(told[0], threads=2) == compiled

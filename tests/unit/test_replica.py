@@ -15,7 +15,7 @@ from toolace_ray.engines.simulated import SimulatedEngine
 def test_a_replica_answers_while_its_engine_loads(monkeypatch):
     answered = threading.Event()
 
-    def build(config, share, pool):
+    def build(config, share, pool, work):
         # A model that is loaded once somebody else was answered; the limit is for a replica that answers nobody.
         assert answered.wait(30), "nobody was answered before the engine was there"
         return SimulatedEngine(latency_ms=0)

@@ -1,6 +1,7 @@
 """An engine on the CPU computes on the cores it was given, in one process that sleeps when there is nothing to do."""
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -137,3 +138,19 @@ def test_what_the_user_tells_vllm_stands(tiny_model, ray_local):
         worker = engines.pop("VLLM::Worker")
         assert list(engines) == ["VLLM::EngineCore"]
         assert {core} in [os.sched_getaffinity(int(task.name)) for task in Path(f"/proc/{worker.pid}/task").iterdir()]
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling a model for the CPU needs g++")
+@pytest.mark.parametrize("options", [{}, {"enforce_eager": True}])
+def test_a_model_is_compiled_where_there_is_much_to_do_and_the_user_does_not_say_otherwise(options, tiny_model, loop):
+    given = {name: value for name, value in OPTIONS.items() if name != "enforce_eager"} | options
+
+    async def ask():
+        engine = VllmEngine(tiny_model, work=1e9, **given)
+        try:
+            assert engine._llm.vllm_config.model_config.enforce_eager == bool(options)
+            assert (await engine.generate(REQUEST)).tokens > 0
+        finally:
+            await engine.close()
+
+    loop(ask())

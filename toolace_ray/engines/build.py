@@ -13,8 +13,12 @@ from toolace_ray.errors import UserError
 from toolace_ray.models import resolve
 
 
-def build(config: PoolConfig, share: Share, pool: str = "") -> Engine:
-    """The engine of one replica, with its share of the machine; `pool` is its pool's name.
+def build(config: PoolConfig, share: Share, pool: str = "", work: float = 0) -> Engine:
+    """The engine of one replica, with its share of the machine.
+
+    Args:
+        pool: its pool's name.
+        work: the tokens that it is expected to generate.
 
     Raises:
         UserError, EngineError: it can't be made.
@@ -52,4 +56,4 @@ def build(config: PoolConfig, share: Share, pool: str = "") -> Engine:
             "pipeline_parallel_size": config.pipeline_parallel,
             "distributed_executor_backend": "ray",
         }
-    return VllmEngine(resolve(config.model), config.thinking_tokens, share, **options)
+    return VllmEngine(resolve(config.model), config.thinking_tokens, share, work, **options)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -34,6 +35,21 @@ CPU_BLOCK = 32  # tokens; the least for which vLLM's attention on the CPU is opt
 # By whichever of these a user tells vLLM how to spread over processes and cores, vLLM does as its documentation says.
 OWN_WAYS = ("VLLM_CPU_OMP_THREADS_BIND", "VLLM_ENABLE_V1_MULTIPROCESSING")
 OWN_OPTIONS = ("distributed_executor_backend", "tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
+
+
+# Generated tokens a thread from which compiling the model wins back what it costs at the start: docs/benchmarks.md.
+COMPILE_FROM = 30_000
+
+
+def pays_to_compile(work: float, threads: int) -> bool:
+    """True where an engine on the CPU has so much to do that it is quicker compiled, and a C++ compiler is there.
+
+    Args:
+        work: the tokens that it is expected to generate.
+        threads: those that it computes with.
+    """
+    compiler = os.environ.get("CXX") or "g++"
+    return work >= COMPILE_FROM * threads and shutil.which(compiler) is not None
 
 
 def leaves_to_vllm(options: Mapping[str, Any]) -> bool:
@@ -69,13 +85,17 @@ class VllmEngine:
         model: a folder or hub id.
         thinking_tokens: tokens that a reasoning model (with the option reasoning_parser) may think beyond max_tokens.
         share: the engine's part of the machine, where it computes on the CPU; the whole machine when absent.
+        work: the tokens that the engine is expected to generate; it tells whether a model on the CPU is compiled
+            (`enforce_eager` says otherwise).
         options: more engine arguments of vLLM, as in its documentation.
 
     Raises:
         EngineError: vLLM could not load the model.
     """
 
-    def __init__(self, model: str, thinking_tokens: int = 0, share: Share | None = None, **options: Any) -> None:
+    def __init__(
+        self, model: str, thinking_tokens: int = 0, share: Share | None = None, work: float = 0, **options: Any
+    ) -> None:
         from vllm import SamplingParams
         from vllm.config import StructuredOutputsConfig
         from vllm.engine.arg_utils import AsyncEngineArgs
@@ -96,10 +116,12 @@ class VllmEngine:
         where: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if current_platform.is_cpu():
             # The prefix cache holds whole blocks: of vLLM's 128 tokens here, half are computed anew for every sample.
-            arguments = {"block_size": CPU_BLOCK, **arguments}
+            place = own_place(share or Share())
+            eager = not pays_to_compile(work, place.threads)
+            arguments = {"block_size": CPU_BLOCK, "enforce_eager": eager, **arguments}
             if not leaves_to_vllm(options):
                 arguments["distributed_executor_backend"] = "uni"
-                where = placed(own_place(share or Share()))
+                where = placed(place)
         try:
             with where:
                 self._llm: Any = AsyncLLM.from_engine_args(AsyncEngineArgs(model=model, **arguments))
