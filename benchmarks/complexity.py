@@ -110,7 +110,7 @@ def _leaves(value: Any, name: str = "it") -> Iterator[str]:
 
 async def templated(pool: Pool, count: int) -> list[Dialog]:
     """Dialogs of every kind that the pool carries, with 1 to 10 candidates."""
-    config = parse({"verify": {"rules": {"echoed_request": "off", "repetition": "off"}}})
+    config = parse({"verify": {"rules": {"echoed_request": "off", "repetition": "off"}, "experts": {}}})
     engines = Engines(config, {"small": Templates()})
     kinds = sorted(feasible(PLANNED, pool))
     made: list[Dialog] = []

@@ -1041,7 +1041,7 @@ def unfiltered(count):
     """(dialogs, why the others fell): `count` tasks of all kinds of up to three requests, each played once by a perfect model, with
     every rule switched off: what the rules say of them is not what let them through."""
     rules = {rule.id: "off" for rule in registered()}
-    config = parse({"verify": {"rules": rules, "repair": 0}, "generate": {"rounds": 1}})
+    config = parse({"verify": {"rules": rules, "repair": 0, "experts": {}}, "generate": {"rounds": 1}})
     engines, pool = Engines(config, {"small": IdealEngine()}), Pool.of(IDEAL_APIS)
     kinds = sorted(kind for kind in PLANNED if not kind.startswith("multi_turn") or kind[-2:] in ("_2", "_3"))
 

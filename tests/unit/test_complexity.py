@@ -266,7 +266,7 @@ class Measured:
 
 
 def guide(kind, seed, value, band, rounds=4):
-    config = Config()
+    config = parse({"verify": {"experts": {}}})
     engines = Engines(config, {"small": IdealEngine()}).for_task("t")
     target = Target(Measured(value), band, rounds)
     return asyncio.run(rollout(Task("t", kind, 0, seed), Pool.of(IDEAL_APIS), config, engines, target))

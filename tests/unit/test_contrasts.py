@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from tests.material import IDEAL_APIS, IdealEngine
-from toolace_ray.config.tree import Config
+from toolace_ray.config.load import parse
 from toolace_ray.dlv.experts.consistency import fitting
 from toolace_ray.dlv.experts.question import turn_groups
 from toolace_ray.dlv.layer import run_rules
@@ -15,7 +15,7 @@ from toolace_ray.sdg.pool import Pool
 from toolace_ray.sdg.rollout import rollout
 
 POOL = Pool.of(IDEAL_APIS)
-CONFIG = Config()
+CONFIG = parse({"verify": {"experts": {}}})
 
 
 def engines():

@@ -40,7 +40,7 @@ class Careless(IdealEngine):
 
 @pytest.mark.parametrize(("rounds", "accepted"), [(0, False), (1, True)])
 def test_words_that_fail_go_back_with_the_reason(rounds, accepted):
-    config = parse({"verify": {"repair": rounds}, "generate": {"rounds": 1}})
+    config = parse({"verify": {"repair": rounds, "experts": {}}, "generate": {"rounds": 1}})
     engine = Careless()
     engines = Engines(config, {"small": engine})
     task = Task("single.plain-1", "single.plain", 3, 3)

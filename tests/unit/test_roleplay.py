@@ -256,7 +256,7 @@ def test_a_call_that_nobody_wished_for_is_not_kept():
         def decision(self, asked):
             return act("call", calls=[LIMA]) if "get_forecast" in asked else super().decision(asked)
 
-    config = parse({"generate": {"strategy": "roleplay", "min_tools": 4, "max_tools": 4}})
+    config = parse({"generate": {"strategy": "roleplay", "min_tools": 4, "max_tools": 4}, "verify": {"experts": {}}})
     engines = Engines(config, {"small": Busy()}).for_task("t")
     rules = set()
     for seed in range(6):
@@ -312,7 +312,7 @@ class Forgetful(IdealEngine):
 
 
 def test_a_call_that_is_not_what_the_user_said_is_not_kept():
-    config = parse({"generate": {"strategy": "roleplay"}})
+    config = parse({"generate": {"strategy": "roleplay"}, "verify": {"experts": {}}})
     engines = Engines(config, {"small": Forgetful()}).for_task("t")
     outcomes = [
         asyncio.run(rollout(Task("t", "single.plain", 0, seed), Pool.of((WEATHER,)), config, engines))

@@ -1,5 +1,6 @@
 import asyncio
 import datetime
+import json
 import random
 import re
 
@@ -9,9 +10,8 @@ from hypothesis import strategies as st
 
 from tests.material import APIS, BOOK, IDEAL_APIS, SEARCH, WEATHER, IdealEngine, ScriptedEngine, schema
 from toolace_ray.config.load import parse
-from toolace_ray.config.tree import Config
 from toolace_ray.dlv.layer import run_rules
-from toolace_ray.engines.protocol import BadRequest, GenerateRequest
+from toolace_ray.engines.protocol import BadRequest, GenerateRequest, Generation, Sample
 from toolace_ray.engines.roles import Engines
 from toolace_ray.records.kinds import PLANNED
 from toolace_ray.schemas.draw import draw, fill, hole_schema, instance
@@ -25,7 +25,7 @@ from toolace_ray.sdg.rollout import rollout
 from toolace_ray.text.values import find, variants_of
 
 POOL = Pool.of(IDEAL_APIS)
-CONFIG = Config()
+CONFIG = parse({"verify": {"experts": {}}})
 TODAY = datetime.date(2026, 5, 1)
 
 
@@ -82,7 +82,7 @@ def test_a_dialog_of_any_kind_and_seed_passes_every_rule_and_has_its_structure(k
     assert len(set(names)) == len(names)
 
 
-ROLEPLAY = parse({"generate": {"strategy": "roleplay"}})
+ROLEPLAY = parse({"generate": {"strategy": "roleplay"}, "verify": {"experts": {}}})
 
 
 @settings(max_examples=150, deadline=None)
@@ -211,7 +211,7 @@ def test_dials_turn_a_plan_and_leave_the_rest_alone():
 
 
 def test_another_language_is_told_to_the_speakers():
-    config = parse({"generate": {"languages": {"German": 1}}})
+    config = parse({"generate": {"languages": {"German": 1}}, "verify": {"experts": {}}})
     engine = IdealEngine()
     dialog = play("single.plain", 2, engine, config).dialog
     assert dialog.meta["language"] == "German"
@@ -361,7 +361,7 @@ def test_no_user_of_a_planned_dialog_makes_a_time_up(kind, words, strategy):
             text = super().words(system, asked, request)
             return f"{text[:-1]}, well before 7:00 PM." if (text or "").startswith(words) else text
 
-    config = parse({"generate": {"strategy": strategy, "rounds": 1}, "verify": {"repair": 0}})
+    config = parse({"generate": {"strategy": strategy, "rounds": 1}, "verify": {"repair": 0, "experts": {}}})
     outcomes = [play(kind, seed, Late(), config) for seed in range(6)]
     assert any(outcome.verdicts and "invents 7:00 PM" in outcome.verdicts[0].evidence for outcome in outcomes)
     for outcome in outcomes:
@@ -496,3 +496,33 @@ def test_roles_go_to_their_pools():
     answer = asyncio.run(task.generate("writer", GenerateRequest([{"role": "user", "content": "x"}], n=3)))
     assert [sample.text for sample in answer.samples] == ["a"] * 3
     assert task.usage.cost == pytest.approx(answer.tokens * 2.0 / 1e6)
+
+
+@pytest.mark.parametrize("strategy", ["blueprint", "roleplay"])
+@pytest.mark.parametrize(("refused", "asked"), [(0, 1), (1, 2), (2, 3), (3, 3)])
+def test_a_wording_is_taken_when_the_judges_name_its_function(refused, asked, strategy):
+    """They are asked about the best of them first, and about a few only."""
+
+    class Judged(IdealEngine):
+        async def generate(self, request):
+            if "function" not in (request.json_schema or {}).get("properties", {}):
+                answer = await super().generate(request)
+                if not answer.samples[0].text.startswith("Please do this"):
+                    return answer
+                variants = (f"{sample.text} Thank you{'!' * number}" for number, sample in enumerate(answer.samples, 1))
+                return Generation(tuple(Sample(text, "stop", 9) for text in variants), prompt_tokens=10)
+            wordings.append(request.messages[-1]["content"])
+            name = "none" if len(set(wordings)) <= refused else WEATHER.name
+            return Generation(
+                (Sample(json.dumps({"evidence": "x", "function": name}), "stop", 9),) * request.n, prompt_tokens=10
+            )
+
+    wordings = []
+    config = parse({"generate": {"strategy": strategy, "rounds": 1}, "verify": {"experts": {"consistency": {}}}})
+    outcome = play("single.plain", 3, Judged(), config, Pool.of((WEATHER,)))
+    assert len(set(wordings)) == asked
+    if refused < asked:
+        assert outcome.dialog.messages[1].content in wordings[-1]
+    else:
+        assert outcome.verdicts[0].rule == "request"
+        assert outcome.verdicts[0].evidence.startswith("consistency: 2 of 2 votes: none ('x'), not get_forecast, in ")

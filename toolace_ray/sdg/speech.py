@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolace_ray.config.tree import Config, Role
+from toolace_ray.dlv.experts.consistency import named_function
+from toolace_ray.dlv.experts.question import NONE
+from toolace_ray.dlv.experts.votes import ask
 from toolace_ray.dlv.layer import rejects, run_rules
 from toolace_ray.dlv.repair import retry_messages
 from toolace_ray.dlv.rules.texts import code_names
@@ -31,6 +34,7 @@ from toolace_ray.sdg.plans import STYLES, Plan
 from toolace_ray.text.tidy import clean, tidy
 
 WORD_TOKENS = 90
+MAX_ASKED = 3  # wordings of one request that the judges are asked about
 SET_BY_PROMPT = "Unless told otherwise, the"
 SYSTEM = (
     "You are a helpful assistant that can call functions. Today is {day}.",
@@ -127,7 +131,24 @@ class Scene:
         facts = wording.prompt_values(said, self.plan.today if difficulty.implicit else None)
         messages = prompt("request").render(facts={"wish": purpose(api), "values": facts})
         texts = await self._candidates("user", messages, self.settings.query_samples, fault, "request")
-        return max(texts, key=lambda text: wording.request_score(text, api, self.plan.style, difficulty.distance))
+        texts.sort(key=lambda text: -wording.request_score(text, api, self.plan.style, difficulty.distance))
+        return await self._understood(texts, api)
+
+    async def _understood(self, texts: list[str], api: Api) -> str:
+        """The first of the texts of which the judges name the function that it is to ask for, where they are asked at all
+        (verify.experts.consistency): what they will reject in the end is not played to its end. Raises Unfit."""
+        settings = self.config.verify.experts.get("consistency")
+        if settings is None:
+            return texts[0]
+        reason = ""
+        expected = api.name if any(tool.id == api.id for tool in self.plan.tools) else NONE
+        for text in texts[:MAX_ASKED]:
+            question = named_function(text, self.plan.tools, {expected}, len(self.messages))
+            verdict = await ask(question, settings, self.rng.getrandbits(31), self.engines)
+            if verdict is None:
+                return text
+            reason = reason or f"{verdict.evidence}, not {expected}, in {text!r}"
+        raise Unfit("request", f"consistency: {reason}")
 
     async def replied(self, question: str, values: dict[str, Any]) -> str:
         """The user's answer to a question of the assistant. Raises Unfit."""

@@ -26,7 +26,7 @@ async def judge(dialog: Dialog, config: VerifyConfig, engines: TaskEngines) -> l
     """
     for name, settings in config.experts.items():
         for question in _EXPERTS[name](dialog):
-            if verdict := await ask(question, settings, dialog, engines):
+            if verdict := await ask(question, settings, dialog.seed, engines):
                 return [verdict]
     return []
 

@@ -8,15 +8,14 @@ from toolace_ray.config.tree import ExpertConfig
 from toolace_ray.dlv.experts.question import Question
 from toolace_ray.engines.protocol import GenerateRequest
 from toolace_ray.engines.roles import TaskEngines
-from toolace_ray.records.dialog import Dialog
 from toolace_ray.records.json import load_json
 from toolace_ray.records.verdict import Verdict
 
 _TOKENS = 80
 
 
-async def ask(question: Question, settings: ExpertConfig, dialog: Dialog, engines: TaskEngines) -> Verdict | None:
-    """The verdict of the judges' votes; None where fewer than `settings.against` of `settings.votes` are against the dialog.
+async def ask(question: Question, settings: ExpertConfig, seed: int, engines: TaskEngines) -> Verdict | None:
+    """The verdict of the judges' votes; None where fewer than `settings.against` of `settings.votes` are against it.
 
     The votes come in batches as small as can decide; judges of several pools vote in turn.
 
@@ -30,7 +29,7 @@ async def ask(question: Question, settings: ExpertConfig, dialog: Dialog, engine
         # As many as it takes at least to reject, or to make sure that nothing can.
         batch = min(left, settings.against - len(against), left + len(against) - settings.against + 1)
         batch = max(batch, 1)
-        for answer in await engines.panel("judge", _request(question, batch, settings, dialog, asked), asked):
+        for answer in await engines.panel("judge", _request(question, batch, settings, seed + asked), asked):
             vote = _parsed_vote(answer, question)
             readable += vote is not None
             if vote and vote[0] in question.against:
@@ -47,7 +46,7 @@ async def ask(question: Question, settings: ExpertConfig, dialog: Dialog, engine
     return Verdict(stage="experts", rule=question.expert, turn=question.turn, evidence=tally[:300])
 
 
-def _request(question: Question, number: int, settings: ExpertConfig, dialog: Dialog, asked: int) -> GenerateRequest:
+def _request(question: Question, number: int, settings: ExpertConfig, seed: int) -> GenerateRequest:
     properties: dict[str, Any] = {question.field: {"type": "string", "enum": list(question.answers)}}
     if question.quoted:
         properties = {"evidence": {"type": "string", "minLength": 1, "maxLength": 60}, **properties}
@@ -56,7 +55,7 @@ def _request(question: Question, number: int, settings: ExpertConfig, dialog: Di
         n=number,
         max_tokens=_TOKENS,
         temperature=0.7 if settings.votes > 1 else 0.0,
-        seed=(dialog.seed + asked) % 2**31,
+        seed=seed % 2**31,
         json_schema={
             "type": "object",
             "properties": properties,
