@@ -1,12 +1,15 @@
 """A tiny random model with a tokenizer of its own, made here in seconds; a real vLLM engine and a real vLLM server on it."""
 
 import asyncio
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
@@ -78,28 +81,14 @@ def vllm_engine(tiny_model, loop):
     loop(engine.close())
 
 
-@pytest.fixture(scope="session")
-def vllm_server(tiny_model, tmp_path_factory):
-    """vLLM's own OpenAI server on the tiny model; its base URL."""
+@contextlib.contextmanager
+def serving(log, *command):
+    """A server of this machine, started by a command that is given its port last; its base URL once it answers."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    log = tmp_path_factory.mktemp("server") / "log"
-    arguments = [
-        "--max-model-len",
-        "1024",
-        "--enforce-eager",
-        "--dtype",
-        "bfloat16",
-        "--kv-cache-memory-bytes",
-        str(128 << 20),
-    ]
     with log.open("wb") as out:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", tiny_model, "--served-model-name", "tiny",
-             "--host", "127.0.0.1", "--port", str(port), *arguments],
-            stdout=out, stderr=out, start_new_session=True,
-        )  # fmt: skip
+        server = subprocess.Popen([*command, str(port)], stdout=out, stderr=out, start_new_session=True)
     try:
         deadline = time.monotonic() + 240
         while True:
@@ -113,4 +102,31 @@ def vllm_server(tiny_model, tmp_path_factory):
         yield f"http://127.0.0.1:{port}/v1"
     finally:
         server.terminate()
-        server.wait(30)
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:  # it first answers what nobody waits for any more
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
+
+
+@pytest.fixture(scope="session")
+def vllm_server(tiny_model, tmp_path_factory):
+    """vLLM's own OpenAI server on the tiny model; its base URL."""
+    with serving(
+        tmp_path_factory.mktemp("server") / "log",
+        sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", tiny_model, "--served-model-name", "tiny",
+        "--max-model-len", "1024", "--enforce-eager", "--dtype", "bfloat16", "--kv-cache-memory-bytes", str(128 << 20),
+        "--host", "127.0.0.1", "--port",
+    ) as url:  # fmt: skip
+        yield url
+
+
+@pytest.fixture(scope="session")
+def transformers_server(tiny_model, tmp_path_factory):
+    """The server of transformers on the tiny model: it draws one answer a request, and keeps no schema."""
+    with serving(
+        tmp_path_factory.mktemp("server") / "log",
+        str(Path(sys.executable).with_name("transformers")), "serve", tiny_model, "--device", "cpu",
+        "--host", "127.0.0.1", "--port",
+    ) as url:  # fmt: skip
+        yield url
