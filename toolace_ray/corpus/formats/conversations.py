@@ -13,7 +13,7 @@ from toolace_ray.corpus.formats.reading import Reading, RowReader, first_list
 from toolace_ray.corpus.formats.turns import Turn, turn_of
 from toolace_ray.records.json import load_json
 
-_RESPONSE = re.compile(r"<tool_response>\s*(.*?)\s*</tool_response>", re.DOTALL)
+_RESPONSE = re.compile(r"<tool_response>((?:(?!<tool_response>).)*?)</tool_response>", re.DOTALL)
 AddTurn = Callable[[RowReader, str, dict[str, Any]], None]
 
 
@@ -116,7 +116,7 @@ def _add_results(reader: RowReader, turn: Turn, given: Mapping[str, Any]) -> Non
         return
     if responses := _RESPONSE.findall(text):
         for inside in responses:
-            _add_result(reader, inside)
+            _add_result(reader, inside.strip())
         return
     try:
         value = load_json(text.strip())

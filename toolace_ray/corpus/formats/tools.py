@@ -19,7 +19,7 @@ _TYPES = {
 }  # fmt: skip
 _NULLABLE = {"default", "const", "example"}  # keywords whose value may be null
 _JSON_TYPES = {"object", "number", "integer", "string", "array", "boolean", "null"}
-_OPTIONAL = re.compile(r",?\s*\boptional\b(?!\[)", re.IGNORECASE)  # as xLAM marks a parameter: "int, optional"
+_OPTIONAL = re.compile(r"\boptional\b(?!\[)", re.IGNORECASE)  # as xLAM marks a parameter: "int, optional"
 ToolReading = tuple[Api | None, tuple[tuple[str, str], ...]]
 _READINGS: dict[bytes, ToolReading] = {}  # a tool as JSON -> what it is read as
 _MOST_READINGS = 1 << 13
@@ -89,7 +89,7 @@ def _object_schema(schema: dict[str, Any], changed: set[str]) -> dict[str, Any]:
     properties, required = {}, []
     for name, item in schema.items():
         kind = str(item.get("type", ""))
-        bare_type = _OPTIONAL.sub("", kind).strip()
+        bare_type = _without_optional(kind)
         typed = _typed_as(bare_type)
         properties[name] = {key: value for key, value in item.items() if key != "type"} | typed
         if typed != {"type": kind}:
@@ -98,6 +98,12 @@ def _object_schema(schema: dict[str, Any], changed: set[str]) -> dict[str, Any]:
             required.append(name)
     changed.add("parameters without an object schema around them")
     return {"type": "object", "properties": properties, "required": required}
+
+
+def _without_optional(kind: str) -> str:
+    """A type without the mark that its parameter may be left out, and without the comma before it."""
+    *before, rest = _OPTIONAL.split(kind)
+    return "".join([*(part.rstrip().removesuffix(",") for part in before), rest]).strip()
 
 
 def _json_type(name: str) -> str | None:
@@ -196,7 +202,7 @@ def _rewrite_type(standard: dict[str, Any], changed: set[str]) -> None:
             standard["type"] = types
     if not isinstance(kind, str) or kind in _JSON_TYPES:
         return
-    bare = _OPTIONAL.sub("", kind).strip()
+    bare = _without_optional(kind)
     typed = {} if bare.lower() in ("any", "") else {"type": known} if (known := _json_type(bare)) else _typed_as(bare)
     if typed != {"type": kind}:
         changed.add(f"type {kind!r} read as {typed.get('type', 'any') if set(typed) <= {'type'} else typed!r}")

@@ -19,10 +19,10 @@ from toolace_ray.text.values import caseless, find, is_question
 _MARKUP = re.compile(r"</?tool_call>|<\|[a-z_]+\|>|\"(?:arguments|parameters)\"\s*:\s*\{|```")
 _TAGS = re.compile(
     r"</?tool_calls?>|</?function_?calls?>|<function=|<invoke name=|\"arguments\"\s*:\s*[\"'{]|\[TOOL_CALLS\]|<\|python_tag\|>"
-    r"|<｜tool▁|```tool_(?:code|call)|<\|tool_calls?|<\|channel\|>commentary|^\s*Action:[^\n]+\n+\s*Action Input:",
+    r"|<｜tool▁|```tool_(?:code|call)|<\|tool_calls?|<\|channel\|>commentary|^[^\S\n]*Action:[^\n]+\n\s*Action Input:",
     re.MULTILINE,
 )
-_FENCE = re.compile(r"\s*```\w*\s*(.*?)\s*```\s*", re.DOTALL)
+_FENCE = re.compile(r"```\w*+(.*)```", re.DOTALL)
 _CALLS = r"(?:function|tool|api)?[ -]?(?:calls?|invocations?)"
 _FORBIDS = re.compile(
     r"\bnothing (?:else|but)\b|\b(?:no|not (?:include|add|output|write|contain)|without|never) (?:any )?(?:other|additional|extra|further) "
@@ -162,12 +162,13 @@ def _call_in(text: str, view: View) -> str | None:
 
 def _is_calling_object(text: str) -> bool:
     """True for a message that is nothing but an object, perhaps fenced, which names a function and gives it values."""
+    text = text.strip()
     if fenced := _FENCE.fullmatch(text):
-        text = fenced[1]
-    if not text.lstrip().startswith(("{", "[")):
+        text = fenced[1].strip()
+    if not text.startswith(("{", "[")):
         return False
     try:
-        value = load_json(text.strip())
+        value = load_json(text)
     except (ValueError, RecursionError):
         return False
     items = value if isinstance(value, list) else [value]

@@ -1,0 +1,45 @@
+"""Rows made to be slow to judge: each text is looked at a few times, whatever it holds.
+
+Read as they were once, in quadratic or cubic time, these would each take longer than a test may.
+"""
+
+import json
+
+import pytest
+
+from toolace_ray.config.tree import VerifyConfig
+from toolace_ray.corpus.verification import verify_row
+
+CONFIG = VerifyConfig()
+BLANKS = 200_000
+TOOL = {"name": "get_weather", "description": "Tell the weather.", "parameters": {"type": "object", "properties": {}}}
+
+
+def row(*turns, tools=(TOOL,)):
+    return json.dumps({"tools": list(tools), "messages": [{"role": role, "content": text} for role, text in turns]})
+
+
+def rules(line, format="openai"):
+    return {verdict.rule for verdict in verify_row(line, format, CONFIG).verdicts}
+
+
+def test_a_result_of_blanks_between_tags_that_do_not_close():
+    turns = [("human", "Hello."), ("tool", "<tool_response>" + " " * BLANKS), ("gpt", "Hello.")]
+    line = json.dumps({"conversations": [{"from": who, "value": text} for who, text in turns]})
+    assert "size" in rules(line, "sharegpt")
+
+
+def test_a_type_of_blanks():
+    parameters = {"city": {"type": " " * 900_000 + "x, optional"}}
+    assert "api_definition" in rules(row(("user", "Hello."), ("assistant", "Hi."), tools=[{**TOOL, "parameters": parameters}]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```" + " " * 60_000 + "{",
+        "\n" * 20_000 + "Action: x" + "\n" * 20_000 + "{",
+    ],
+)
+def test_an_answer_of_blanks_that_opens_like_a_call(text):
+    assert "message_length" in rules(row(("user", "Hello."), ("assistant", text)))
