@@ -7,8 +7,10 @@ import json
 
 import pytest
 
+from tests.material import calls, good_dialogs, user
 from toolace_ray.config.tree import VerifyConfig
 from toolace_ray.corpus.verification import verify_row
+from toolace_ray.dlv.layer import run_rules
 
 CONFIG = VerifyConfig()
 BLANKS = 200_000
@@ -43,3 +45,23 @@ def test_a_type_of_blanks():
 )
 def test_an_answer_of_blanks_that_opens_like_a_call(text):
     assert "message_length" in rules(row(("user", "Hello."), ("assistant", text)))
+
+
+@pytest.mark.parametrize(
+    ("said", "city"),
+    [
+        ("Find the weather in Rome not Paris. " + "may 1, " * 8000, "Paris"),
+        ("The weather in Paris, please. " + "Well, no, " * 6000 + "No, sorry, I meant Rome.", "Paris"),
+        ("The weather in Paris, please. " + "oh " * 20_000 + ". No, sorry, I meant Rome.", "Paris"),
+    ],
+)
+def test_what_is_taken_back_among_many_dates_and_cues(said, city):
+    single = good_dialogs()["single"]
+    messages = (
+        single.messages[0],
+        user(said),
+        calls(("c1", "get_forecast", {"city": city, "date": "2026-05-02"})),
+        *single.messages[3:],
+    )
+    verdicts = run_rules(single.model_copy(update={"messages": messages}), CONFIG)
+    assert "corrected_value" in {verdict.rule for verdict in verdicts}

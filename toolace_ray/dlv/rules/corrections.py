@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from toolace_ray.dlv.arguments import (
@@ -30,7 +30,7 @@ _WORDS = re.compile(r"[^\W_]+")
 _NEGATED = r"(?:\bnot\b|\binstead of\b|\brather than\b|\bno longer\b|\bforget\b|\bscratch\b)(?: (?:the|to|in|for|on|at|from|a|an|about))?\s*['\"“]?"
 _NEGATION = re.compile(r"\b(not|instead|rather|longer|forget|scratch)\b", re.IGNORECASE)
 _CUE = re.compile(
-    r"(?:^|[.!?;,…(]\s*|\s[-–—]+\s*|\bOh,? )(?:oh,? |um,? |ah,? |hmm,? )*(?P<cue>no|nope|sorry(?! for| about| to)|wait|hang on|hold on|oops|whoops|my (?:mistake|bad)|correction"
+    r"(?:^|[.!?;,…(]\s*|\s[-–—]+\s*|\bOh,? )(?:oh,? |um,? |ah,? |hmm,? ){0,4}(?P<cue>no|nope|sorry(?! for| about| to)|wait|hang on|hold on|oops|whoops|my (?:mistake|bad)|correction"
     r"|(?:scratch|strike) that|actually|on second thoughts?|let me correct|change of plans?|i mean(?:t)?|er+|that (?:date|city|time|number|name)? ?(?:is|was|['’]s) wrong)"
     r"\b[,:.!…—– -]*",
     re.IGNORECASE,
@@ -53,6 +53,7 @@ _CHANGES = re.compile(
 )
 _REPLACED = re.compile(r"\b(?i:change|replace|swap|ignore what I said about) (?:the )?[A-Z][\w'’-]+(?: [A-Z][\w'’-]+)*")
 _ADDS = re.compile(r"\b(?:also|as well|too|another|in addition|plus|and then|add)\b", re.IGNORECASE)
+_MOST_CUES = 16  # of one message, the latest: what stands before and after each is read anew
 
 
 @rule("consistency")
@@ -99,7 +100,7 @@ def _taken_back(view: View, leaf: Leaf, texts: list[str]) -> str | None:
             remaining = re.sub(_NEGATED + rf"{re.escape(str(value))}(?!\w)", " ", text, flags=re.IGNORECASE)
             if remaining != text and not find(value, remaining, today) and (rivals := _rivals(leaf, remaining, view)):
                 return rivals[0]
-        for cue in reversed(list(_CUE.finditer(text))):
+        for cue in reversed(list(_CUE.finditer(text))[-_MOST_CUES:]):
             before, after = " ".join([*texts[:index], text[: cue.start()]]), text[cue.end() :]
             sentence = re.split(r"(?<=[.!?])\s", after, maxsplit=1)[0]
             if not find(value, before, today) or find(value, after, today) or _ADDS.search(sentence):
@@ -110,7 +111,7 @@ def _taken_back(view: View, leaf: Leaf, texts: list[str]) -> str | None:
                 continue
             if rivals := _rivals(leaf, sentence, view):
                 return rivals[0]
-        for change in _CHANGES.finditer(text):
+        for change in list(_CHANGES.finditer(text))[-_MOST_CUES:]:
             start = max((item.end() for item in re.finditer(r"[.!?…]\s+", text[: change.start()])), default=0)
             sentence = re.split(r"(?<=[.!?])\s", text[start:], maxsplit=1)[0]
             before = " ".join([*texts[:index], text[: change.start()]])
@@ -158,11 +159,7 @@ def _rivals(leaf: Leaf, text: str, view: View) -> list[str]:
     used = [value for call in view.dialog.messages[leaf.turn].tool_calls for _, value in leaves(call.arguments)]
     value = leaf.value
     spans = dates_in(text, view.today)
-    undated = (
-        text
-        if is_date(leaf)
-        else "".join(" " if any(item.start <= i < item.end for item in spans) else c for i, c in enumerate(text))
-    )
+    undated = text if is_date(leaf) else _blanked(text, {(item.start, item.end) for item in spans})
     undated = re.sub(_NEGATED + r"[A-Z][\w'’-]+", " ", undated, flags=re.IGNORECASE)
     if isinstance(value, int | float):
         candidates: list[Any] = [number for number in numbers(undated) if number != value]
@@ -202,6 +199,14 @@ def _rivals(leaf: Leaf, text: str, view: View) -> list[str]:
     if quoted is None or word_numbers(quoted[1]) or re.search(r"er\b|more|less|as |\bfor\b", quoted[1]):
         return []  # "make it two degrees cooler" is no other room
     return [] if any(bare_words(quoted[1]) == bare_words(str(part)) for part in used) else [quoted[1].strip()]
+
+
+def _blanked(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    """A text with blanks in the place of some of its parts, given as (start, end)."""
+    characters = list(text)
+    for start, end in spans:
+        characters[start:end] = " " * (end - start)
+    return "".join(characters)
 
 
 _CALENDAR = re.compile(r"\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec|Mon|Tue|Wed|Thu|Fri|Sat|Sun)")
