@@ -340,3 +340,42 @@ def test_a_rule_that_fails_keeps_its_severity(tmp_path, setting, rejected):
         assert bool(rejects(verdicts)) == rejected
     finally:
         RULES.pop(f"failing_{setting}")
+
+
+def strangers(dialog, api):
+    """The dialog as somebody else's, with one tool."""
+    return dialog.model_copy(update={"kind": f"{dialog.type}.imported", "tools": (api,)})
+
+
+@pytest.mark.parametrize(
+    ("description", "told"),
+    [
+        ("Returns the forecast of a city.", True),
+        ("Tell the forecast of Diekirch.", True),
+        ("Checks the progress of a forecast.", False),
+        ("Draw a random forecast.", False),
+    ],
+)
+def test_a_tool_that_may_be_asked_again_is_known_by_whole_words(description, told):
+    api = WEATHER.model_copy(update={"description": description})
+    dialog = strangers(DEFECTS["duplicate parallel call"][0], api)
+    assert ("duplicate_calls" in found(dialog)) is told
+
+
+@pytest.mark.parametrize(("name", "told"), [("start_slot", True), ("star_rating", False), ("starRating", False)])
+def test_a_level_on_a_scale_is_known_by_whole_words(name, told):
+    properties = {
+        "city": {"type": "string", "description": "City"},
+        name: {"type": "integer", "description": "One of seven.", "minimum": 1, "maximum": 7},
+    }
+    api = WEATHER.model_copy(update={"parameters": {"type": "object", "properties": properties, "required": ["city"]}})
+    dialog = replaced(strangers(SINGLE, api), 2, calls(("c1", "get_forecast", {"city": "Lima", name: 3})))
+    assert ("argument_provenance" in found(dialog)) is told
+
+
+@pytest.mark.parametrize(("name", "told"), [("subscription", True), ("script", False), ("sqlQuery", False)])
+def test_a_parameter_that_takes_code_is_known_by_whole_words(name, told):
+    properties = {name: {"type": "string", "description": "A text."}}
+    api = WEATHER.model_copy(update={"parameters": {"type": "object", "properties": properties}})
+    dialog = replaced(strangers(SINGLE, api), 2, calls(("c1", "get_forecast", {name: "tier = 'gold'"})))
+    assert ("argument_provenance" in found(dialog)) is told

@@ -11,6 +11,8 @@ from toolace_ray.records.dialog import Provenance, ToolCall
 from toolace_ray.schemas.walk import Path, leaves, pointer, schema_at
 from toolace_ray.text.dates import day
 
+_WORDS = re.compile(r"[^\W_]+")
+
 
 class Leaf(NamedTuple):
     """An argument value with its call, its place and its provenance."""
@@ -60,6 +62,12 @@ def name_parts(name: str) -> list[str]:
         .replace("check_in", "checkin")
         .replace("check_out", "checkout"),
     )
+
+
+def has_word(pattern: re.Pattern[str], *names: str, text: str = "") -> bool:
+    """True where a word of a name, or of a text, is one of the pattern's as a whole: "start_slot" has no "star"."""
+    words = [word for name in names for word in name_parts(name)] + _WORDS.findall(text.lower())
+    return any(map(pattern.fullmatch, words))
 
 
 # Words of names and requests that tell the first of two ends from the second.

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from toolace_ray.dlv.arguments import Leaf, argument_leaves, name_parts, schema_of
+from toolace_ray.dlv.arguments import Leaf, argument_leaves, has_word, name_parts, schema_of
 from toolace_ray.dlv.derived import clock_follows, date_follows, number_follows, numbers_in_any_writing
 from toolace_ray.dlv.registry import rule
 from toolace_ray.dlv.view import Finding, View
@@ -23,8 +23,7 @@ _FREE = re.compile(
     re.IGNORECASE,
 )
 _CODED = re.compile(
-    r"sql|query|regex|pattern|cron|formula|expression|equation|script|expr",
-    re.IGNORECASE,
+    r"(?:my|postgre|no)?sql(?:ite)?|query|queries|regex(?:es|ps?)?|patterns?|cron(?:tab)?|formula[es]?|expressions?|exprs?|equations?|(?:java|type|shell)?scripts?"
 )
 _CODE = re.compile(r"[\\^$*+|=<>{}]|\bSELECT\b|\bFROM\b|[()\[\]].*[()\[\]]|^[\d*/, -]*\*[\d*/, -]*$")
 _LONG = 6  # words from which a string is a text that somebody composed
@@ -45,7 +44,7 @@ def _inferred(view: View, leaf: Leaf) -> bool:
         return True  # dates and numbers are read in English words alone
     if _FREE.search(f"{leaf.name} {str(schema.get('description'))[:60]}") and len(value.split()) > 1:
         return True  # a text to be composed
-    if _CODE.search(value) and _CODED.search(f"{leaf.name} {leaf.call.name} {schema.get('description')}"):
+    if _CODE.search(value) and has_word(_CODED, leaf.name, leaf.call.name, text=str(schema.get("description"))):
         return True  # a pattern, a query, a formula
     if len(value) > 3 and any(holds(text, value) for text in _result_texts(view, leaf)):
         return True
@@ -111,7 +110,7 @@ def _number_follows(view: View, leaf: Leaf, request: str, schema: dict[str, Any]
         float(bound) if isinstance(bound := schema.get(key), int | float) and not isinstance(bound, bool) else None
         for key in ("minimum", "maximum")
     )
-    if low is not None and high is not None and 0 < high - low <= 10 and _LEVEL.search(leaf.name):
+    if low is not None and high is not None and 0 < high - low <= 10 and has_word(_LEVEL, leaf.name):
         return True  # a level on a scale: "cheap" is 1 of 4
     if number_follows(leaf.value, request, leaf.name, low, high):
         return True
@@ -128,7 +127,7 @@ def _number_follows(view: View, leaf: Leaf, request: str, schema: dict[str, Any]
 
 
 _LEVEL = re.compile(
-    r"level|rating|star|priority|volume|severity|intensity|importance|difficulty|rank|grade|strength", re.IGNORECASE
+    r"(?:level|rating|star|volume|rank|grade)s?|ranking|priority|severity|intensity|importance|difficulty|strength"
 )
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from toolace_ray.calls import SYNTAXES
+from toolace_ray.dlv.arguments import has_word
 from toolace_ray.dlv.registry import rule
 from toolace_ray.dlv.rules.answers import reports_error
 from toolace_ray.dlv.view import Finding, View
@@ -278,14 +279,14 @@ def duplicate_calls(view: View) -> Iterator[Finding]:
 
 
 _REPEATABLE = re.compile(
-    r"rand|dice|die|roll|flip|toss|draw|shuffle|status|progress|poll|check|wait|next|refresh|retry|monitor|ping|step|turn|press|click|scroll",
-    re.IGNORECASE,
-)
+    r"rand(?:om(?:ly)?|int)?|(?:dice|die|roll|flip|toss|draw|shuffle|status|progress|poll|check|wait|next|refresh|retry|monitor|ping|step|turn|press|click|scroll)"
+    r"(?:e?s|e?d|ing)?"
+)  # words of names and descriptions
 
 
 def _repeatable(name: str, api: Api | None) -> bool:
     """True for a stranger's tool that gives something else each time: a die, a job's progress, a press of a button."""
-    return bool(_REPEATABLE.search(name) or (api and _REPEATABLE.search(api.description[:200])))
+    return has_word(_REPEATABLE, name, text=api.description[:200] if api else "")
 
 
 @rule("consistency")
