@@ -5,8 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.material import good_dialogs
+from toolace_ray.dlv.derived import clock_follows, date_follows, number_follows
 from toolace_ray.dlv.trace import trace
 from toolace_ray.text import units
+from toolace_ray.text.dates import dates_in, parts_in
 from toolace_ray.text.numerals import number_words, numbers
 from toolace_ray.text.values import find
 
@@ -130,8 +132,51 @@ def test_the_unit_that_a_parameter_wants(name, description, symbol):
     assert (found.symbol if found else None) == symbol
 
 
-@given(st.text(max_size=200))
-def test_any_text_can_be_read(text):
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.1, "10 Percent"),
+        (2_000_000, "2 MILLION people"),
+        (2_000_000, "2 mıllıon people"),
+        (300, "5 minuteſ"),
+        (360, "ſix minutes"),
+        ("EUR", "in euroſ"),
+        ("2026-08-05", "5 Auguſt 2026"),
+        ("2026-05-02", "thiſ weekend"),
+        ("2026-04-29", "the day before yeſterday"),
+        ("2026-05-02", "one day from Today"),
+    ],
+)
+def test_words_are_read_in_letters_that_a_pattern_takes_for_its_own(value, text):
+    assert find(value, text, TODAY, (), units.unit("s")) is not None
+
+
+LOOKALIKES = {"s": "ſ", "i": "ı", "I": "İ", "k": "K"}
+SAID = (
+    "0 1 10 31 99 2024 9999 ² ½ ٣ 1,250.50 -3 one six twelve twenty-one half a an hundred dozen percent % million thousand k m bn 千 "
+    "minute minutes km euro euros pounds dollars US$ € $ feet inches ' \" ° C May August Friday Sunday next last this week weekend "
+    "month year fortnight days weeks ago later from now today tomorrow yesterday tonight the day before after in within of on and to "
+    "until 3rd 5th 12/31/24 31.12.9999 2024-02-30 2024年2月3 at noon midday midnight past quarter o'clock a.m. pm morning evening 24:00 "
+    "7:30 3d6 eighties end beginning all whole , . - – : ; [ ] ( )"
+).split()
+WRITTEN = st.sampled_from([str, str.upper, str.title, lambda word: "".join(LOOKALIKES.get(sign, sign) for sign in word)])
+TEXTS = st.lists(st.builds(lambda write, word: write(word), WRITTEN, st.sampled_from(SAID)), max_size=12)
+DAYS = st.sampled_from([None, TODAY, datetime.date.min, datetime.date.max])
+
+
+@given(st.one_of(st.text(max_size=200), TEXTS.map(" ".join), TEXTS.map("".join)), DAYS)
+def test_any_text_can_be_read(text, today):
+    assert isinstance(units.mentions(text), list)
+    assert all(0 <= item.start < item.end for item in dates_in(text, today))
+    for value in (text[:3], text):
+        find(value, "5 minutes past two", today)
+        date_follows(value, text, [text], today)
+        clock_follows(value, text, [text])
+    for unit in ("hour", "minute", "day", "month", "year"):
+        assert all(isinstance(part, int) for part in parts_in(text, unit, today))
+    date_follows("2026-05-03", text, [text], today)
+    clock_follows("10:30", text, [text])
+    number_follows(7, text, "guests", 0, 9)
     for value in ("2026-05-03", "10:30", 7, "Lima", "EUR", True):
         find(value, text, TODAY, ("x",), units.unit("km"))
         find(value, text, None, ("x",))

@@ -8,7 +8,7 @@ import re
 from typing import NamedTuple
 
 from toolace_ray.text import memo
-from toolace_ray.text.numerals import word_numbers
+from toolace_ray.text.numerals import folded, word_numbers
 
 Day = datetime.date | None
 _DAY = datetime.timedelta(days=1)
@@ -85,7 +85,7 @@ def _absolute(match: re.Match[str], today: Day) -> list[datetime.date]:
         first, second, year = (int(part) for part in re.split(r"[-/.]", match["numeric"]))
         year += 2000 if year < 100 else 0
         return _valid([(year, first, second), (year, second, first)])
-    month = _MONTHS[(match["month"] or match["month2"]).lower()]
+    month = _MONTHS[folded(match["month"] or match["month2"])]
     days = [int(number) for number in re.findall(r"\d+", match["days"] or match["days2"])]
     written_year = match["year"] or match["year2"]
     years = (
@@ -113,30 +113,30 @@ def _valid(parts: list[tuple[int, int, int]]) -> list[datetime.date]:
 
 
 def _relative(match: re.Match[str], today: datetime.date) -> list[datetime.date]:
-    lowered = match.group().lower()
-    if "day after tomorrow" in lowered:
+    said = folded(match.group())
+    if "day after tomorrow" in said:
         return [today + 2 * _DAY]
-    if "day before yesterday" in lowered:
+    if "day before yesterday" in said:
         return [today - 2 * _DAY]
     for name, ahead in (("today", 0), ("tomorrow", 1), ("yesterday", -1)):
         if match[name]:
             return [today + ahead * _DAY]
     if unit := match["unit"] or match["unit2"]:
-        count = _count((match["number"] or match["number2"]).lower())
+        count = _count(folded(match["number"] or match["number2"]))
         if count is None:
             return []
-        start = today + _DAY if match["way"] == "from tomorrow" else today
-        return [_shifted(start, unit.lower(), -count if (match["way"] or "").lower() == "ago" else count)]
+        start = today + _DAY if folded(match["way"] or "") == "from tomorrow" else today
+        return [_shifted(start, folded(unit), -count if folded(match["way"] or "") == "ago" else count)]
     if match["nth"]:
         months = {(day.year, day.month) for day in (today, _shifted(today, "month", 1))}
         return _valid([(year, month, int(match["nth"])) for year, month in sorted(months)])
     if match["weekday"]:
-        return _weekday(_WEEKDAYS[match["weekday"].lower()], (match["which"] or "").lower(), today)
-    return _span(match["which2"].lower(), match["span"].lower(), today)
+        return _weekday(_WEEKDAYS[folded(match["weekday"])], folded(match["which"] or ""), today)
+    return _span(folded(match["which2"]), folded(match["span"]), today)
 
 
 def _count(word: str) -> int | None:
-    if word.isdigit():
+    if word.isdecimal():
         return int(word) if len(word) < 5 else None
     if word in ("a", "an", "one"):
         return 1
@@ -202,16 +202,16 @@ def clock_mentions(text: str) -> list[tuple[str, set[Clock]]]:
 def _clock(match: re.Match[str]) -> set[Clock]:
     readings: set[Clock] = set()
     if match["word"]:
-        readings = {(0, 0) if match["word"].lower() == "midnight" else (12, 0)}
+        readings = {(0, 0) if folded(match["word"]) == "midnight" else (12, 0)}
     elif match["time"]:
-        hour = _count(match["hour4"].lower())
+        hour = _count(folded(match["hour4"]))
         if hour is not None:
-            readings = {(hour % 12 + (0 if match["time"].lower() == "morning" else 12), 0)}
+            readings = {(hour % 12 + (0 if folded(match["time"]) == "morning" else 12), 0)}
     elif match["part"]:
-        hour = _count(match["hour3"].lower())
+        hour = _count(folded(match["hour3"]))
         if hour is not None:
             hour, minute = {"half past": (hour, 30), "quarter past": (hour, 15)}.get(
-                match["part"].lower(), (hour - 1, 45)
+                folded(match["part"]), (hour - 1, 45)
             )
             readings = {(hour % 24, minute), ((hour + 12) % 24, minute)}
     else:
@@ -234,7 +234,7 @@ def parts_in(text: str, unit: str, today: Day) -> frozenset[int]:
     values = {getattr(item.date, unit) for item in dates_in(text, today) if item.date}
     for match in re.finditer(rf"\b({_MONTH})\b(?:,? (?:of )?(\d{{4}}))?", text, re.IGNORECASE):
         values |= (
-            {_MONTHS[match[1].lower()]}
+            {_MONTHS[folded(match[1])]}
             if unit == "month"
             else {int(match[2])}
             if unit == "year" and match[2]

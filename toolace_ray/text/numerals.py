@@ -72,6 +72,15 @@ _LISTED = re.compile(r"\[\s*(-?\d[\d\s.,-]*)\]")
 _BESIDE = re.compile(r"(?<![A-Za-z0-9_.])(\d{1,40}(?:\.\d{1,40})?)(?![A-Za-z0-9_]|\.\d)(.?)")
 _SIGNS = {"千": 1e3, "万": 1e4, "萬": 1e4, "만": 1e4, "亿": 1e8, "億": 1e8, "억": 1e8}
 _LONGEST = 300  # characters of a number; longer ones are no numbers that people say
+_LOOKALIKES = str.maketrans({"ſ": "s", "ı": "i", "\u0307": None})
+
+
+def folded(text: str) -> str:
+    """A text in lower case, in the letters of the pattern that matched it.
+
+    A pattern that ignores case takes ſ for s, ı and İ for i, and the sign of kelvin for k.
+    """
+    return text.lower().translate(_LOOKALIKES)
 
 
 def number_words(value: int) -> str | None:
@@ -140,7 +149,8 @@ def other_numbers(text: str) -> frozenset[float]:
     for digits, scale in _SCALED.findall(text):
         if len(digits) < _LONGEST:
             value = float(digits.replace(",", ""))
-            values |= {value, value / 100} if scale in "%percent" else {value * _MAGNITUDES[scale.lower()]}
+            scale = folded(scale)
+            values |= {value, value / 100} if scale in ("%", "percent") else {value * _MAGNITUDES[scale]}
     values |= {float(digits) for digits in _ORDINAL.findall(text) if len(digits) < _LONGEST}
     for inside in _LISTED.findall(text):  # [200,300,400] is no 200 million
         values |= {float(digits) for digits in re.findall(r"-?\d+(?:\.\d+)?", inside) if len(digits) < _LONGEST}

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from toolace_ray.text import memo
+from toolace_ray.text.numerals import folded
 
 
 class Unit(NamedTuple):
@@ -91,7 +92,7 @@ class Quantity(NamedTuple):
 
 def unit(name: str) -> Unit | None:
     """The unit of a name, symbol or currency code in any case; None where the text is none of these."""
-    key = name.strip().lower().rstrip(".")
+    key = folded(name.strip()).rstrip(".")
     return _WORDS.get(key) or _SHORT.get(key)
 
 
@@ -104,14 +105,14 @@ def of_dimension(dimension: str) -> tuple[Unit, ...]:
 @memo.of_texts(4096)
 def named(text: str) -> frozenset[Unit]:
     """The units and currencies that a text names, with or without a number."""
-    return frozenset(_WORDS[match.group().lower()] for match in _NAMED.finditer(text)) | {
+    return frozenset(_WORDS[folded(match.group())] for match in _NAMED.finditer(text)) | {
         item.unit for item in quantities(text)
     }
 
 
 def mentions(text: str) -> list[tuple[Unit, int, int]]:
     """(unit, start, end) of the units and currencies that a text names."""
-    words = [(_WORDS[match.group().lower()], *match.span()) for match in _NAMED.finditer(text)]
+    words = [(_WORDS[folded(match.group())], *match.span()) for match in _NAMED.finditer(text)]
     return words + [(_WORDS[text[i]], i, i + 1) for i in range(len(text)) if text[i] in _SIGNS and text[i] in _WORDS]
 
 
@@ -120,14 +121,14 @@ def quantities(text: str) -> tuple[Quantity, ...]:
     """The numbers of a text that have a unit beside them."""
     measured = []
     for match in _QUANTITY.finditer(text):
-        number = (match["signed"] or match["number"]).lower()
+        number = folded(match["signed"] or match["number"])
         if len(number) > 40:
             continue
         name = match["sign"] or match["unit"]
         value = _NUMERALS[number] if number in _NUMERALS else float(number.replace(",", ""))
         if name in ("M", "G", "L") or (name == "m" and value < 1000 and "million" in text.lower()):
             continue  # 5M is five million
-        measured.append(Quantity(value, _WORDS[name.lower()], match.start()))
+        measured.append(Quantity(value, _WORDS[folded(name)], match.start()))
     for number, letter in _DEGREES.findall(text):
         measured.append(Quantity(float(number), _SHORT[letter.lower()], text.find(number)))
     for match in _HEIGHT.finditer(text):
@@ -142,7 +143,7 @@ def wanted(description: str, name: str) -> Unit | None:
     if last in _WORDS and last not in _NOT_LAST:
         return _WORDS[last]
     match = _WANTED.search(description)
-    return _WORDS[(match["unit"] or match["unit2"] or match["unit3"]).lower()] if match else None
+    return _WORDS[folded(match["unit"] or match["unit2"] or match["unit3"])] if match else None
 
 
 def converted(quantity: Quantity, target: Unit) -> float | None:

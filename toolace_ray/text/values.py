@@ -158,7 +158,7 @@ _CODES = {
 
 def _find_written(value: str, text: str, today: Day) -> bool:
     """A date, a time or a number that is given as a string."""
-    if value.isdigit() and len(value) <= 3:
+    if value.isdecimal() and len(value) <= 3:
         return float(value) in other_numbers(text)
     if _CLOCK.fullmatch(value):
         return bool(clocks_in(value) & clocks_in(text))
