@@ -379,3 +379,19 @@ def test_a_parameter_that_takes_code_is_known_by_whole_words(name, told):
     api = WEATHER.model_copy(update={"parameters": {"type": "object", "properties": properties}})
     dialog = replaced(strangers(SINGLE, api), 2, calls(("c1", "get_forecast", {name: "tier = 'gold'"})))
     assert ("argument_provenance" in found(dialog)) is told
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("get_forecast", "Sunny at 24: get_forecast_cache is empty, get_forecast(Lima) is not.", True),
+        ("get_forecast", 'Sunny at 24: get_forecast gives {"name": "get_forecast"}.', True),
+        ("search", "My research (at = 24) says sunny.", False),
+        ("search", "Sunny at 24, says my research: search (q = Lima).", True),
+        ("search", "Sunny at 24, says my search (as ever).", False),
+    ],
+)
+def test_a_call_in_an_answer_is_found_wherever_the_name_is_a_word(name, text, told):
+    api = WEATHER.model_copy(update={"name": name})
+    dialog = replaced(strangers(SINGLE, api), 4, say(text))
+    assert ("call_syntax" in found(dialog)) is told

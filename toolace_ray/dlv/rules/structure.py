@@ -146,11 +146,7 @@ def _call_in(text: str, view: View) -> str | None:
                 return f"a call in {name} syntax in the text"
     if "(" in text or "{" in text:
         for name in view.apis:
-            at = text.find(name)
-            after = text[at + len(name) :].lstrip()[:1] if at >= 0 else ""
-            if (after == "(" and (("_" in name) or "=" in text)) or (
-                after == '"' and text[at - 1 : at] == '"' and '"name"' in text
-            ):
+            if name in text and _is_called(name, text):
                 return f"a call of {name} in the text"
     if match := _NAMED_CALL.search(text):
         name = next(filter(None, match.groups()))
@@ -159,6 +155,13 @@ def _call_in(text: str, view: View) -> str | None:
     if text.strip("[]` \n") in view.apis and "_" in text:
         return f"the text is {text.strip()}, a function's name"
     return None
+
+
+def _is_called(name: str, text: str) -> bool:
+    """True where a function's name, as a word, has a bracket behind it, or stands in quotes where an object names something."""
+    if '"name"' in text and f'"{name}"' in text:
+        return True
+    return ("_" in name or "=" in text) and re.search(rf"(?<!\w){re.escape(name)}\s*\(", text) is not None
 
 
 def _is_calling_object(text: str) -> bool:
