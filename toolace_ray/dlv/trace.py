@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from datetime import date
@@ -10,8 +9,9 @@ from typing import Any
 
 from toolace_ray.records.api import Api
 from toolace_ray.records.dialog import Dialog, Message, Provenance, ToolCall
+from toolace_ray.records.json import load_json
 from toolace_ray.schemas.walk import leaves, pointer, schema_at
-from toolace_ray.text import units
+from toolace_ray.text import memo, units
 from toolace_ray.text.dates import Day, dates_in, day
 from toolace_ray.text.values import find
 
@@ -133,8 +133,15 @@ def _same(left: Any, right: Any) -> bool:
     )
 
 
-def _result_values(content: str) -> list[Any]:
+@memo.of_texts(4096)
+def result_value(content: str) -> tuple[Any, ...]:
+    """(the value,) of a tool result's JSON; () of one that is no JSON, or none within our limits. Not to be changed: it is shared."""
     try:
-        return [value for _, value in leaves(json.loads(content))]
+        return (load_json(content, unique=False),)
     except (ValueError, RecursionError):
-        return [content]
+        return ()
+
+
+def _result_values(content: str) -> list[Any]:
+    values = result_value(content)
+    return [item for value in values for _, item in leaves(value)] if values else [content]

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from toolace_ray.config.tree import VerifyConfig
-from toolace_ray.dlv.trace import trace
+from toolace_ray.dlv.trace import result_value, trace
 from toolace_ray.records.api import Api
 from toolace_ray.records.dialog import Dialog, Message, Provenance, ToolCall
-from toolace_ray.records.json import MAX_DEPTH
 from toolace_ray.records.kinds import CONTRASTS
-from toolace_ray.schemas.validate import schema_depth
 from toolace_ray.text.dates import Day, day
 
 Finding = tuple[int | None, str]
@@ -98,13 +95,5 @@ class View:
 
     @cached_property
     def results(self) -> dict[int, Any]:
-        """Message index -> parsed content of a tool result; absent where it is no JSON."""
-        parsed: dict[int, Any] = {}
-        for index, message in self.of("tool"):
-            try:
-                parsed[index] = json.loads(message.content)
-            except (ValueError, RecursionError):
-                continue
-            if schema_depth(parsed[index]) > MAX_DEPTH:
-                del parsed[index]  # results_valid reports it
-        return parsed
+        """Message index -> value of a tool result; absent where it is no JSON."""
+        return {index: value for index, message in self.of("tool") for value in result_value(message.content)}

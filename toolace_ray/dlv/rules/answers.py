@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from toolace_ray.dlv.derived import answer_number_follows, number_follows, number_in_other_unit, numbers_in_any_writing
 from toolace_ray.dlv.registry import rule
+from toolace_ray.dlv.trace import result_value
 from toolace_ray.dlv.view import Finding, View
 from toolace_ray.records.api import is_error
 from toolace_ray.records.dialog import Message
@@ -322,10 +322,8 @@ def _empty(result: object) -> bool:
 
 @memo.of_texts(4096)
 def _result_text(content: str) -> str:
-    try:
-        return " ".join([content, *(str(value) for _, value in leaves(json.loads(content)))])
-    except (ValueError, RecursionError):
-        return content
+    values = result_value(content)
+    return " ".join([content, *(str(item) for value in values for _, item in leaves(value))])
 
 
 def _message_text(message: Message) -> str:
