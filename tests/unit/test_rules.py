@@ -401,3 +401,12 @@ def test_a_call_in_an_answer_is_found_wherever_the_name_is_a_word(name, text, to
 def test_a_result_that_only_python_takes_for_json_is_none(content):
     dialog = replaced(SINGLE, 3, Message(role="tool", content=content, tool_call_id="c1", name="get_forecast"))
     assert "results_valid" in found(dialog)
+
+
+@pytest.mark.parametrize(("setting", "severities"), [("reject", {"reject"}), ("warn", {"warn"}), ("off", set())])
+def test_masks_that_leave_nothing_to_train_on_are_told_as_the_rule_is_set(setting, severities):
+    dialog = replaced(SINGLE, 4, SINGLE.messages[4].model_copy(update={"train": False}))
+    config = VerifyConfig(rules={"argument_provenance": "mask", "trainable": setting})
+    verdicts = run_rules(with_arguments(dialog, 2, city="Quito"), config)
+    assert {verdict.severity for verdict in verdicts if verdict.rule == "trainable"} == severities
+    assert bool(rejects(verdicts)) == (setting == "reject")

@@ -43,6 +43,7 @@ class Layer:
             severity, settings = _setting(rule, config.rules.get(rule.id, rule.severity))
             if severity is not None:
                 self.rules.append((rule, severity, settings))
+        self._trainable = next((severity for rule, severity, _ in self.rules if rule.id == "trainable"), None)
 
     def run(self, dialog: Dialog, notes: tuple[Note, ...] = ()) -> list[Verdict]:
         """All findings on one dialog; empty means that it passes. `notes` are its reader's."""
@@ -56,15 +57,15 @@ class Layer:
                     Verdict(stage="rules", rule=rule.id, severity=severity, turn=turn, evidence=evidence[:300])
                     for turn, evidence in rule.check(view, **settings)
                 ]
-            except Exception as error:  # hostile input that a rule can't bear must not stop the others, nor pass it
+            except Exception as error:  # must not stop the others, and has the severity that its findings have
                 evidence = f"the rule failed: {error!r}"[:300]
                 verdicts.append(Verdict(stage="rules", rule=rule.id, severity=severity, evidence=evidence))
-        if any(verdict.severity == "mask" for verdict in verdicts):
+        if self._trainable is not None and any(verdict.severity == "mask" for verdict in verdicts):
             turns = [message for message in masked(dialog, verdicts).messages if message.role == "assistant"]
             if turns and not any(message.train for message in turns):
                 masking = sorted({verdict.rule for verdict in verdicts if verdict.severity == "mask"})
                 reason = f"every turn of the assistant is masked ({', '.join(masking)})"
-                verdicts.append(Verdict(stage="rules", rule="trainable", evidence=reason))
+                verdicts.append(Verdict(stage="rules", rule="trainable", severity=self._trainable, evidence=reason))
         return verdicts
 
 
