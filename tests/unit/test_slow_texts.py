@@ -1,17 +1,20 @@
 """Rows made to be slow to judge: each text is looked at a few times, whatever it holds.
 
-Read as they were once, in quadratic or cubic time, these would each take longer than a test may.
+Read in quadratic or cubic time these would take from minutes to days, which the limit on this file ends.
 """
 
 import json
 
 import pytest
 
-from tests.material import calls, good_dialogs, user
+from tests.material import calls, good_dialogs, say, user
 from toolace_ray.config.tree import VerifyConfig
 from toolace_ray.corpus.verification import verify_row
 from toolace_ray.dlv.layer import run_rules
+from toolace_ray.dlv.registry import RULES
+from toolace_ray.dlv.view import View
 
+pytestmark = pytest.mark.timeout(100)
 CONFIG = VerifyConfig()
 BLANKS = 200_000
 TOOL = {"name": "get_weather", "description": "Tell the weather.", "parameters": {"type": "object", "properties": {}}}
@@ -65,3 +68,19 @@ def test_what_is_taken_back_among_many_dates_and_cues(said, city):
     )
     verdicts = run_rules(single.model_copy(update={"messages": messages}), CONFIG)
     assert "corrected_value" in {verdict.rule for verdict in verdicts}
+
+
+@pytest.mark.parametrize(
+    ("rule", "first", "answer"),
+    [
+        ("answer_grounded", "How are you?", "It is sunny at 24. " + "-" * (1 << 20)),
+        ("answer_grounded", "How are you?", "It is sunny at 24. " + ("-" * 400 + "= ") * 2000),
+        ("mixed_language", "天気はどうですか？", "晴" * 200_000 + " " + "A" * 600_000),
+        ("mixed_language", "How are you?", "晴" + "“" * 400_000),
+    ],
+)
+def test_an_answer_of_signs(rule, first, answer):
+    single = good_dialogs()["single"]
+    messages = (user(first), *single.messages[2:4], say(answer))
+    dialog = single.model_copy(update={"messages": messages, "kind": "single.imported"})
+    list(RULES[rule].check(View(dialog)))

@@ -32,10 +32,9 @@ _FAILED = re.compile(
     re.IGNORECASE,
 )
 _CODES = re.compile(r"\b(?=[A-Z0-9-]{0,12}\d)[A-Z]{1,5}-?\d{2,}\b|\b\d{20,}\b")
-# A calculation that is shown step by step, an angle in minutes and seconds: worked out, not told.
-_WORKING = re.compile(
-    r"[^\n=]{0,200}[-+*/×÷√³²^][^\n=]{0,200}=[^\n]{0,200}|\d{1,3}\s?°\s?\d{1,2}\s?[′’'](?:\s?[\d.]{1,8}\s?[″”\"])?"
-)
+_OPERATOR = re.compile(r"[-+*/×÷√³²^]")
+_ANGLE = re.compile(r"\d{1,3}\s?°\s?\d{1,2}\s?[′’'](?:\s?[\d.]{1,8}\s?[″”\"])?")  # in minutes and seconds
+_NEAR = 200  # characters on each side of an operator and of an equals sign that belong to one calculation
 MAX_NUMBERS, MAX_WRONG = 512, 8  # numbers of an answer that are looked for, and findings on one answer
 _LIST_MARK = re.compile(r"(?m)^[^\S\n]{0,20}\(?\d{1,2}[.):]\s")
 _STATES = {"ok", "success", "successful", "succeeded", "true", "done", "completed", "complete", "created", "updated", "deleted", "sent", "confirmed", "active", "accepted", "200", "201"}  # fmt: skip
@@ -61,7 +60,7 @@ def answer_grounded(view: View) -> Iterator[Finding]:
 def _ungrounded(view: View, turn: int, message: Message) -> Iterator[Finding]:
     answer = message.content
     if not view.planned:
-        answer = _WORKING.sub(" ", _LIST_MARK.sub(" ", answer))
+        answer = _ANGLE.sub(" ", _without_working(_LIST_MARK.sub(" ", answer)))
         if not view.english:
             answer = _COMMA.sub(lambda match: re.sub(r"\D", "", match[1]) + "." + match[2], answer)
     answer_numbers = dict.fromkeys(
@@ -93,6 +92,21 @@ def _ungrounded(view: View, turn: int, message: Message) -> Iterator[Finding]:
             yield turn, f"{code[:40]} stands in no result and no earlier message"
     if other := _other_money(view, turn, message.content):
         yield turn, other
+
+
+def _without_working(text: str) -> str:
+    """A text without its calculations, "3 × 12 = 36", which are worked out and not told: of each line what is near an operator
+    and the equals sign behind it. Each sign is looked at once."""
+    parts, done, at = [], 0, text.find("=")
+    while at >= 0:
+        begin = max(done, at - 2 * _NEAR - 1)
+        begin = max(begin, text.rfind("\n", begin, at) + 1, text.rfind("=", begin, at) + 1)
+        if operator := _OPERATOR.search(text, max(begin, at - _NEAR - 1), at):
+            parts.append(text[done : max(begin, operator.start() - _NEAR)])
+            end = min(at + 1 + _NEAR, len(text))
+            done = end if (line_end := text.find("\n", at, end)) < 0 else line_end
+        at = text.find("=", done if operator else at + 1)
+    return " ".join([*parts, text[done:]])
 
 
 # 1.178,50 and 1 178,50 are written so in most of Europe.

@@ -44,12 +44,12 @@ _MARK_SIGNS = ("<", "[", "{{", "###", "prompt", "language model", "system:", "as
 _ENDING = ".!?…。！？)\"'”’:]}*`"
 _LISTED = re.compile(r"(?:^|\n)\s*(?:[-*•|>#]|\d+[.)]).*$|https?://\S+$|\S+@\S+$")
 CODE = re.compile(r"```.*?(?:```|$)|`[^`\n]*`", re.DOTALL)
-_QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|«[^»]*»|`[^`]*`|(?<!\w)'[^'\n]{2,200}'(?!\w)")
+_QUOTED = re.compile(r"\"[^\"]*\"|“[^“”]*”|«[^«»]*»|`[^`]*`|(?<!\w)'[^'\n]{2,200}'(?!\w)")
 # A unit behind a number or a degree sign, which every script writes in the same letters: 9 °C, 30 km/h, 5kg.
 _UNIT = re.compile(r"(?<=[\d°%])[\s\u202f]?°?[A-Za-zµμΩ]{1,4}[²³]?(?:[/·][A-Za-z]{1,4}[²³]?)?(?![A-Za-z])|°\s?[CFK]\b")
 _UNSPACED = {"CJK", "THAI", "LAO", "KHMER", "MYANMAR"}
 _RUN = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]+")
-_FOREIGN = re.compile(r"[A-Za-z]+(?:[ ,'’-]+[A-Za-z]+){5,}")
+_FOREIGN = re.compile(r"(?<![A-Za-z])[A-Za-z]+(?:[ ,'’-]+[A-Za-z]+){5,}")
 _LANGUAGES = re.compile(
     r"\b(?:english|german|french|spanish|italian|portuguese|dutch|russian|chinese|mandarin|cantonese|japanese|korean|arabic|hindi|turkish"
     r"|polish|swedish|danish|finnish|norwegian|greek|hebrew|czech|ukrainian|vietnamese|thai|indonesian|latin|translat\w+|language)\b",
