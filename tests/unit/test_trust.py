@@ -194,6 +194,15 @@ def test_a_benchmarks_question_and_a_benchmarks_tool_are_rejected(tmp_path):
     assert ("contamination", "reject") in _told(asked, decontaminate=(str(short),))
 
 
+@pytest.mark.parametrize(("who", "what"), [("from", "value"), ("role", "content")])
+def test_what_a_benchmarks_assistant_says_is_no_question(tmp_path, who, what):
+    path = tmp_path / "bench.jsonl"
+    said = {"human": GOOD["parallel"].messages[1].content, "gpt": GOOD["single"].messages[1].content}
+    path.write_text(json.dumps({"conversations": [{who: name, what: text} for name, text in said.items()]}))
+    assert ("contamination", "reject") in _told(GOOD["parallel"], decontaminate=(str(path),))
+    assert ("contamination", "reject") not in _told(GOOD["single"], decontaminate=(str(path),))
+
+
 def test_a_benchmark_that_is_not_there_is_said():
     with pytest.raises(UserError, match=r"verify\.decontaminate: nowhere\.jsonl"):
         run_rules(GOOD["single"], VerifyConfig(decontaminate=("nowhere.jsonl",)))

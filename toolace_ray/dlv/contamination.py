@@ -127,7 +127,8 @@ def _add_value(value: Any, index: Benchmarks, depth: int, key: str = "") -> None
             if isinstance(properties, dict) and properties:
                 index.tools.add((_letters(name), frozenset(map(str, properties))))
             return
-        if value.get("role", "user") not in ("user", "human"):
+        speaker = value.get("from") if "value" in value and "role" not in value else value.get("role")
+        if speaker not in (None, "user", "human"):
             return
         for inner, item in value.items():
             _add_value(item, index, depth + 1, inner)
