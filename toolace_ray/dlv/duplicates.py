@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import itertools
 import re
-import zlib
 from collections.abc import Iterator
 
 from toolace_ray.records.dialog import Dialog
 from toolace_ray.records.json import digest
 from toolace_ray.schemas.walk import leaves, pointer
+from toolace_ray.text.dedup import joined_key
 from toolace_ray.text.values import caseless
 
-MAX_SHINGLES = 512
 _FEWEST = 3  # values from which equal calls are one blueprint: smaller ones meet by chance
 _WORDS = re.compile(r"\w+")
 
@@ -25,8 +24,7 @@ def dialog_key(dialog: Dialog) -> str:
     whole = digest(*texts, *call_keys)
     values = sum(1 for call in calls for _ in leaves(call.arguments))
     blueprint = digest("calls", *call_keys) if values >= _FEWEST else whole
-    hashed = sorted({zlib.crc32(text.encode("utf-8", "replace")) for text in _shingles(dialog)})[:MAX_SHINGLES]
-    return whole + blueprint + "".join(f"{value:08x}" for value in hashed)
+    return joined_key(whole, blueprint, _shingles(dialog))
 
 
 def _shingles(dialog: Dialog) -> Iterator[str]:

@@ -13,7 +13,7 @@ import itertools
 import re
 import zlib
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -55,6 +55,12 @@ class Exact:
         return None
 
 
+def joined_key(first: str, second: str, pieces: Iterable[str]) -> str:
+    """A key: two hashes of 16 characters, either of which two that are the same share, and the checksums of pieces (hexadecimal)."""
+    hashed = sorted({zlib.crc32(text.encode("utf-8", "replace")) for text in pieces})[:MAX_SHINGLES]
+    return first + second + "".join(f"{value:08x}" for value in hashed)
+
+
 def api_key(api: Api) -> str:
     """An API's key: hash of domain and name, hash of what it takes and gives, and its shingles' checksums (hexadecimal); of
     an operation also its ORIGIN.
@@ -64,11 +70,10 @@ def api_key(api: Api) -> str:
     name = digest(api.domain[0].lower() if api.domain else "", _letters(api.name))
     schemas = (canonical_json(rebuild(schema, _bare)) for schema in (api.parameters, api.returns))
     bare = digest(*schemas, _letters(api.name))
-    hashed = sorted({zlib.crc32(text.encode()) for text in shingles(api)})[:MAX_SHINGLES]
     origin = ""
     if api.lineage.operation and api.lineage.documents:
         origin = ORIGIN + digest(api.lineage.documents[0]) + digest(_acted_on(api.lineage.operation))
-    return name + bare + "".join(f"{value:08x}" for value in hashed) + origin
+    return joined_key(name, bare, shingles(api)) + origin
 
 
 def _acted_on(operation: str) -> str:
