@@ -43,7 +43,7 @@ def sample(store: RunStore, count: int, seed: int) -> list[dict[str, Any]]:
         sizes[stratum] += 1
     if not sizes:
         raise UserError(f"{store.uri}: there are no dialogs to review; `toolace generate` makes some")
-    wanted = dict.fromkeys(sizes, 1) if count >= len(sizes) else dict.fromkeys(list(sizes)[:count], 1)
+    wanted = dict.fromkeys(list(sizes)[:count], 1)
     left = min(count, sizes.total()) - sum(wanted.values())
     room = {name: float(size - wanted.get(name, 0)) for name, size in sizes.items()}
     while left > 0 and (open_ones := {name: size for name, size in room.items() if size > 0}):

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from toolace_ray.records.api import Api
-from toolace_ray.records.dialog import Dialog, Message, Provenance, ToolCall
+from toolace_ray.records.dialog import Dialog, Message, Provenance
 from toolace_ray.records.json import load_json
 from toolace_ray.schemas.walk import leaves, pointer, schema_at
 from toolace_ray.text import memo, units
@@ -22,32 +21,19 @@ def trace(dialog: Dialog) -> tuple[Provenance, ...]:
     """One record for every argument leaf of every call, in the order of the messages."""
     apis = {api.name: api for api in dialog.tools}
     today = day(dialog.today)
-    results = _results(dialog.messages)
+    results = {
+        index: _result_values(message.content) for index, message in enumerate(dialog.messages) if message.role == "tool"
+    }
     records: list[Provenance] = []
     for index, message in enumerate(dialog.messages):
+        before = dialog.messages[:index]
         for call in message.tool_calls:
-            records += _trace(call, apis.get(call.name), dialog.messages[:index], results, today)
+            api = apis.get(call.name)
+            for path, value in leaves(call.arguments):
+                schema = schema_at(api.parameters, path) if api else {}
+                source, origin = _trace_value(value, path, schema, before, results, today)
+                records.append(Provenance(call_id=call.id, path=pointer(path), source=source, message=origin))
     return tuple(records)
-
-
-def trace_call(call: ToolCall, api: Api | None, before: Sequence[Message], today: Day) -> list[Provenance]:
-    """One record for every argument leaf of a call, given the messages before it."""
-    return _trace(call, api, before, _results(before), today)
-
-
-def _results(messages: Sequence[Message]) -> dict[int, list[Any]]:
-    return {index: _result_values(item.content) for index, item in enumerate(messages) if item.role == "tool"}
-
-
-def _trace(
-    call: ToolCall, api: Api | None, before: Sequence[Message], results: dict[int, list[Any]], today: Day
-) -> list[Provenance]:
-    records = []
-    for path, value in leaves(call.arguments):
-        schema = schema_at(api.parameters, path) if api else {}
-        source, message = _trace_value(value, path, schema, before, results, today)
-        records.append(Provenance(call_id=call.id, path=pointer(path), source=source, message=message))
-    return records
 
 
 def _trace_value(

@@ -11,7 +11,6 @@ from toolace_ray.config.tree import VerifyConfig
 from toolace_ray.dlv.trace import result_value, trace
 from toolace_ray.records.api import Api
 from toolace_ray.records.dialog import Dialog, Message, Provenance, ToolCall
-from toolace_ray.records.kinds import CONTRASTS
 from toolace_ray.text.dates import Day, day
 
 Finding = tuple[int | None, str]
@@ -54,11 +53,6 @@ class View:
     def planned(self) -> bool:
         """True for dialogs that were made to a plan, which `meta` holds; false for a stranger's."""
         return not self.dialog.imported
-
-    @property
-    def contrast(self) -> bool:
-        """True for dialogs that were made from others."""
-        return self.dialog.kind in CONTRASTS
 
     @property
     def english(self) -> bool:

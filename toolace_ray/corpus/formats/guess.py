@@ -44,11 +44,11 @@ def _guess_row(row: dict[str, Any]) -> tuple[str | None, bool]:
             except (ValueError, RecursionError):
                 continue
         if isinstance(turns, list) and turns and all(isinstance(item, dict) for item in turns):
-            return _guess_turns(turns, key)
+            return _guess_turns(turns)
     return None, False
 
 
-def _guess_turns(turns: list[dict[str, Any]], key: str) -> tuple[str | None, bool]:
+def _guess_turns(turns: list[dict[str, Any]]) -> tuple[str | None, bool]:
     own = any("from" in item for item in turns)
     for item in turns:
         role, text = item.get("from", item.get("role")), item.get("value", item.get("content"))

@@ -94,7 +94,7 @@ class RowReader:
         self._waiting = list(with_ids)
         self._add(role="assistant", content=text, tool_calls=tuple(with_ids), **fields)
 
-    def add_result(self, text: str, name: str | None = None, call_id: str | None = None, **fields: Any) -> None:
+    def add_result(self, text: str, name: str | None = None, call_id: str | None = None) -> None:
         """Add a result; one without an id belongs to the first call that waits."""
         call_id = self._given.get(call_id, call_id) if call_id else call_id
         call = self._waiting.pop(0) if self._waiting else None
@@ -103,7 +103,6 @@ class RowReader:
             content=text,
             tool_call_id=call_id or (call.id if call else None),
             name=name or (call.name if call and not call_id else None),
-            **fields,
         )
 
     def _add(self, **fields: Any) -> None:
@@ -191,6 +190,8 @@ class RowReader:
 
     def _leave_out_nulls(self, apis: tuple[Api, ...]) -> None:
         """Take away what Arrow fills in where calls of several tools stand in one column: nulls for the other tools' parameters."""
+        if not self._with_nulls:
+            return
         properties = {api.name: api.properties for api in apis if api.name in self._with_nulls}
         for index, message in enumerate(self.messages):
             calls = []

@@ -366,7 +366,7 @@ def _unused_results(view: View, turn: int, message: Message) -> Iterator[Finding
             if view.dialog.imported:
                 values = [value for value in values if str(value).lower() not in _STATES and str(value).strip()]
             must_use = view.planned or not (
-                _confirmed(view, index, values, answer) or _compared(view, index, values, answer)
+                _confirmed(view, index, values, answer) or _compared(view, index, answer)
             )
             if values and must_use and not any(_used(value, answer, view) for value in values):
                 unused.append(f"nothing of the result of {view.dialog.messages[index].name} is in the answer")
@@ -403,7 +403,7 @@ def _summed(view: View, turn: int, answer: str) -> bool:
 _TOGETHER = re.compile(r"\b(?:both|all (?:of them|three|four)|together|altogether|in total|overall)\b", re.IGNORECASE)
 
 
-def _compared(view: View, index: int, values: list[Any], answer: str) -> bool:
+def _compared(view: View, index: int, answer: str) -> bool:
     """True for a stranger's comparison of several results ("Bergen, by four degrees"): a choice among what was asked for."""
     origin = {call.id: (turn, call.name) for turn, call in view.calls}.get(
         view.dialog.messages[index].tool_call_id or ""
