@@ -8,7 +8,7 @@ from toolace_ray.dlv.experts.consistency import fitting
 from toolace_ray.dlv.experts.question import turn_groups
 from toolace_ray.dlv.layer import run_rules
 from toolace_ray.engines.roles import Engines
-from toolace_ray.records.kinds import CONTRASTS, PLANNED
+from toolace_ray.records.kinds import CONTRAST_TOOL, PLANNED
 from toolace_ray.sdg.contrasts import order, play_contrast, possible
 from toolace_ray.sdg.plans import Task
 from toolace_ray.sdg.pool import Pool
@@ -44,7 +44,7 @@ def test_contrasts_of_every_kind_are_right(kind):
         called = {call.name for message in contrast.base.messages for call in message.tool_calls}
         request = dialog.messages[1].content
         assert dialog.meta["features"]["calls"] == 0
-        if contrast.kind == CONTRASTS[0]:
+        if contrast.kind == CONTRAST_TOOL:
             assert request == contrast.base.messages[1].content
             assert fitting(dialog, turn_groups(dialog)[0]) == {"none"}
             homes = {api.domain for api in contrast.base.tools if api.name in called}

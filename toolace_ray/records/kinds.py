@@ -19,7 +19,8 @@ VARIANTS: dict[DialogType, tuple[str, ...]] = {
 """Type -> its features. Accepted dialogs are counted by type and feature, so that no easy one crowds the others out."""
 PLANNED: dict[str, DialogType] = {f"{kind}.{variant}": kind for kind in DIALOG_TYPES for variant in VARIANTS[kind]}
 """Kind (type and feature, "parallel.same_api") -> the type."""
-CONTRASTS = ("non_tool.contrast_tool", "non_tool.contrast_value")
+CONTRAST_TOOL, CONTRAST_VALUE = "non_tool.contrast_tool", "non_tool.contrast_value"
+CONTRASTS = (CONTRAST_TOOL, CONTRAST_VALUE)
 """Kinds of dialogs that are made from others: without the tool that is called, without a value that it needs."""
 IMPORTED: dict[str, DialogType] = {f"{kind}.imported": kind for kind in DIALOG_TYPES}
 """Kinds of dialogs that somebody else made: their types are read from their structure."""

@@ -22,10 +22,10 @@ from toolace_ray.records.dialog import Message, ToolCall
 from toolace_ray.records.json import load_json
 from toolace_ray.schemas.validate import errors
 from toolace_ray.schemas.walk import keywords, rebuild
-from toolace_ray.sdg.blueprint import day
 from toolace_ray.sdg.difficulty.measure import normal
 from toolace_ray.sdg.invented import Unfit
 from toolace_ray.sdg.plans import Plan
+from toolace_ray.text.dates import spoken_day
 from toolace_ray.text.tidy import clean
 
 Kind = Literal["call", "ask", "summarise", "reply"]
@@ -74,7 +74,7 @@ class Assistant:
     """Decides what to do next in one dialog.
 
     Args:
-        most: samples drawn at most for one decision; 1 asks for no consensus.
+        max_samples: samples drawn at most for one decision; 1 asks for no consensus.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Assistant:
             EngineError: the engine could not be asked.
         """
         rendered = prompt("assistant").render(
-            today=day(self._plan.today), functions=self._functions, lines=list(_lines(messages))
+            today=spoken_day(self._plan.today), functions=self._functions, lines=list(_lines(messages))
         )
         if self._plan.language != "English":
             rendered[0]["content"] += f" Whatever language the examples are in, write texts in {self._plan.language}."

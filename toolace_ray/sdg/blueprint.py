@@ -7,7 +7,6 @@ but for those made again after an error.
 
 from __future__ import annotations
 
-import datetime
 import random
 from dataclasses import dataclass
 from typing import Any
@@ -149,8 +148,3 @@ async def _gold_call(
 
 def _without(arguments: dict[str, Any], *names: str | None) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if name not in names}
-
-
-def day(date: datetime.date) -> str:
-    """A date as the system prompt gives it: weekday and ISO 8601."""
-    return f"{date:%A}, {date.isoformat()}"

@@ -20,7 +20,7 @@ from toolace_ray.config.tree import Config
 from toolace_ray.engines.roles import TaskEngines
 from toolace_ray.records.api import Api
 from toolace_ray.records.dialog import Dialog, Message, ToolCall
-from toolace_ray.records.kinds import CONTRASTS
+from toolace_ray.records.kinds import CONTRAST_TOOL, CONTRAST_VALUE
 from toolace_ray.sdg.blueprint import Gold, GoldCall
 from toolace_ray.sdg.difficulty.measure import features
 from toolace_ray.sdg.invented import Unfit
@@ -49,14 +49,14 @@ def possible(dialog: Dialog) -> list[Contrast]:
         return []
     contrasts = []
     if _unrelated_tools(dialog):
-        contrasts.append(Contrast(CONTRASTS[0], dialog))
+        contrasts.append(Contrast(CONTRAST_TOOL, dialog))
     calls = _tool_calls(dialog)
     system = next((message.content for message in dialog.messages if message.role == "system"), "")
     if len(calls) == 1 and SET_BY_PROMPT not in system:  # what the system prompt sets is not missing
         api = next(api for api in dialog.tools if api.name == calls[0].name)
         names = [name for name in askable(api) if name in calls[0].arguments]
         if names and len(calls[0].arguments) > 1:
-            contrasts.append(Contrast(CONTRASTS[1], dialog, random.Random(f"contrast/{dialog.id}").choice(names)))
+            contrasts.append(Contrast(CONTRAST_VALUE, dialog, random.Random(f"contrast/{dialog.id}").choice(names)))
     return contrasts
 
 
@@ -97,7 +97,7 @@ async def play_contrast(contrast: Contrast, task: Task, config: Config, engines:
         language=str(base.meta.get("language", "English")),
     )  # fmt: skip
     system = [message for message in base.messages if message.role == "system"][:1]
-    if contrast.kind == CONTRASTS[0]:
+    if contrast.kind == CONTRAST_TOOL:
         group = PlannedGroup("no_function", (Intent(0, api),))
         plan = dataclasses.replace(plan, groups=(group,), tools=_unrelated_tools(base))
         scene = Scene(plan, rng, config, engines)

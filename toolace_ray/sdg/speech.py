@@ -28,9 +28,9 @@ from toolace_ray.records.api import Api
 from toolace_ray.records.describe import purpose
 from toolace_ray.records.dialog import Dialog, Message, ToolCall
 from toolace_ray.sdg import wording
-from toolace_ray.sdg.blueprint import day
 from toolace_ray.sdg.invented import Unfit
 from toolace_ray.sdg.plans import STYLES, Plan
+from toolace_ray.text.dates import spoken_day
 from toolace_ray.text.tidy import clean, tidy
 
 WORD_TOKENS = 90
@@ -71,7 +71,7 @@ class Scene:
 
     def open(self, constraint: Constraint | None = None) -> None:
         """Begin with the system prompt."""
-        text = self.rng.choice(SYSTEM).format(day=day(self.plan.today)) + (str(constraint) if constraint else "")
+        text = self.rng.choice(SYSTEM).format(day=spoken_day(self.plan.today)) + (str(constraint) if constraint else "")
         self.messages.append(Message(role="system", content=text))
 
     def call(self, calls: Sequence[ToolCall], results: Sequence[Any], **more: Any) -> None:

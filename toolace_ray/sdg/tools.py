@@ -1,7 +1,7 @@
 """The tool agent: what calls return within one dialog (paper section 2.2).
 
 Invariants: a result validates against the API's returns, or is an error the API documents (or one that any service may
-give, schema.TRANSIENT); the same call gives the same answer again unless something was changed in between; what an
+give, records.api.TRANSIENT); the same call gives the same answer again unless something was changed in between; what an
 earlier call said of a thing stays true of it.
 """
 

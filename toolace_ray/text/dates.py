@@ -253,6 +253,11 @@ def day(text: str) -> Day:
         return None
 
 
+def spoken_day(date: datetime.date) -> str:
+    """A date as the system prompt gives it: weekday and ISO 8601."""
+    return f"{date:%A}, {date.isoformat()}"
+
+
 def date_variants(date: datetime.date, today: datetime.date) -> list[str]:
     """How people say a date: numeric, with the month's name, or, last, relative to `today`."""
     number, month, short = date.day, f"{date:%B}", f"{date:%b}"

@@ -9,7 +9,7 @@ from toolace_ray.prompts import prompt
 from toolace_ray.records.api import Api
 from toolace_ray.records.describe import purpose
 from toolace_ray.records.dialog import Dialog
-from toolace_ray.records.kinds import CONTRASTS
+from toolace_ray.records.kinds import CONTRAST_VALUE
 
 
 def questions(dialog: Dialog) -> Iterator[Question]:
@@ -41,7 +41,7 @@ def fitting(dialog: Dialog, group: TurnGroup) -> set[str] | None:
     called = {call.name for message in messages for call in message.tool_calls}
     if called:
         return called
-    if dialog.kind in ("non_tool.missing", CONTRASTS[1]):
+    if dialog.kind in ("non_tool.missing", CONTRAST_VALUE):
         wanted = {api.name for api in dialog.tools if api.id in dialog.meta.get("wanted", ())}
         return wanted or None
     return {NONE}
