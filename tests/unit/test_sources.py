@@ -121,18 +121,42 @@ paths:
     assert gate.check(api) == []
 
 
-def test_references_that_multiply_are_cut(tmp_path):
+def multiplying(required):
+    """Schemas each of which has a text and 30 times the next one: 30^8 texts when all are followed."""
+    text = {"type": "string", "description": "Text"}
     schemas = {
         f"S{i}": {
             "type": "object",
-            "properties": {f"p{k}": {"$ref": f"#/components/schemas/S{i + 1}"} for k in range(30)},
+            "properties": {"text": text, **{f"p{k}": {"$ref": f"#/components/schemas/S{i + 1}"} for k in range(30)}},
+            "required": [f"p{k}" for k in range(30)] if required else [],
         }
         for i in range(8)
     }
-    response = {"200": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/S0"}}}}}
-    tree = {"openapi": "3.1.0", "paths": {"/x": {"get": {"responses": response}}}, "components": {"schemas": schemas}}
-    (api,) = specs.import_openapi(write(tmp_path / "a.json", tree))
+    return {"schemas": {**schemas, "S8": text}}
+
+
+def multiplied(body, required):
+    """A document with one operation that takes, or answers with, what multiplies."""
+    content = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/S0"}}}}
+    operation = {"post": {"requestBody": content}} if body else {"get": {"responses": {"200": content}}}
+    return {"openapi": "3.1.0", "paths": {"/x": operation}, "components": multiplying(required)}
+
+
+@pytest.mark.parametrize(("body", "required"), [(True, False), (False, False), (False, True)])
+def test_references_that_multiply_are_cut(body, required, tmp_path):
+    """What is optional, and of an answer any part."""
+    (api,) = specs.import_openapi(write(tmp_path / "a.json", multiplied(body, required)))
     assert len(api.model_dump_json()) < 50_000
+    assert list((api.parameters if body else api.returns)["properties"]) == ["text"]
+    notes = [note for note in api.lineage.notes if "left out, optional: " in note]
+    assert notes == [
+        f"{'' if body else 'in the answer, '}left out, optional: {', '.join(f'p{k}' for k in range(12))} and 18 more"
+    ]
+
+
+def test_references_that_multiply_in_what_a_call_needs_are_refused(tmp_path):
+    (reason,) = specs.import_openapi(write(tmp_path / "a.json", multiplied(body=True, required=True)))
+    assert reason.startswith("POST /x: its schema is too large")
 
 
 @pytest.mark.parametrize(
