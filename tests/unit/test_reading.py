@@ -327,7 +327,7 @@ def test_arrays_and_tables_are_read(tmp_path):
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "b.parquet")
     (tmp_path / "c.json").write_text("\n".join(map(json.dumps, rows)))
     found = [
-        [json.loads(row) for part in datasets.portions(path) for row in datasets.rows(part) if row]
+        [json.loads(row) for part in datasets.portions(path) for row in datasets.rows(part)]
         for path in datasets.files(str(tmp_path))
     ]
     assert found == [rows, [{"a": 1}, {"a": 2, "b": {"c": "x"}}], rows]

@@ -113,7 +113,7 @@ def test_the_document_of_vllms_own_server_is_imported(vllm_server, tmp_path):
     assert len(apis) >= 15
     chat = next(api for name, api in apis.items() if name.startswith("create_chat_completion"))
     assert chat.side_effects
-    assert chat.properties["temperature"]["type"] in ("number", ["number", "null"])
+    assert chat.properties["temperature"]["type"] == ["number", "null"]
     assert "$ref" not in chat.model_dump_json()
     verdicts = {name: gate.check(api) for name, api in apis.items()}
     assert any(not found for found in verdicts.values())
