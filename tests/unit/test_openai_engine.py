@@ -297,9 +297,10 @@ def test_an_object_in_prose_is_found(value, before, after):
 
 
 @pytest.mark.parametrize("header", ["0.05", "0", formatdate(usegmt=True)])
-def test_a_server_says_when_to_ask_again(header):
+def test_a_server_says_when_to_ask_again(header, monkeypatch):
+    monkeypatch.setattr("toolace_ray.engines.openai.FIRST_PAUSE", 1000.0)  # later than the deadline
     with MockServer(script=[(429, {"error": "slow down"}, {"Retry-After": header})]) as server:
-        ask(server.url)
+        ask(server.url, timeout=5)
         assert server.requests == 2
 
 
