@@ -14,8 +14,9 @@ Each arm answers the same three loads, and starts with an empty prefix cache:
   prompts, schemas, numbers of samples and limits. Answers end by themselves: every arm draws its own from the same model;
 - `decode`: short prompts for long texts, cut at 64 tokens, so that their lengths are all but equal;
 - `prefill`: prompts of some 640 tokens without a common beginning, one token each.
-A rate is all generated (prefill: prompt) tokens by the time from the first request to the last answer. The last line is one
-JSON object: `ratio` is the median over the rounds of product to bare in `dialogs`, `best_tokens_per_s` the best median there.
+A rate is all generated (prefill: prompt) tokens by the time from the first request to the last answer. `idle_cpus` is what an arm takes,
+Ray included, in seconds after that in which it has nothing to do: an engine that waits in a busy loop takes a whole core. The last line is
+one JSON object: `ratio` is the median over the rounds of product to bare in `dialogs`, `best_tokens_per_s` the best median there.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ from toolace_ray.sdg.rollout import rollout
 from toolace_ray.tss import specs
 
 ROOT = Path(__file__).parents[1]
+IDLE_SECONDS = 8.0
 KINDS = tuple(
     f"{kind}.{name}" for kind in ("single", "parallel", "non_tool", "clarification") for name in VARIANTS[kind]
 )
@@ -107,7 +109,7 @@ def loads(config: Config, requests: int, seed: int) -> dict[str, list[GenerateRe
 
 
 async def measure(ask: Ask, work: dict[str, list[GenerateRequest]], in_flight: int) -> dict[str, Any]:
-    """Rates of every load with `in_flight` requests at once; CPU seconds of this process and all below it."""
+    """Rates of every load with `in_flight` requests at once; CPUs that this process and all below it take in each, and idle."""
     found: dict[str, Any] = {}
     await ask(dataclasses.replace(work["decode"][0], max_tokens=4))
     for name, requests in work.items():
@@ -125,6 +127,9 @@ async def measure(ask: Ask, work: dict[str, list[GenerateRequest]], in_flight: i
         found[name] = round(totals[name == "prefill"] / seconds, 1)
         found[f"{name}_cpus"] = round((cpu_seconds() - cpu) / seconds, 2)
         found[f"{name}_tokens"] = totals[name == "prefill"]
+    cpu, started = cpu_seconds(), time.monotonic()
+    await asyncio.sleep(IDLE_SECONDS)
+    found["idle_cpus"] = round((cpu_seconds() - cpu) / (time.monotonic() - started), 2)
     return found
 
 
@@ -241,7 +246,7 @@ def main() -> None:
                     raise SystemExit(f"{arm} failed:\n{log.read()[-3000:]}")
             rows.append({"arm": arm, **json.loads(done.stdout.strip().splitlines()[-1])})
             print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
-    keys = ("dialogs", "decode", "prefill", "dialogs_cpus", "start_s", "start_cpu_s")
+    keys = ("dialogs", "decode", "prefill", "dialogs_cpus", "idle_cpus", "start_s", "start_cpu_s")
     medians = {
         arm: {key: statistics.median(row[key] for row in rows if row["arm"] == arm) for key in keys} for arm in arms
     }

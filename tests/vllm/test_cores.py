@@ -1,9 +1,8 @@
-"""An engine on the CPU computes on the cores it was given, in one process that sleeps when there is nothing to do."""
+"""An engine on the CPU computes on the cores it was given, in one process."""
 
 import os
 import shutil
 import signal
-import time
 from pathlib import Path
 
 import psutil
@@ -110,23 +109,6 @@ def test_the_replicas_of_a_machine_have_cores_of_their_own_and_keep_them(tiny_mo
         (again,) = computing(ray.get(replicas[0].pid.remote())).values()
         assert again.pid != engines[0]["VLLM::EngineCore"].pid
         assert bound_to(again) == first
-
-
-def test_an_idle_engine_sleeps(tiny_model, ray_local, loop):
-    from actors.pools import Pools, clients
-
-    with Pools(pools(tiny_model)) as started:
-        replica = psutil.Process(ray_local.get(started.handles["small"].replicas[0].pid.remote()))
-        client = clients(started.handles, 8)["small"]
-
-        def spent():
-            return sum(sum(process.cpu_times()[:2]) for process in (replica, *computing(replica.pid).values()))
-
-        loop(client.generate(REQUEST))
-        before = spent()
-        time.sleep(8)  # what is measured: eight seconds of nothing to do
-        assert spent() - before < 2.0
-        loop(client.generate(REQUEST))
 
 
 def test_what_the_user_tells_vllm_stands(tiny_model, ray_local):
