@@ -10,9 +10,13 @@ import sys
 import threading
 import time
 from pathlib import Path
+from unittest.mock import patch
 from urllib.request import urlopen
 
 import pytest
+
+from jobs.cluster import ray_session
+from toolace_ray.config.load import parse
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
@@ -67,6 +71,16 @@ def loop():
     yield run
     running.call_soon_threadsafe(running.stop)
     thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def ray_local():
+    """Ray as a job starts it, on the CPUs of this process; what a replica needs of the environment is for the product to set."""
+    ray_config = {"num_cpus": len(os.sched_getaffinity(0)), "object_store_gb": 0.125}
+    with patch.dict(os.environ, {"RAY_AUTH_MODE": "disabled"}), ray_session(parse({"ray": ray_config}), check=False):
+        import ray
+
+        yield ray
 
 
 @pytest.fixture(scope="session")

@@ -19,23 +19,6 @@ REQUEST = GenerateRequest([{"role": "user", "content": "hello"}], max_tokens=64,
 CORES = os.sched_getaffinity(0)
 
 
-@pytest.fixture(scope="module")
-def ray_local():
-    os.environ["RAY_kill_child_processes_on_worker_exit_with_raylet_subreaper"] = "1"
-    os.environ["RAY_AUTH_MODE"] = "disabled"
-    import ray
-
-    ray.init(
-        address="local",
-        num_cpus=len(CORES),  # Ray's word on how much of the machine may be used
-        include_dashboard=False,
-        log_to_driver=False,
-        object_store_memory=128 << 20,
-    )
-    yield ray
-    ray.shutdown()
-
-
 def pools(model, *more, **env):
     """A configuration with the pool `small`, and a pool of its own for each role of `more`."""
     pool = {"engine": "vllm", "model": model, "cpus": 0.2, "options": OPTIONS, "env": env}

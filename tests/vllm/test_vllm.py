@@ -42,17 +42,6 @@ def children(pid):
     return found + [below for child in found for below in children(child)]
 
 
-@pytest.fixture(scope="module")
-def ray_local(tmp_path_factory):
-    os.environ["RAY_kill_child_processes_on_worker_exit_with_raylet_subreaper"] = "1"
-    os.environ["RAY_AUTH_MODE"] = "disabled"
-    import ray
-
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=128 << 20)
-    yield ray
-    ray.shutdown()
-
-
 def pool(model):
     return parse({"pools": {"small": {"engine": "vllm", "model": model, "cpus": 0.5, "options": OPTIONS}}})
 
