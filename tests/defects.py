@@ -480,10 +480,12 @@ def _more_results(d):
         )
 
 
-def _bad_result(d):
-    for index in [i for i in _results(d) if i > _turns(d)[-1]]:
+def _bad_results(d, *, of_sources):
+    """Each result against its return schema, of those that a later call of a chain needs or of all others."""
+    for index in _results(d):
         value = json.loads(d.messages[index].content)
-        if "error" not in value:
+        is_source = d.type == "dependent" and index < _turns(d)[-1]
+        if "error" not in value and is_source is of_sources:
             wrong = {key: ["x"] if isinstance(item, str | int | float) else 3 for key, item in value.items()}
             yield _put(d, index, content=json.dumps(wrong))
 
@@ -698,7 +700,8 @@ KINDS = {
     "C tool result under another name": lambda d: (_put(d, i, name="order_pizza") for i in _results(d)),
     "C fewer results than calls": lambda d: (_messages(d, _without(i)) for i in _results(d)),
     "C more results than calls": _more_results,
-    "C result against the return schema": _bad_result,
+    "C result against the return schema": lambda d: _bad_results(d, of_sources=False),
+    "C result against the return schema (of a source)": lambda d: _bad_results(d, of_sources=True),
     "C duplicate parallel call": _twice,
     "C parallel calls that depend on each other": _parallel_dependent,
     "C dependent call before its source": _before_source,
@@ -973,6 +976,7 @@ EXPECTED = {
     "C fewer results than calls": {"results_match_calls"},
     "C more results than calls": {"results_match_calls"},
     "C result against the return schema": {"results_valid"},
+    "C result against the return schema (of a source)": {"results_valid"},
     "C duplicate parallel call": {"duplicate_calls"},
     "C parallel calls that depend on each other": {"argument_provenance", "structure_of_type"},
     "C dependent call before its source": {"argument_provenance", "dependence"},
@@ -1023,6 +1027,7 @@ OF_STRANGERS = {
     "C no question for the missing value": set(),
     "C leaked template mark": {"leaked_prompt"},
     ("C result against the return schema", "toolace"): {"answer_grounded"},  # the format has no return schemas
+    ("C result against the return schema (of a source)", "toolace"): {"argument_provenance"},
     ("C two calls under one id", "toolace"): set(),  # nor ids
     "D one of several intents not called": {"answer_grounded"},
     "D superfluous call": {"answer_grounded"},
