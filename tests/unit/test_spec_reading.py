@@ -487,7 +487,7 @@ def test_operations_of_one_document_on_different_things_are_different_functions(
 SHARED = Path(__file__).parents[3] / "shared" / "specs" / "stripe.openapi.json.xz"
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="the large public document is not on this machine")
+@pytest.mark.skipif(not SHARED.exists(), reason=f"the large public document is absent: {SHARED}")
 def test_most_of_a_large_document_is_imported(tmp_path):
     path = tmp_path / "stripe.json"
     path.write_bytes(lzma.decompress(SHARED.read_bytes()))
