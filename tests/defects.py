@@ -394,14 +394,6 @@ def _parameters(api, **update):
     return api.model_copy(update={"parameters": {**api.parameters, **update}})
 
 
-def _first(items):
-    """Of many spoilt dialogs the first: one a dialog is enough."""
-    for item in items:
-        if item is not None:
-            return [item]
-    return []
-
-
 def _string(part, value):
     return part.get("type") == "string" and isinstance(value, str)
 
