@@ -63,7 +63,7 @@ def refusal(name, message=None, **more):
 
 @pytest.fixture
 def no_pauses(monkeypatch):
-    monkeypatch.setattr("toolace_ray.engines.openai.FIRST_PAUSE", 0.001, raising=False)
+    monkeypatch.setattr("toolace_ray.engines.openai.FIRST_PAUSE", 0.001)
 
 
 def test_busy_answers_are_asked_again():
