@@ -11,6 +11,8 @@ from toolace_ray.engines.simulated import SimulatedEngine
 from toolace_ray.records.api import TRANSIENT, Api, ApiError
 from toolace_ray.records.dialog import Dialog, Message, ToolCall
 from toolace_ray.records.kinds import KINDS
+from toolace_ray.records.usage import Usage
+from toolace_ray.store.rows import usage_columns
 
 
 def schema(required=(), **properties):
@@ -218,6 +220,22 @@ class ScriptedEngine:
 
     async def score(self, request):
         return Score(())
+
+
+class Clock:
+    """A clock that is turned by hand."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def draft_row(kind, attempt, record="{}", **more):
+    """A row of drafts, as a worker commits it; it has cost nothing."""
+    task = {"id": f"{kind}-{attempt}", "type": kind.partition(".")[0], "kind": kind, "attempt": attempt, "key": ""}
+    return {**task, "record": record, **usage_columns(Usage(), 0.0), **more}
 
 
 def _chained(number):

@@ -2,10 +2,9 @@
 
 from actors.planner import Planner, PlannerActor
 from actors.stages.stream import stream
-from tests.material import SEARCH, WEATHER
+from tests.material import SEARCH, WEATHER, draft_row
 from toolace_ray.config.load import parse
-from toolace_ray.records.usage import Usage
-from toolace_ray.store.rows import DRAFT, usage_columns
+from toolace_ray.store.rows import DRAFT
 from toolace_ray.store.storage import RunStore
 
 
@@ -13,18 +12,7 @@ def test_one_draft_that_is_poison_does_not_stop_the_stream(ray_local, tmp_path):
     store = RunStore(str(tmp_path))
     store.make("drafts/apis", "apis", "rejected")
     records = ["{}", WEATHER.model_dump_json(), SEARCH.model_dump_json()]
-    rows = [
-        {
-            "id": f"api-{number}",
-            "type": "api",
-            "kind": "api",
-            "attempt": number,
-            "key": f"{number}",
-            "record": record,
-            **usage_columns(Usage(), 0.0),
-        }
-        for number, record in enumerate(records)
-    ]
+    rows = [draft_row("api", number, record, key=f"{number}") for number, record in enumerate(records)]
     store.write("drafts/apis", "e-apis-1.parquet", rows, DRAFT)
     planner = Planner({"api": (2, 3)})
     planner.restore([], [("api", number) for number in range(3)])

@@ -4,19 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.client import HALF_LIFE, PoolClient
+from tests.material import Clock
 from toolace_ray.engines.protocol import Capabilities
 
 LOAD = 1000  # no replica of these tests is told to have more
-
-
-class Clock:
-    """A clock that is turned by hand."""
-
-    def __init__(self):
-        self.now = 0.0
-
-    def __call__(self):
-        return self.now
 
 
 def client(replicas, margin=0):

@@ -13,7 +13,7 @@ from actors.players import Played
 from jobs import flow as flows
 from jobs.flow import Stall, survey
 from jobs.summary import _spent
-from tests.material import good_dialogs
+from tests.material import Clock, draft_row, good_dialogs
 from toolace_ray.config.load import parse
 from toolace_ray.engines.protocol import (
     BadRequest,
@@ -81,23 +81,12 @@ def test_settling_that_was_cut_off_is_mended(store):
 def test_what_is_on_disk_is_not_played_again(store):
     store.write("dialogs", "e-dialogs-a.parquet", [accepted(i) for i in (0, 2)], DIALOG)
     verdict = Verdict(stage="rules", rule="x")
-    base = {"id": "single-1", "type": "single", "kind": "single.plain", "attempt": 1, "key": None}
+    base = {"id": "single.plain-1", "type": "single", "kind": "single.plain", "attempt": 1, "key": None}
     store.write("rejected", "e-dialogs-a.parquet", [ledger_row(base, [verdict], None, SPENT)], LEDGER)
-    drafts = [
-        {
-            "id": f"single-{i}",
-            "type": "single",
-            "kind": "single.plain",
-            "attempt": i,
-            "key": "",
-            "record": "{}",
-            **SPENT,
-        }
-        for i in (1, 3)
-    ]
+    drafts = [draft_row("single.plain", i) for i in (1, 3)]
     store.write("drafts/dialogs", "e-dialogs-a.parquet", drafts, DRAFT)
     planner = survey(flow(8), store)
-    assert planner.shards == [("e-dialogs-a.parquet", ["single-3"])]
+    assert planner.shards == [("e-dialogs-a.parquet", ["single.plain-3"])]
     assert planner.lease("w", 2) == [("single.plain", 4), ("single.plain", 5)]
 
 
@@ -285,11 +274,10 @@ def test_the_budget_is_the_runs_and_counts_all_that_is_on_disk(store):
     store.write("dialogs", "e-dialogs-a.parquet", [{**accepted(0), "tokens": 1}], DIALOG)
     store.write("dialogs", "e-contrasts-a.parquet", [{**accepted(0, "non_tool.contrast_tool"), "tokens": 2}], DIALOG)
     store.write("rejected", "e-apis-g0000-a.parquet", [{**entry(7), "id": "api", "tokens": 4}], LEDGER)
-    base = {"type": "single", "kind": "single.plain", "key": "", "record": "{}", **SPENT}
-    drafts = [{**base, "id": f"single.plain-{i}", "attempt": i, "tokens": 8} for i in (0, 1)]  # 0 has its verdict
+    drafts = [draft_row("single.plain", i, tokens=8) for i in (0, 1)]  # 0 has its verdict
     store.write("drafts/dialogs", "e-dialogs-a.parquet", drafts, DRAFT)
-    back = {**base, "id": "single.plain-3", "attempt": 3, "tokens": 16}
-    store.write("spent", "e-dialogs-w001-000001.parquet", [{**back}, {**back}], rows.SPENT)
+    back = [draft_row("single.plain", 3, tokens=16)] * 2
+    store.write("spent", "e-dialogs-w001-000001.parquet", back, rows.SPENT)
     assert _spent(store)["tokens"] == 1 + 2 + 4 + 8 + 2 * 16  # and the user is told the same
     for name in ("dialogs", "contrasts"):
         planner = survey(replace(flow(5), name=name, max_tokens=47), store)
@@ -304,7 +292,7 @@ def test_what_a_worker_wrote_that_was_given_up_is_sorted_out(store):
     planner.lost("e-dialogs-w001")
     assert planner.lease("e-dialogs-w002", 2) == taken
     kind = "single.plain"
-    drafts = [{"id": f"{kind}-0", "type": "single", "kind": kind, "attempt": 0, "key": "", "record": "{}", **SPENT}]
+    drafts = [draft_row(kind, 0)]
     store.write("drafts/dialogs", "e-dialogs-w001-000001.parquet", drafts, DRAFT)
     store.write("rejected", "e-dialogs-w001-000001.parquet", [entry(1)], LEDGER)
     planner.committed("e-dialogs-w001", "e-dialogs-w001-000001.parquet", [(kind, 0, "")], [(kind, 1)])
@@ -329,16 +317,6 @@ def test_what_a_person_rejected_stays_in_the_ledger_beside_its_double(store):
     store.write("rejected", "e-dialogs-review.parquet", [entry(0, "human", "review")], LEDGER)
     settle(flow(1), store, DIALOG, "e2")
     assert held(store, "rejected") == [0]
-
-
-class Clock:
-    """A clock that is turned by hand."""
-
-    def __init__(self):
-        self.now = 0.0
-
-    def __call__(self):
-        return self.now
 
 
 def test_a_stream_without_verdicts_is_told_of_seldom():
@@ -422,22 +400,11 @@ def test_what_a_dead_worker_committed_counts_once(store, monkeypatch):
     taken = planner.lease(worker, 6)
     assert len(taken) == 6
 
-    def draft(attempt):
-        base = {
-            "id": f"{kind}-{attempt}",
-            "type": "single",
-            "kind": kind,
-            "attempt": attempt,
-            "key": "",
-            "record": "{}",
-        }
-        return {**base, **SPENT, "tokens": 8}
-
-    store.write("drafts/dialogs", f"{worker}-000001.parquet", [draft(0)], DRAFT)
+    store.write("drafts/dialogs", f"{worker}-000001.parquet", [draft_row(kind, 0, tokens=8)], DRAFT)
     planner.committed(worker, f"{worker}-000001.parquet", [(kind, 0, "")], [], (8, 0, 0.0))
-    store.write("drafts/dialogs", f"{worker}-000002.parquet", [draft(1)], DRAFT)
+    store.write("drafts/dialogs", f"{worker}-000002.parquet", [draft_row(kind, 1, tokens=8)], DRAFT)
     store.write("rejected", f"{worker}-000002.parquet", [entry(2)], LEDGER)
-    store.write("spent", f"{worker}-000002.parquet", [{**draft(3), "tokens": 16}], rows.SPENT)
+    store.write("spent", f"{worker}-000002.parquet", [draft_row(kind, 3, tokens=16)], rows.SPENT)
     crew = Crew(store, print, {})
     crew._planner = SimpleNamespace(
         committed=SimpleNamespace(remote=planner.committed), lost=SimpleNamespace(remote=planner.lost)

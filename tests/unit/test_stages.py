@@ -15,14 +15,13 @@ from actors.stages.experts import PATIENCE, Experts
 from actors.stages.rules import apply_gate, apply_rules
 from actors.stages.sink import VerdictSink, encode_dialog
 from actors.stages.verdicts import DRAFT_WITH_VERDICTS, SPENT
-from tests.material import WEATHER, ScriptedEngine, good_dialogs, result, say
+from tests.material import WEATHER, ScriptedEngine, draft_row, good_dialogs, result, say
 from toolace_ray.config.load import parse
 from toolace_ray.dlv.duplicates import dialog_key
 from toolace_ray.engines.protocol import BadRequest, EngineDead, EngineError, EngineRefused, EngineTimeout, Unsupported
 from toolace_ray.engines.roles import Engines
-from toolace_ray.records.usage import Usage
 from toolace_ray.records.verdict import Verdict
-from toolace_ray.store.rows import DIALOG, DRAFT, usage_columns, verdicts_json
+from toolace_ray.store.rows import DIALOG, DRAFT, verdicts_json
 from toolace_ray.store.storage import RunStore
 
 GOOD = good_dialogs()["single"]
@@ -32,8 +31,8 @@ NO = Verdict(stage="experts", rule="grounding", turn=4, evidence="2 of 2 votes")
 def draft(number, **more):
     """A committed draft of a good dialog."""
     dialog = GOOD.model_copy(update={"id": f"single-{number}", "attempt": number})
-    task = {"id": dialog.id, "type": dialog.type, "kind": dialog.kind, "attempt": number, "key": dialog_key(dialog)}
-    return {**task, "record": dialog.model_dump_json(), **usage_columns(Usage(), 0.0), **more}
+    own = {"id": dialog.id, "key": dialog_key(dialog), "record": dialog.model_dump_json()}
+    return draft_row(dialog.kind, number, **(own | more))
 
 
 def judged(number, *verdicts, **more):
