@@ -14,3 +14,10 @@ def dialog():
     from tests.material import good_dialogs
 
     return good_dialogs()["single"]
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """For commands that start a Ray of their own: a HOME in which it finds nobody's token, and output line by line."""
+    home = str(tmp_path_factory.mktemp("home"))
+    return {**os.environ, "HOME": home, "RAY_AUTH_MODE": "disabled", "PYTHONUNBUFFERED": "1"}

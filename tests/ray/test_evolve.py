@@ -21,12 +21,6 @@ ROOT = Path(__file__).parents[2]
 SMALL = ("evolve.apis=40", "evolve.generation_size=15", "evolve.depth=5")
 
 
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    home = tmp_path_factory.mktemp("home")
-    return {**os.environ, "HOME": str(home), "RAY_AUTH_MODE": "disabled", "PYTHONUNBUFFERED": "1"}
-
-
 def command(path, *settings):
     given = [item for setting in (f"run.path={path}", *settings) for item in ("--set", setting)]
     return [sys.executable, "-m", "jobs.cli", "evolve", "--config", "configs/simulated.yaml", *given]

@@ -1,6 +1,5 @@
 """People's decisions on a run in an object store, and the cluster's lock on it."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -45,15 +44,14 @@ for uri in ("mock:///busy", "mock:///free"):
 """
 
 
-def test_decisions_wait_for_the_driver_that_works_on_the_run(tmp_path):
-    environment = {**os.environ, "HOME": str(tmp_path), "RAY_AUTH_MODE": "disabled"}
+def test_decisions_wait_for_the_driver_that_works_on_the_run(tmp_path, environment):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
     with subprocess.Popen([sys.executable, "-c", WORKING], env=environment, **pipes) as driver:
         try:
-            environment["RAY_ADDRESS"] = driver.stdout.readline().strip()
+            there = {**environment, "RAY_ADDRESS": driver.stdout.readline().strip()}
             deciding = [sys.executable, "-c", DECIDING, str(tmp_path / "told.jsonl")]
             done = subprocess.run(
-                deciding, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200, check=False
+                deciding, cwd=ROOT, env=there, capture_output=True, text=True, timeout=200, check=False
             )
         finally:
             driver.communicate("\n", timeout=60)

@@ -30,12 +30,6 @@ QUOTAS = {
 }
 
 
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    home = tmp_path_factory.mktemp("home")
-    return {**os.environ, "HOME": str(home), "RAY_AUTH_MODE": "disabled", "PYTHONUNBUFFERED": "1"}
-
-
 def command(path, *more):
     # Judged by rules alone: the simulated judge's word must not depend on how drafts meet in a block.
     return [sys.executable, "-m", "jobs.cli", "run", "--config", CONFIG, "--set", f"run.path={path}", *more]

@@ -1,23 +1,15 @@
 """`toolace verify` as its user meets it: the command, real Ray, files of every kind."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 from tests.defects import base, spoilt
 from toolace_ray.corpus.formats.openai import write as to_openai
 
 ROOT = Path(__file__).parents[2]
 ROWS = [json.dumps(to_openai(dialog)) for dialog in base().values()]
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    return {**os.environ, "HOME": str(tmp_path_factory.mktemp("home")), "RAY_AUTH_MODE": "disabled"}
 
 
 def verify(environment, *arguments):

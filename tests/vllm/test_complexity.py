@@ -1,7 +1,6 @@
 """The target's loss on a real vLLM, held against transformers; thinking models; calibration from end to end."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -92,7 +91,7 @@ def test_a_thinking_model_is_stopped_at_its_budget_and_its_answer_is_constrained
         assert sample.tokens <= 64
 
 
-def test_calibration_from_end_to_end(long_model, tmp_path):
+def test_calibration_from_end_to_end(long_model, tmp_path, environment):
     """Simulated teachers, a tiny random target: it solves next to nothing, and the file says so."""
     path = tmp_path / "prior"
     config = {
@@ -114,7 +113,6 @@ def test_calibration_from_end_to_end(long_model, tmp_path):
     }  # fmt: skip
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump(config))
-    environment = {**os.environ, "HOME": str(tmp_path), "RAY_AUTH_MODE": "disabled"}
     command = [sys.executable, "-m", "jobs.cli", "calibrate", "--config", str(file)]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr[-3000:]
