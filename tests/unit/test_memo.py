@@ -1,5 +1,6 @@
 """What the rules keep of the texts that they read."""
 
+import gc
 import json
 import tracemalloc
 
@@ -10,6 +11,7 @@ from tests.material import WEATHER, calls, good_dialogs, result, say, user
 from toolace_ray.config.tree import VerifyConfig
 from toolace_ray.corpus.formats import WRITERS
 from toolace_ray.corpus.verification import verify_row
+from toolace_ray.records.dialog import Dialog
 from toolace_ray.text import memo
 
 CONFIG = VerifyConfig()
@@ -30,17 +32,26 @@ def rows(count, chars):
         yield json.dumps(WRITERS["openai"](good.model_copy(update={"messages": tuple(messages)})))
 
 
-def test_rules_keep_no_dialogs():
+def dialogs_held():
+    gc.collect()
+    return sum(type(item) is Dialog for item in gc.get_objects())
+
+
+def test_rules_keep_no_dialogs(monkeypatch):
+    monkeypatch.setattr(memo, "LONG", 1 << 15)  # what may be kept is then small beside what must not be
+    known, count, chars = 10, 30, 20 << 10
     held = []
     tracemalloc.start()
     try:
-        for number, row in enumerate(rows(60, 20 << 10), 1):
+        for number, row in enumerate(rows(known + count, chars), 1):
             assert verify_row(row, "openai", CONFIG).accepted
-            if number in (20, 60):
-                held.append(tracemalloc.get_traced_memory()[0])
+            if number in (known, known + count):
+                held.append((dialogs_held(), tracemalloc.get_traced_memory()[0]))
     finally:
         tracemalloc.stop()
-    assert held[1] - held[0] < 2 << 20, held  # a text of each of these 40 rows is 20 KiB long, and is read in many ways
+    (dialogs_before, before), (dialogs_after, after) = held
+    assert dialogs_before == dialogs_after
+    assert after - before < count * chars // 2, held  # half of what one copy of each text would take
 
 
 def test_what_is_kept_of_long_texts_is_bounded():
