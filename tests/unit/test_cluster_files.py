@@ -25,12 +25,17 @@ import pytest
 import yaml
 from jsonschema import Draft4Validator
 
+from toolace_ray.config.load import load
+from toolace_ray.tss.sources import files as source_files
+
 ROOT = Path(__file__).resolve().parents[2]
 CLUSTER = ROOT / "cluster"
 CRDS = (ROOT / "../shared/kuberay").resolve()
 MANIFESTS = ("rayjob.yaml", "raycluster.yaml")
 # What the image is made of: no more and no less is copied into it.
-LAYOUT = {"pyproject.toml", "README.md", "LICENSE", "requirements/cpu.lock", "configs", "toolace_ray", "actors", "jobs"}
+LAYOUT = {
+    "pyproject.toml", "README.md", "LICENSE", "requirements/cpu.lock", "configs", "examples", "toolace_ray", "actors", "jobs",
+}  # fmt: skip
 
 Json = dict[str, Any]
 
@@ -338,22 +343,35 @@ def test_image_copies_only_what_exists() -> None:
     assert unknown_sources(misspelled) == ["toolace_rays", "--from=b"]
 
 
-def test_image_holds_the_code_and_the_build_context_lets_it_through() -> None:
-    sources = [path for stage in dockerfile() for origin, paths in copies(stage) if origin is None for path in paths]
-    assert set(sources) == LAYOUT
+def copied() -> list[str]:
+    """What the image's stages copy out of the repository."""
+    return [path for stage in dockerfile() for origin, paths in copies(stage) if origin is None for path in paths]
+
+
+def sent(path: str) -> bool:
+    """Whether the build context holds a path, by the last rule of .dockerignore that speaks of it."""
     rules = (CLUSTER / "Dockerfile.dockerignore").read_text().split("\n")
-    patterns = [rule for rule in rules if rule and not rule.startswith("#")]
+    kept = True
+    for pattern in (rule for rule in rules if rule and not rule.startswith("#")):
+        if fnmatch.fnmatch(path, pattern.lstrip("!")) or path.startswith(pattern.lstrip("!") + "/"):
+            kept = pattern.startswith("!")
+    return kept
 
-    def sent(path: str) -> bool:
-        kept = True
-        for pattern in patterns:
-            if fnmatch.fnmatch(path, pattern.lstrip("!")) or path.startswith(pattern.lstrip("!") + "/"):
-                kept = pattern.startswith("!")
-        return kept
 
-    assert [path for path in sources if not sent(path)] == []
+def test_image_holds_the_code_and_the_build_context_lets_it_through() -> None:
+    assert set(copied()) == LAYOUT
+    assert [path for path in copied() if not sent(path)] == []
     assert not sent(".venv")
     assert not sent("runs/mine")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
+def test_image_holds_the_sources_of_its_configurations(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)  # the image's working directory holds the same folders
+    found = [name for names in source_files(load(path).sources).values() for name in names]
+    assert found
+    missing = [name for name in found if not sent(name) or not any(name.startswith(f"{part}/") for part in copied())]
+    assert missing == []
 
 
 def test_image_installs_the_versions_of_the_package() -> None:
