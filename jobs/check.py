@@ -16,6 +16,7 @@ from toolace_ray.schemas.validate import validates
 from toolace_ray.sdg import balance
 from toolace_ray.sdg.difficulty.guide import check_band
 from toolace_ray.store.storage import RunStore
+from toolace_ray.text.tidy import printable
 from toolace_ray.tss import sources, specs
 
 # Measured on the demo with the 0.5B model (docs/benchmarks.md); an estimate is all they are good for.
@@ -118,7 +119,7 @@ def probe(config: Config) -> Iterator[str]:
             told, answers = asyncio.run(_probed(name, pool, config.execution.request_timeout))
             if not answers:
                 failed.append(name)
-            yield told
+            yield printable(told)
         else:
             yield f"pool {name}: {pool.engine}, not asked: a probe starts no engine, it asks servers that run (engine: openai)"
     if failed:

@@ -16,6 +16,7 @@ import click
 
 from toolace_ray.engines.protocol import EngineError, EngineRefused
 from toolace_ray.errors import RunStopped, UserError
+from toolace_ray.text.tidy import printable
 
 if TYPE_CHECKING:
     from jobs.session import Session
@@ -36,16 +37,16 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return command(*args, **kwargs)
         except UserError as error:
-            click.echo(f"error: {error}", err=True)
+            _say_error(error)
             sys.exit(USER)
         except KeyboardInterrupt:
             click.echo("\nstopped; the same command goes on from here", err=True)
             sys.exit(INTERRUPTED)
         except RunStopped as error:
-            click.echo(f"error: {error}", err=True)
+            _say_error(error)
             sys.exit(OURS)
         except EngineError as error:
-            click.echo(f"error: {error}", err=True)
+            _say_error(error)
             sys.exit(USER if isinstance(error, EngineRefused) else OURS)
         except OSError as error:
             if error.errno == errno.ENOSPC:
@@ -57,6 +58,11 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
             raise
 
     return run
+
+
+def _say_error(error: Exception) -> None:
+    """Say an error; it may quote a server or a file."""
+    click.echo(f"error: {printable(str(error))}", err=True)
 
 
 def configured(command: Callable[..., Any]) -> Callable[..., Any]:

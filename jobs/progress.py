@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from toolace_ray.text.tidy import printable
+
 EVERY = 10.0
 SHORTEST = 0.5  # seconds of a phase that is worth a word
 
@@ -85,9 +87,9 @@ class Progress:
         return "\n".join(["where the time went:", *(phase.as_line() for phase in (*long_phases, rest))])
 
     def say(self, text: str) -> None:
-        """Print a line that the live line does not overwrite."""
+        """Print a line that the live line does not overwrite; it may quote strangers."""
         self._clear()
-        print(text, file=self._stream, flush=True)
+        print(printable(text), file=self._stream, flush=True)
 
     def begin(self) -> None:
         """Start a flow: its rates count from the next `show` on."""

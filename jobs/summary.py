@@ -17,6 +17,7 @@ from toolace_ray.records.kinds import DIALOG_TYPES, KINDS
 from toolace_ray.store import ledger
 from toolace_ray.store.rows import row_dialog
 from toolace_ray.store.storage import RunStore
+from toolace_ray.text.tidy import printable
 from toolace_ray.tss import saved
 
 MOST_NAMES = 500
@@ -195,9 +196,9 @@ def show_dialogs(store: RunStore, dialog_id: str | None, kind: str | None, limit
 def render(dialog: Dialog) -> str:
     """One dialog as text."""
     domain = " > ".join(dialog.meta.get("domain", ()))
-    lines = [heading(f"== {dialog.id}  ({dialog.kind})  domain: {domain}")]
+    lines = [heading(printable(f"== {dialog.id}  ({dialog.kind})  domain: {domain}"))]
     tools = ", ".join(f"{api.name}({', '.join(api.properties)})" for api in dialog.tools)
-    lines.append(f"tools: {tools}")
+    lines.append(printable(f"tools: {tools}"))
     for message in dialog.messages:
         text = printable(message.content or pythonic.render(message.tool_calls))
         lines.append(f"{NAMES[message.role]:>9}: {text}" + ("" if message.train else "   (masked from the loss)"))
@@ -211,11 +212,6 @@ def render(dialog: Dialog) -> str:
     if sources:
         lines.append(f"   values: {', '.join(f'{number} {source}' for source, number in sources.items())}")
     return "\n".join(lines)
-
-
-def printable(text: str) -> str:
-    """Text of models and documents without what a terminal would obey."""
-    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
 
 
 def heading(text: str) -> str:

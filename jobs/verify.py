@@ -23,6 +23,7 @@ from toolace_ray.errors import UserError
 from toolace_ray.records.verdict import Verdict
 from toolace_ray.store.rows import verdicts_json
 from toolace_ray.text.dedup import NearDuplicates
+from toolace_ray.text.tidy import printable
 
 ACCEPTED, REJECTED = "accepted.jsonl", "rejected.jsonl"
 DUPLICATE = "near_duplicate"
@@ -254,4 +255,4 @@ def table(outcome: Outcome, columns: int) -> str:
         lines.append(
             "what each rule holds: toolace check --rules    switch one off or soften it: --set verify.rules.NAME=off (or warn, mask)"
         )
-    return "\n".join(lines)
+    return printable("\n".join(lines))
