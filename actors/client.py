@@ -31,6 +31,7 @@ from toolace_ray.engines.protocol import (
     Generation,
     Score,
     ScoreRequest,
+    reason,
 )
 
 REMEMBERED = 4096  # dialogs whose last replica is kept in mind
@@ -136,10 +137,10 @@ class PoolClient:
             try:
                 reply = await self._ask(index, method, dataclasses.replace(request, timeout=seconds_left), seconds_left)
             except RayTaskError as error:  # a fault of ours in the replica: this request's, not the replica's
-                raise EngineError(f"pool {self.name}: {str(error.cause or error).strip().splitlines()[-1]}") from error
+                raise EngineError(f"pool {self.name}: {reason(error)}") from error
             except RayError as error:  # died, unavailable, out of memory
                 # Ray restarts it; until then the others serve, or we wait.
-                last_failure = str(error).splitlines()[0]
+                last_failure = next(iter(str(error).splitlines()), type(error).__name__)
                 deaths += isinstance(error, ActorDiedError)
                 if deaths >= DEATHS:
                     raise BadRequest(

@@ -21,7 +21,7 @@ from actors.client import PoolClient
 from actors.replica import Replica
 from toolace_ray.config.tree import Config, PoolConfig
 from toolace_ray.engines.cores import Share
-from toolace_ray.engines.protocol import Capabilities, Engine, EngineError
+from toolace_ray.engines.protocol import Capabilities, Engine, EngineError, reason
 from toolace_ray.errors import UserError
 
 START_TIMEOUT = 1800.0  # seconds for a replica to be placed and to load its model
@@ -153,15 +153,14 @@ class Pools:
         try:
             found = ray.get([actor.ready.remote() for actor in actors], timeout=START_TIMEOUT)
         except (UserError, EngineError) as error:
-            reason = str(getattr(error, "cause", None) or error).strip().splitlines()[-1]
-            raise UserError(f"pools.{name}: the engine could not start: {reason}") from error
+            raise UserError(f"pools.{name}: the engine could not start: {reason(error)}") from error
         except ray.exceptions.GetTimeoutError as error:
             raise self._late(name) from error
         except (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError) as error:
-            reason = " ".join(str(error).split())[:300]
+            told = " ".join(str(error).split())[:300]
             raise UserError(
                 f"pools.{name}: a replica died while it started, most likely for want of memory; give it a machine with more, "
-                f"or a smaller model, a shorter context (options.max_model_len) or fewer replicas; Ray says: {reason}"
+                f"or a smaller model, a shorter context (options.max_model_len) or fewer replicas; Ray says: {told}"
             ) from error
         return PoolHandles(name, tuple(actors), found[0])
 

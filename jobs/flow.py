@@ -15,7 +15,7 @@ from typing import Any
 from actors.planner import Planner, PlannerActor
 from actors.pools import PoolHandles
 from toolace_ray.config.tree import Config
-from toolace_ray.engines.protocol import EngineError
+from toolace_ray.engines.protocol import EngineError, reason
 from toolace_ray.errors import RunStopped, UserError
 from toolace_ray.store import ledger
 from toolace_ray.store.rows import spent_in
@@ -200,9 +200,11 @@ def _unwrapped(error: BaseException) -> BaseException:
     """The error inside Ray's wrapping, where it is one that the user is to see."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, UserError | EngineError):
-            return type(cause)(str(getattr(cause, "cause", None) or cause).strip().splitlines()[-1])
-        cause = getattr(cause, "cause", None) or cause.__cause__
+        inner = getattr(cause, "cause", None)
+        known = inner or cause  # what Ray makes of an error is of the error's type, and says its traceback
+        if isinstance(known, UserError | EngineError):
+            return type(known)(reason(known))
+        cause = inner or cause.__cause__
     return error
 
 

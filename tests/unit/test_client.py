@@ -1,11 +1,15 @@
 """Routing, without Ray: which replica a client takes, by what it was told and how long ago that was."""
 
+import asyncio
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ray.exceptions import RayTaskError
 
 from actors.client import HALF_LIFE, PoolClient
 from tests.material import Clock
-from toolace_ray.engines.protocol import Capabilities
+from toolace_ray.engines.protocol import Capabilities, EngineError, GenerateRequest
 
 LOAD = 1000  # no replica of these tests is told to have more
 
@@ -71,3 +75,15 @@ def test_a_dialog_stays_within_the_margin_and_leaves_beyond_it(loads, margin, da
     chosen = pool.pick("dialog")
     assert (chosen == last) == (loads[last] <= min(loads) + margin)
     assert chosen == last or loads[chosen] == min(loads)
+
+
+@pytest.mark.parametrize(("fault", "says"), [(AssertionError(), "AssertionError"), (ValueError("at\nlast"), "last")])
+def test_a_replicas_fault_is_the_requests_error_whatever_it_says(fault, says, monkeypatch):
+    pool, _ = client(1)
+
+    async def ask(*_):
+        raise RayTaskError("generate", "Traceback", fault)
+
+    monkeypatch.setattr(pool, "_ask", ask)
+    with pytest.raises(EngineError, match=f"^pool p: {says}$"):
+        asyncio.run(pool.generate(GenerateRequest([{"role": "user", "content": "x"}])))

@@ -378,6 +378,16 @@ def test_a_last_commit_that_is_lost_is_said(store, ended):
     assert "\n" not in text
 
 
+@pytest.mark.parametrize("error", [UserError("no room on the disk"), EngineRefused("no credit"), EngineError("")])
+def test_what_another_process_raised_is_said_in_one_line(error):
+    raised = RayTaskError("run", f"Traceback (most recent call last):\n  ...\n{error!r}", error).as_instanceof_cause()
+    shown = flows._unwrapped(raised)
+    assert type(shown) is type(error)
+    assert str(shown) == (str(error) or "EngineError")
+    assert type(flows._unwrapped(error)) is type(error)  # raised in this process
+    assert flows._unwrapped(ZeroDivisionError("x")).args == ("x",)
+
+
 def test_workers_may_die_for_ever_as_long_as_something_is_committed(store, ended, monkeypatch):
     crew = Crew(store, print, {})
     monkeypatch.setattr(crew, "_recover", lambda _: None)

@@ -135,6 +135,16 @@ class EngineDead(EngineError):
     """The engine is gone; ask another one."""
 
 
+def reason(error: BaseException) -> str:
+    """What an error says, in one line: its last one, or its type's name where it says nothing.
+
+    An error that was raised in another process may come wrapped, with the error itself as its attribute `cause`.
+    """
+    cause = getattr(error, "cause", None) or error
+    lines = str(cause).strip().splitlines()
+    return lines[-1] if lines else type(cause).__name__
+
+
 class Engine(Protocol):
     """What the method needs of a model."""
 
