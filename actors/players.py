@@ -22,7 +22,7 @@ from toolace_ray.sdg.invented import Unfit
 from toolace_ray.sdg.plans import Task
 from toolace_ray.sdg.pool import Pool
 from toolace_ray.sdg.rollout import Outcome, rollout
-from toolace_ray.store.folder import attempt_id, load_pool
+from toolace_ray.store.folder import attempt_id, load_pool, task_row
 from toolace_ray.store.rows import ledger_row, usage_columns
 from toolace_ray.store.storage import RunStore
 from toolace_ray.text.dedup import api_key
@@ -73,7 +73,7 @@ class DialogPlayer:
         """See Player.play."""
         task = Task(attempt_id(self._config, kind, attempt), kind, attempt, seed_of(self._config, kind, attempt))
         outcome = await rollout(task, self._pool, self._config, engines, self._target, self._servers)
-        return _played_dialog(outcome)
+        return _played_dialog(self._config, outcome)
 
 
 class ContrastPlayer:
@@ -96,17 +96,18 @@ class ContrastPlayer:
             outcome.dialog = dialog
         except Unfit as error:
             outcome.verdicts = (Verdict(stage="generate", rule=error.step, evidence=str(error)[:300]),)
-        return _played_dialog(outcome)
+        return _played_dialog(self._config, outcome)
 
 
-def _played_dialog(outcome: Outcome) -> Played:
+def _played_dialog(config: Config, outcome: Outcome) -> Played:
     """What became of a dialog, as a row."""
     task = outcome.task
     spent = usage_columns(outcome.usage, outcome.seconds)
-    base = {"id": task.id, "type": task.type, "kind": task.kind, "attempt": task.attempt, "key": None}
     if outcome.dialog is None:
+        base = task_row(config, task.kind, task.attempt)
         return Played(task.kind, task.attempt, False, ledger_row(base, outcome.verdicts, None, spent))
-    row = {**base, "key": dialog_key(outcome.dialog), "record": outcome.dialog.model_dump_json(), **spent}
+    base = task_row(config, task.kind, task.attempt, dialog_key(outcome.dialog))
+    row = {**base, "record": outcome.dialog.model_dump_json(), **spent}
     return Played(task.kind, task.attempt, True, row)
 
 
@@ -150,7 +151,7 @@ async def _played_extraction(
     source: str,
 ) -> Played:
     """What a model read, as a row; an answer that can't be read is a row of the ledger."""
-    base = {"id": attempt_id(config, kind, attempt), "type": kind, "kind": kind, "attempt": attempt, "key": ""}
+    base = task_row(config, kind, attempt, "")
     try:
         record = (await work).model_dump_json()
     except (ValueError, KeyError, TypeError) as error:
@@ -176,8 +177,6 @@ class ApiPlayer:
         if kind not in self._generations:
             self._generations = {kind: Generation(self._store, kind)}
         generation = self._generations[kind]
-        task_id = attempt_id(self._config, kind, attempt)
-        base = {"id": task_id, "type": "api", "kind": kind, "attempt": attempt, "key": None}
         design = generation.design(attempt)
         settings = self._config.evolve
         outcome = await evolve(
@@ -193,10 +192,11 @@ class ApiPlayer:
         if outcome.api is None:
             assert outcome.verdict is not None
             record = outcome.failed.model_dump_json() if outcome.failed else None
+            base = task_row(self._config, kind, attempt)
             return Played(kind, attempt, False, ledger_row(base, [outcome.verdict], record, spent))
         lineage = outcome.api.lineage.model_copy(update={"generation": generation.number})
         api = outcome.api.model_copy(update={"lineage": lineage})
-        row = {**base, "key": api_key(api), "record": api.model_dump_json(), **spent}
+        row = {**task_row(self._config, kind, attempt, api_key(api)), "record": api.model_dump_json(), **spent}
         return Played(kind, attempt, True, row)
 
 

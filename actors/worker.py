@@ -21,7 +21,7 @@ from toolace_ray.config.tree import Config
 from toolace_ray.engines.protocol import BadRequest, EngineError, EngineRefused, EngineTimeout, Unsupported
 from toolace_ray.engines.roles import Engines, TaskEngines, in_flight
 from toolace_ray.records.verdict import Verdict
-from toolace_ray.store.folder import attempt_id, type_of
+from toolace_ray.store.folder import attempt_id, task_row
 from toolace_ray.store.rows import DRAFT, LEDGER, SPENT, ledger_row, spent_in, usage_columns
 from toolace_ray.store.storage import RunStore
 
@@ -126,7 +126,7 @@ class Worker:
             if played is not None:
                 self._buffer.append(played)
             elif engines.usage.requests:
-                self._spent.append({**self._row_base(lease), **usage_columns(engines.usage, 0.0)})
+                self._spent.append({**task_row(self._config, *lease), **usage_columns(engines.usage, 0.0)})
 
     async def _attempt(self, lease: Lease, engines: TaskEngines) -> Played | None:
         """Play an attempt; None when it was given back."""
@@ -173,14 +173,9 @@ class Worker:
         self._unanswered = 0
         self._last_answer = time.monotonic()
 
-    def _row_base(self, lease: Lease) -> dict[str, Any]:
-        kind, attempt = lease
-        row_id = attempt_id(self._config, kind, attempt)
-        return {"id": row_id, "type": type_of(kind), "kind": kind, "attempt": attempt, "key": None}
-
     def _failure(self, lease: Lease, engines: TaskEngines, rule: str, error: Exception) -> Played:
         verdict = Verdict(stage="generate", rule=rule, evidence=f"{type(error).__name__}: {error}"[:300])
-        row = ledger_row(self._row_base(lease), [verdict], None, usage_columns(engines.usage, 0.0))
+        row = ledger_row(task_row(self._config, *lease), [verdict], None, usage_columns(engines.usage, 0.0))
         return Played(*lease, False, row)
 
     async def _commit(self) -> None:

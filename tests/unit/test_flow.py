@@ -5,6 +5,8 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from ray.exceptions import ActorDiedError, RayTaskError
 
 from actors import worker as workers
@@ -12,7 +14,7 @@ from actors.planner import Planner, PlannerActor
 from actors.players import Played
 from jobs import flow as flows
 from jobs.flow import Stall, survey
-from jobs.summary import _spent
+from jobs.summary import _reasons, _spent
 from tests.material import Clock, draft_row, good_dialogs
 from toolace_ray.config.load import parse
 from toolace_ray.engines.protocol import (
@@ -29,10 +31,11 @@ from toolace_ray.errors import RunStopped, UserError
 from toolace_ray.records.usage import Usage
 from toolace_ray.records.verdict import Verdict
 from toolace_ray.store import folder, ledger, rows
-from toolace_ray.store.folder import attempt_id
+from toolace_ray.store.folder import task_row, type_of
 from toolace_ray.store.rows import DIALOG, DRAFT, LEDGER, dialog_row, ledger_row, usage_columns
 from toolace_ray.store.settle import Flow, settle
 from toolace_ray.store.storage import RunStore
+from toolace_ray.tss.generations import name_of
 
 SPENT = usage_columns(Usage(), 0.0)
 
@@ -129,13 +132,7 @@ class Player:
     async def play(self, kind, attempt, engines):
         for text in ("greeting", str(attempt)):
             await engines.generate("user", GenerateRequest([{"role": "user", "content": text}], max_tokens=9))
-        base = {
-            "id": attempt_id(self._config, kind, attempt),
-            "type": kind,
-            "kind": kind,
-            "attempt": attempt,
-            "key": "",
-        }
+        base = task_row(self._config, kind, attempt, "")
         return Played(kind, attempt, True, {**base, "record": "{}", **usage_columns(engines.usage, 0.0)})
 
 
@@ -144,24 +141,18 @@ class Mute(Player):
 
     async def play(self, kind, attempt, engines):
         await engines.generate("user", GenerateRequest([{"role": "user", "content": str(attempt)}], max_tokens=9))
-        base = {
-            "id": attempt_id(self._config, kind, attempt),
-            "type": kind,
-            "kind": kind,
-            "attempt": attempt,
-            "key": "",
-        }
+        base = task_row(self._config, kind, attempt, "")
         return Played(kind, attempt, True, {**base, "record": "{}", **usage_columns(engines.usage, 0.0)})
 
 
-def work(store, monkeypatch, outcome, wanted=3, attempts=30, player=Mute, probe=lambda _: None, **execution):
+def work(store, monkeypatch, outcome, wanted=3, attempts=30, player=Mute, probe=lambda _: None, kind="x", **execution):
     """Run one worker over attempts whose engine does as `outcome` says. Returns the planner and the engine."""
     engine = Scripted(outcome, probe)
     monkeypatch.setitem(workers.PLAYERS, "scripted", player)
     monkeypatch.setattr(workers, "clients", lambda *_: {"small": engine})
     monkeypatch.setattr(workers, "PATIENCE_SECONDS", 0.0)
     monkeypatch.setattr(workers.asyncio, "sleep", lambda _, real=asyncio.sleep: real(0))
-    planner = Planner({"x": (wanted, attempts)}, verify=False)
+    planner = Planner({kind: (wanted, attempts)}, verify=False)
     config = parse({"execution": {"in_flight": 4, **execution}})
     worker = workers.Worker("e-w1", "scripted", "dialogs", config, store.uri, {}, Handle(PlannerActor(planner)))
     asyncio.run(asyncio.wait_for(worker.run(), 30))
@@ -175,6 +166,19 @@ def test_one_bad_attempt_goes_to_the_ledger_and_the_rest_goes_on(store, monkeypa
     assert planner.quotas["x"].cut == 4
     reasons = {row["attempt"]: row["rule"] for row in store.rows("rejected", ["attempt", "rule"])}
     assert reasons == {1: "internal", 2: "request_refused"}
+
+
+def test_an_attempt_at_an_api_is_told_as_one_however_it_ends(store, monkeypatch):
+    refuse = lambda attempt, _: BadRequest("too long") if attempt == 1 else None  # noqa: E731
+    work(store, monkeypatch, refuse, kind=name_of(3))
+    assert _reasons(store) == {("api", "generate", "request_refused"): 1}
+    assert [row["type"] for row in store.rows("rejected", ["type"])] == ["api"]  # the report counts by it
+
+
+@given(st.integers(0, 20000))
+def test_a_generation_is_a_kind_of_apis(number):
+    assert type_of(name_of(number)) == "api"
+    assert [type_of(kind) for kind in ("document", "node", "single.plain")] == ["document", "node", "single"]
 
 
 def reasons(store):

