@@ -20,7 +20,7 @@ from toolace_ray.dlv.layer import layer
 from toolace_ray.errors import UserError
 from toolace_ray.models import resolve
 from toolace_ray.store.settle import Flow
-from toolace_ray.store.storage import RunStore
+from toolace_ray.store.storage import REFUSED, RunStore
 
 
 def new_epoch() -> str:
@@ -106,16 +106,19 @@ def session(config: Config, progress: Progress) -> Iterator[Session]:
     """A session that holds the run's lock and stops everything at its end. Raises UserError."""
     layer(config.verify)  # says what is wrong with the rules before anything starts
     store = RunStore(config.run.path)
-    try:
-        with locked(store):
-            current = Session(config, store, progress)
+    with contextlib.ExitStack() as lock:
+        try:
+            lock.enter_context(locked(store))
             store.sweep()
-            with current._stack:
-                if not store.local:
-                    current.ray()  # there is no file to lock there: the cluster's lock comes first
-                yield current
-    except (PermissionError, NotADirectoryError, FileExistsError) as error:
-        raise UserError(f"run.path: {config.run.path}: cannot write there ({error.strerror})") from error
+        except OSError as error:
+            if error.errno not in REFUSED:
+                raise
+            raise UserError(f"run.path: {config.run.path}: cannot write there ({error.strerror})") from error
+        current = Session(config, store, progress)
+        with current._stack:
+            if not store.local:
+                current.ray()  # there is no file to lock there: the cluster's lock comes first
+            yield current
 
 
 def check_models(config: Config, progress: Progress) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import json
 import os
@@ -22,6 +23,7 @@ from toolace_ray.dlv.layer import layer
 from toolace_ray.errors import UserError
 from toolace_ray.records.verdict import Verdict
 from toolace_ray.store.rows import verdicts_json
+from toolace_ray.store.storage import REFUSED
 from toolace_ray.text.dedup import NearDuplicates
 from toolace_ray.text.tidy import printable
 
@@ -200,20 +202,31 @@ def _ledger_row(row: dict[str, Any], verdicts: list[dict[str, Any]]) -> dict[str
 def _files(output: str) -> Iterator[tuple[IO[str], IO[str]]]:
     """The two files under other names until they are whole. Raises UserError."""
     folder = Path(output)
-    try:
+    with _explained(output):
         folder.mkdir(parents=True, exist_ok=True)
+    names = [folder / f".{name}.{os.getpid()}" for name in (ACCEPTED, REJECTED)]
+    try:
         with contextlib.ExitStack() as stack:
-            names = [folder / f".{name}.{os.getpid()}" for name in (ACCEPTED, REJECTED)]
-            files = [stack.enter_context(name.open("w", encoding="utf-8", errors="replace")) for name in names]
-            try:
-                yield files[0], files[1]
-            except BaseException:
-                for name in names:
-                    name.unlink()
-                raise
-        for name, final in zip(names, (ACCEPTED, REJECTED), strict=True):
-            name.replace(folder / final)
-    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+            with _explained(output):
+                files = [stack.enter_context(name.open("w", encoding="utf-8", errors="replace")) for name in names]
+            yield files[0], files[1]
+        with _explained(output):
+            for name, final in zip(names, (ACCEPTED, REJECTED), strict=True):
+                name.replace(folder / final)
+    except BaseException:
+        for name in names:
+            name.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def _explained(output: str) -> Iterator[None]:
+    """Say that the output can't be written where that is what fails. Raises UserError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (*REFUSED, errno.EISDIR):
+            raise
         raise UserError(f"--output {output}: cannot write there ({error.strerror})") from error
 
 

@@ -1,5 +1,6 @@
 """Bad input: one clear sentence, exit code 2, nothing half-written."""
 
+import errno
 import json
 import os
 import subprocess
@@ -10,7 +11,11 @@ import pytest
 from click.testing import CliRunner
 
 from jobs.cli import main
-from toolace_ray.errors import RunStopped
+from jobs.progress import Progress
+from jobs.session import session
+from jobs.verify import _files
+from toolace_ray.config.load import parse
+from toolace_ray.errors import RunStopped, UserError
 
 ROOT = Path(__file__).parents[2]
 
@@ -130,6 +135,28 @@ def test_one_driver_at_a_time(tmp_path):
         code, text = toolace("run", "--config", config(tmp_path))
     assert code == 2
     assert "another command works on this run" in text
+
+
+def test_what_a_job_may_not_read_is_not_told_as_its_run(tmp_path):
+    configuration = parse({"run": {"path": str(tmp_path / "run")}, "pools": {"small": {"engine": "simulated"}}})
+    with pytest.raises(PermissionError, match="secret"), session(configuration, Progress()):
+        raise PermissionError(errno.EACCES, "Permission denied", "/secret")
+
+
+def test_what_a_verification_may_not_read_is_not_told_as_its_output(tmp_path):
+    with pytest.raises(PermissionError, match="secret"), _files(str(tmp_path / "out")):
+        raise PermissionError(errno.EACCES, "Permission denied", "/secret")
+    assert os.listdir(tmp_path / "out") == []
+
+
+def test_an_output_that_cannot_be_written_is_said_and_nothing_is_left(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"--output .*file/out: cannot write there"), _files(str(tmp_path / "file/out")):
+        pytest.fail("the files opened")
+    (tmp_path / "out/accepted.jsonl").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"--output .*out: cannot write there"), _files(str(tmp_path / "out")) as files:
+        files[0].write("{}")
+    assert os.listdir(tmp_path / "out") == ["accepted.jsonl"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs the right to mount a small file system")
