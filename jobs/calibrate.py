@@ -4,7 +4,7 @@ python -m jobs.calibrate --config configs/local.yaml --set run.path=runs/prior
 
 The prior set is the run's own dialogs, made without a band. The target is measured on it, tuned on it for a short while,
 and measured again; the band goes to calibration/band.yaml in the run's folder. A phase whose figures are there is not
-done again.
+done again; the figures after a tuning count for that tuning alone, of those dialogs.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import asyncio
 import os
 import random
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
@@ -28,6 +29,7 @@ from toolace_ray.engines.template import ChatTemplate, Pass
 from toolace_ray.errors import UserError
 from toolace_ray.models import resolve
 from toolace_ray.records.dialog import Dialog
+from toolace_ray.records.json import canonical_json, digest
 from toolace_ray.sdg.difficulty import calibrate as calibration
 from toolace_ray.sdg.difficulty.measure import evaluator, solved
 from toolace_ray.sdg.difficulty.probe import Tuning, tune
@@ -39,13 +41,11 @@ MEASURED = pa.schema(
         ("id", pa.string()),
         ("kind", pa.string()),
         ("loss", pa.float64()),
-        ("call_loss", pa.float64()),
-        ("tokens", pa.int32()),
         ("solved", pa.list_(pa.float64())),
-        ("features", pa.string()),
     ]
 )
-"""What the target makes of a dialog of the prior set; `solved` has the share of right answers of each trained assistant turn."""
+"""What the target makes of a dialog of the prior set: `loss` is null for one that it refuses, since it is longer than its
+context; `solved` has the share of right answers of each trained assistant turn."""
 
 
 def calibrate(current: Session) -> dict[str, Any]:
@@ -71,11 +71,11 @@ def calibrate(current: Session) -> dict[str, Any]:
         store.make(FOLDER)
         before = _measurements(current, "prior", dialogs, config, None)
         current.release()
-        after = _measurements_after_tuning(current, dialogs, name, pool)
-        pairs = [
-            (before[dialog.id], after[dialog.id]) for dialog in dialogs if dialog.id in before and dialog.id in after
-        ]
-        band = calibration.band([_scored_dialog(left, right) for left, right in pairs])
+        measured = [dialog for dialog in dialogs if before[dialog.id]["loss"] is not None]
+        calibration.check_size(len(measured))  # before the tuning, which takes longest
+        after = _measurements_after_tuning(current, measured, name, pool)
+        pairs = [(before[dialog.id], after[dialog.id]) for dialog in measured]
+        band = calibration.band([_scored_dialog(*pair) for pair in pairs if pair[1]["loss"] is not None])
     band |= {"target": pool.model, "run": store.uri}
     store.make(FOLDER)
     store.write_bytes(FOLDER, "band.yaml", yaml.safe_dump(band, sort_keys=False).encode())
@@ -113,10 +113,8 @@ def _measurements(
         pool_handles = handles or current.pools().handles
         current.progress.say(f"calibrate: measuring {len(missing)} dialogs ({phase})")
         new_rows = asyncio.run(_measure(missing, config, pool_handles))
-        if len(new_rows) < len(missing):
-            current.progress.say(
-                f"calibrate: {len(missing) - len(new_rows)} dialogs are longer than the target's context"
-            )
+        if refused := sum(row["loss"] is None for row in new_rows):
+            current.progress.say(f"calibrate: {refused} dialogs are longer than the target's context, and left out")
         store.write(FOLDER, f"{phase}-{current.epoch}.parquet", new_rows, MEASURED)
         rows |= {row["id"]: row for row in new_rows}
     return rows
@@ -128,58 +126,41 @@ async def _measure(dialogs: Sequence[Dialog], config: Config, handles: dict[str,
     template = target.template
     room = asyncio.Semaphore(in_flight(config, {name: pool.capabilities for name, pool in handles.items()}))
 
-    async def measure(dialog: Dialog) -> dict[str, Any] | None:
+    async def measure(dialog: Dialog) -> dict[str, Any]:
         async with room:
             task_engines = engines.for_task(dialog.id)
             try:
-                complexity = await target.measure(dialog, task_engines)
+                loss = (await target.measure(dialog, task_engines)).loss
                 rates = await solved(dialog, template, task_engines)
             except BadRequest:
-                return None
-        return {
-            "id": dialog.id,
-            "kind": dialog.kind,
-            "loss": complexity.loss,
-            "call_loss": complexity.call_loss,
-            "tokens": sum(tokens for *_, tokens in complexity.turns),
-            "solved": rates,
-            "features": yaml.safe_dump(dialog.meta.get("features") or {}, default_flow_style=True),
-        }
+                loss, rates = None, []
+        return {"id": dialog.id, "kind": dialog.kind, "loss": loss, "solved": rates}
 
-    return [row for row in await asyncio.gather(*(measure(dialog) for dialog in dialogs)) if row is not None]
+    return list(await asyncio.gather(*(measure(dialog) for dialog in dialogs)))
 
 
 def _measurements_after_tuning(
     current: Session, dialogs: Sequence[Dialog], name: str, pool: PoolConfig
 ) -> dict[str, dict[str, Any]]:
-    """What the target makes of the prior set after a short tuning on it."""
-    import ray
-
+    """What the target makes of dialogs that it can read after a short tuning on them."""
     config, store = current.config, current.store
-    measured = {row["id"]: row for row in store.rows(FOLDER, part="tuned-")}
-    if measured.keys() >= {dialog.id for dialog in dialogs}:
+    settings = config.calibrate
+    tuning = Tuning(
+        settings.epochs, settings.learning_rate, settings.batch, settings.rank, settings.max_tokens, config.run.seed
+    )
+    ids = sorted(dialog.id for dialog in dialogs)
+    phase = f"tuned-{digest(canonical_json(asdict(tuning)), *ids, length=8)}"
+    measured = {row["id"]: row for row in store.rows(FOLDER, part=f"{phase}-")}
+    if measured.keys() >= set(ids):
         return measured
     if not store.local:
         raise UserError(
             f"run.path: {config.run.path}: the tuned probe must lie where the engines can load it; calibrate on a folder "
             "that all nodes share"
         )
-    settings = config.calibrate
     output = store.path(FOLDER, "probe")
-    source = resolve(pool.model)
-    template = ChatTemplate.of(source)
-    passes = [
-        Pass(dialog_pass.ids, tuple(turn for turn in dialog_pass.turns if dialog.messages[turn.message].train))
-        for dialog in dialogs
-        for dialog_pass in template.passes(dialog)
-    ]
-    current.progress.say(f"calibrate: tuning {pool.model} on {len(passes)} dialogs, {settings.epochs} epochs")
-    tuning = Tuning(
-        settings.epochs, settings.learning_rate, settings.batch, settings.rank, settings.max_tokens, config.run.seed
-    )
-    remote = ray.remote(_tune_task).options(num_cpus=settings.cpus, num_gpus=settings.gpus, max_retries=0)
-    losses = ray.get(remote.remote(source, passes, tuning, output))
-    current.progress.say(f"calibrate: loss by epoch {', '.join(f'{loss:.3f}' for loss in losses)}")
+    current.ray()  # all dialogs may have been measured in an earlier start
+    _tune(current, dialogs, pool, tuning, output)
     probe_config = config.model_copy(
         update={
             "pools": {**config.pools, name: pool.model_copy(update={"model": output})},
@@ -187,7 +168,25 @@ def _measurements_after_tuning(
         }
     )
     with Pools(probe_config, current.progress.say) as pools:
-        return _measurements(current, "tuned", dialogs, probe_config, pools.handles)
+        return _measurements(current, phase, dialogs, probe_config, pools.handles)
+
+
+def _tune(current: Session, dialogs: Sequence[Dialog], pool: PoolConfig, tuning: Tuning, output: str) -> None:
+    """Tune the target on the dialogs, as a task of Ray, and write it to a folder."""
+    import ray
+
+    settings = current.config.calibrate
+    source = resolve(pool.model)
+    template = ChatTemplate.of(source)
+    passes = [
+        Pass(dialog_pass.ids, tuple(turn for turn in dialog_pass.turns if dialog.messages[turn.message].train))
+        for dialog in dialogs
+        for dialog_pass in template.passes(dialog)
+    ]
+    current.progress.say(f"calibrate: tuning {pool.model} on {len(passes)} dialogs, {tuning.epochs} epochs")
+    remote = ray.remote(_tune_task).options(num_cpus=settings.cpus, num_gpus=settings.gpus, max_retries=0)
+    losses = ray.get(remote.remote(source, passes, tuning, output))
+    current.progress.say(f"calibrate: loss by epoch {', '.join(f'{loss:.3f}' for loss in losses)}")
 
 
 def _tune_task(source: str, passes: Any, settings: Tuning, output: str) -> list[float]:

@@ -1,9 +1,23 @@
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobs import calibrate as job
+from tests.material import good_dialogs
+from toolace_ray.config.load import parse
+from toolace_ray.engines.protocol import BadRequest, Capabilities
+from toolace_ray.engines.simulated import SimulatedEngine
+from toolace_ray.engines.template import WordTemplate
 from toolace_ray.errors import UserError
+from toolace_ray.records.usage import Usage
 from toolace_ray.sdg.difficulty.calibrate import ScoredDialog, auc, band, pass_band
+from toolace_ray.sdg.difficulty.measure import LossEvaluator
+from toolace_ray.store.rows import DIALOG, dialog_row, usage_columns
+from toolace_ray.store.storage import RunStore
+
+ROLES = dict.fromkeys(("writer", "user", "assistant", "tool", "judge", "target"), "small")
 
 
 def sample(loss, solved, tuned=True):
@@ -61,3 +75,79 @@ def test_a_band_is_never_upside_down(items):
     found = band(samples)
     assert found["lower"] <= found["upper"]  # rounded; they differ by less than the rounding at worst
     assert pass_band(4) == {"measure": "failure", "lower": 0.125, "upper": 0.875}
+
+
+class Target(SimulatedEngine):
+    """A target whose context is too short for one dialog; it counts what it measures."""
+
+    def __init__(self, too_long):
+        super().__init__(latency_ms=0)
+        self._too_long = too_long
+        self.measured = 0
+
+    async def score(self, request):
+        if request.affinity == self._too_long:
+            raise BadRequest("longer than the context")
+        self.measured += 1
+        return await super().score(request)
+
+
+@pytest.fixture
+def calibrated(tmp_path, monkeypatch):
+    """Calibrate a run of twelve dialogs, whose second one is longer than the target's context, as often as it is called."""
+    store = RunStore(str(tmp_path / "run"))
+    store.make("dialogs")
+    single = good_dialogs()["single"]
+    dialogs = [single.model_copy(update={"id": f"d{i:02}", "attempt": i}) for i in range(12)]
+    spent = usage_columns(Usage(), 0.0)
+    store.write(
+        "dialogs", "e-dialogs-1.parquet", [dialog_row(dialog, {"key": "", **spent}) for dialog in dialogs], DIALOG
+    )
+    target = Target("d01")
+    done = SimpleNamespace(store=store, measured=[], tuned_on=[], said=[])
+    handles = {"small": SimpleNamespace(replicas=(), capabilities=Capabilities("m", 100))}
+
+    class Pools:
+        def __init__(self, *_):
+            self.handles = handles
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setattr(job, "generate", lambda _: None)
+    monkeypatch.setattr(job, "evaluator", lambda _: LossEvaluator(WordTemplate()))
+    monkeypatch.setattr(job, "clients", lambda *_: {"small": target})
+    monkeypatch.setattr(job, "Pools", Pools)
+    monkeypatch.setattr(job, "_tune", lambda _, tuned_on, *__: done.tuned_on.append([item.id for item in tuned_on]))
+    monkeypatch.setattr(job.calibration, "band", lambda scored: {"samples": len(scored)})
+
+    def run(**settings):
+        current = SimpleNamespace(
+            config=parse({"roles": ROLES, "calibrate": settings}), store=store, epoch=f"e{len(done.measured)}",
+            progress=SimpleNamespace(say=done.said.append), pools=Pools, release=lambda: None, ray=lambda: None,
+        )  # fmt: skip
+        before = target.measured
+        band = job.calibrate(current)
+        done.measured.append(target.measured - before)
+        return band
+
+    done.run = run
+    return done
+
+
+def test_a_dialog_that_is_too_long_is_left_out_and_nothing_is_done_twice(calibrated):
+    assert calibrated.run()["samples"] == 11
+    assert calibrated.run()["samples"] == 11
+    assert calibrated.tuned_on == [[f"d{i:02}" for i in range(12) if i != 1]]
+    assert calibrated.measured == [11 + 11, 0]
+    assert sum("longer than the target's context" in text for text in calibrated.said) == 1
+
+
+def test_a_probe_that_is_tuned_otherwise_is_tuned_and_measured_again(calibrated):
+    for settings in ({}, {"epochs": 3}, {"rank": 4}, {"learning_rate": 1e-3}, {"epochs": 3}):
+        calibrated.run(**settings)
+    assert len(calibrated.tuned_on) == 4
+    assert calibrated.measured == [22, 11, 11, 11, 0]

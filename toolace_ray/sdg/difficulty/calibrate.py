@@ -48,16 +48,19 @@ def auc(dialogs: Sequence[ScoredDialog]) -> float | None:
     return (total - failed * (failed + 1) / 2) / (failed * solved)
 
 
+def check_size(dialogs: int) -> None:
+    """Raise UserError where a prior set of so many dialogs is too small for a band."""
+    if dialogs < FEWEST:
+        raise UserError(f"the prior set has {dialogs} dialogs, a band needs {FEWEST} at least; raise generate.quotas")
+
+
 def band(dialogs: Sequence[ScoredDialog]) -> dict[str, Any]:
     """The band with the figures it comes from, as it is written to the file.
 
     Raises:
         UserError: the prior set is too small.
     """
-    if len(dialogs) < FEWEST:
-        raise UserError(
-            f"the prior set has {len(dialogs)} dialogs, a band needs {FEWEST} at least; raise generate.quotas"
-        )
+    check_size(len(dialogs))
     solved = [dialog.loss for dialog in dialogs if dialog.solved]
     unsolved = [dialog.loss for dialog in dialogs if not dialog.tuned_solved]
     losses = [dialog.loss for dialog in dialogs]
