@@ -34,6 +34,7 @@ from toolace_ray.sdg.difficulty import calibrate as calibration
 from toolace_ray.sdg.difficulty.measure import evaluator, solved
 from toolace_ray.sdg.difficulty.probe import Tuning, tune
 from toolace_ray.store.rows import row_dialog
+from toolace_ray.store.storage import RunStore
 
 FOLDER = "calibration"
 MEASURED = pa.schema(
@@ -52,21 +53,14 @@ def calibrate(current: Session) -> dict[str, Any]:
     """Write the band of roles.target. Returns what is in the file.
 
     Raises:
-        UserError: no target, a band in the configuration, or a prior set that is too small.
+        UserError: no target that can be calibrated on, a band in the configuration, or a prior set that is too small.
     """
     config, store = current.config, current.store
-    if "target" not in config.roles:
-        raise UserError("roles.target is missing: calibration measures the model that is to be tuned")
-    if config.complexity.band:
-        raise UserError("complexity.band: a prior set is made without a band; take the key out for calibration")
+    name, pool = _target(config, store)
     generate(current)
     dialogs = _prior_set(current)
-    (name,) = config.mix("target")
-    pool = config.pools[name]
     if pool.engine == "openai":
         band = calibration.pass_band(config.complexity.samples)
-    elif pool.engine == "simulated":
-        raise UserError("roles.target is a simulated engine: its losses are drawn at random and calibrate nothing")
     else:
         store.make(FOLDER)
         before = _measurements(current, "prior", dialogs, config, None)
@@ -80,6 +74,26 @@ def calibrate(current: Session) -> dict[str, Any]:
     store.make(FOLDER)
     store.write_bytes(FOLDER, "band.yaml", yaml.safe_dump(band, sort_keys=False).encode())
     return band
+
+
+def _target(config: Config, store: RunStore) -> tuple[str, PoolConfig]:
+    """The pool of roles.target, and its name. Raises UserError where calibration would fail in the end."""
+    if "target" not in config.roles:
+        raise UserError("roles.target is missing: calibration measures the model that is to be tuned")
+    if config.complexity.band:
+        raise UserError("complexity.band: a prior set is made without a band; take the key out for calibration")
+    (name,) = config.mix("target")
+    pool = config.pools[name]
+    if pool.engine == "simulated":
+        raise UserError("roles.target is a simulated engine: its losses are drawn at random and calibrate nothing")
+    if pool.engine == "openai":
+        calibration.pass_band(config.complexity.samples)
+    elif not store.local:
+        raise UserError(
+            f"run.path: {config.run.path}: the tuned probe must lie where the engines can load it; calibrate on a folder "
+            "that all nodes share"
+        )
+    return name, pool
 
 
 def _prior_set(current: Session) -> list[Dialog]:
@@ -153,11 +167,6 @@ def _measurements_after_tuning(
     measured = {row["id"]: row for row in store.rows(FOLDER, part=f"{phase}-")}
     if measured.keys() >= set(ids):
         return measured
-    if not store.local:
-        raise UserError(
-            f"run.path: {config.run.path}: the tuned probe must lie where the engines can load it; calibrate on a folder "
-            "that all nodes share"
-        )
     output = store.path(FOLDER, "probe")
     current.ray()  # all dialogs may have been measured in an earlier start
     _tune(current, dialogs, pool, tuning, output)

@@ -151,3 +151,19 @@ def test_a_probe_that_is_tuned_otherwise_is_tuned_and_measured_again(calibrated)
         calibrated.run(**settings)
     assert len(calibrated.tuned_on) == 4
     assert calibrated.measured == [22, 11, 11, 11, 0]
+
+
+@pytest.mark.parametrize(
+    ("pool", "path", "says"),
+    [
+        ({"engine": "simulated"}, "run", "calibrate nothing"),
+        ({}, "mock:///run", "all nodes share"),
+        ({"engine": "openai", "url": "http://127.0.0.1:1/v1"}, "run", "2 or more"),
+    ],
+)
+def test_what_cannot_be_calibrated_is_said_before_anything_is_made(tmp_path, monkeypatch, pool, path, says):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(job, "generate", lambda _: pytest.fail("the prior set was made"))
+    config = parse({"roles": ROLES, "pools": {"small": pool}, "complexity": {"samples": 1}})
+    with pytest.raises(UserError, match=says):
+        job.calibrate(SimpleNamespace(config=config, store=RunStore(path)))
