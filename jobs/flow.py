@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from actors.planner import Planner, PlannerActor
+from actors.planner import NOTHING, Planner, PlannerActor, Spent
 from actors.pools import PoolHandles
 from toolace_ray.config.tree import Config
 from toolace_ray.engines.protocol import EngineError, reason
@@ -43,8 +43,8 @@ def budget(config: Config) -> dict[str, Any]:
     }
 
 
-def survey(flow: Flow, store: RunStore) -> Planner:
-    """The planner with all that earlier starts left in the run's folder."""
+def survey(flow: Flow, store: RunStore, spent: Spent = NOTHING) -> Planner:
+    """The planner with all that earlier starts left in the run's folder; `spent` counts against the flow's budget."""
     novelty = flow.telling(copied=True)
     planner = Planner(flow.quotas, flow.max_tokens, flow.max_cost, flow.verify, novelty, flow.speculate)
     resolved = list(ledger.resolved(store, flow.accepted, flow.quotas, flow.part))
@@ -59,8 +59,7 @@ def survey(flow: Flow, store: RunStore) -> Planner:
         if keep:
             planner.shards.append((name, keep))
     planner.restore(resolved, waiting)
-    if flow.max_tokens or flow.max_cost:  # the run's, whichever flow spent it
-        planner.spend(*ledger.spending(store))
+    planner.spend(*spent)
     return planner
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from jobs import flow as flows
 from jobs.evolve import evolve
+from jobs.flow import budget
 from jobs.session import Session
 from toolace_ray.corpus.export import export
 from toolace_ray.records.kinds import CONTRASTS
@@ -36,7 +36,7 @@ def generate(current: Session) -> dict[str, Any]:
     """Bring the run's dialogs to their quotas; grow the pool first where there is none.
 
     Returns:
-        The planner's last status, with `new` telling whether anything was played.
+        The planner's last status, with `new` telling whether anything was played or moved.
 
     Raises:
         UserError: see evolve and folder.begin.
@@ -55,13 +55,11 @@ def generate(current: Session) -> dict[str, Any]:
         current.progress.say(f"{kind}: the pool carries none; its {number} dialogs go to the type's other features")
     quotas = {kind: (number, number * settings.max_attempts) for kind, number in wanted.items()}
     flow = _dialog_flow(current, "dialogs", quotas)
-    finished = flows.survey(flow, store).done
     status = current.run_flow(flow, "dialogs")
-    rows_moved = settle(flow, store, DIALOG, current.epoch)
+    new = settle(flow, store, DIALOG, current.epoch) or status["new"]
     if (contrast_flow := _contrast_flow(current)) is not None:
-        finished = finished and flows.survey(contrast_flow, store).done
         contrast_status = current.run_flow(contrast_flow, "contrasts")
-        rows_moved = settle(contrast_flow, store, DIALOG, current.epoch) or rows_moved
+        new = settle(contrast_flow, store, DIALOG, current.epoch) or contrast_status["new"] or new
         status = {**contrast_status, "types": {**status["types"], **contrast_status["types"]}}
         quotas |= contrast_flow.quotas
     export(store)
@@ -71,12 +69,12 @@ def generate(current: Session) -> dict[str, Any]:
             current.progress.say(
                 f"{kind}: {item['passing']} of {item['wanted']} dialogs, since {reason}; what there is is kept"
             )
-    return {**status, "new": rows_moved or not finished}
+    return {**status, "new": new}
 
 
 def _dialog_flow(current: Session, name: str, quotas: dict[str, tuple[int, int]]) -> Flow:
     near = current.config.verify.duplicates
-    return Flow(name, name, "drafts/dialogs", "dialogs", quotas, near=near, **flows.budget(current.config))
+    return Flow(name, name, "drafts/dialogs", "dialogs", quotas, near=near, **budget(current.config))
 
 
 def _contrast_flow(current: Session) -> Flow | None:

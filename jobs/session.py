@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from actors.planner import NOTHING, Spent
 from actors.pools import Pools
 from jobs import flow as flows
 from jobs.check import expected_tokens
@@ -19,6 +20,7 @@ from toolace_ray.config.tree import Config
 from toolace_ray.dlv.layer import layer
 from toolace_ray.errors import UserError
 from toolace_ray.models import resolve
+from toolace_ray.store import ledger
 from toolace_ray.store.settle import Flow
 from toolace_ray.store.storage import REFUSED, RunStore
 
@@ -42,6 +44,7 @@ class Session:
     _pools: Pools | None = None
     _ray: bool = False
     _flow_count: int = 0
+    _spent: Spent | None = None  # by the run so far, whichever flow spent it; None without a budget
 
     def ray(self) -> None:
         """Meet Ray, once."""
@@ -70,11 +73,16 @@ class Session:
             self._pools = None
 
     def run_flow(self, flow: Flow, what: str) -> dict[str, Any]:
-        """Bring a flow to its end; a flow that is done starts nothing. Returns its last status."""
-        planner = flows.survey(flow, self.store)
+        """Bring a flow to its end; a flow that is done starts nothing.
+
+        Returns its last status, with `new` telling whether anything was played.
+        """
+        if self._spent is None and (flow.max_tokens or flow.max_cost):
+            self._spent = ledger.spending(self.store)  # all of the run is read for it, so once
+        planner = flows.survey(flow, self.store, self._spent or NOTHING)
         self.budget = planner.over_budget
         if planner.done:
-            return planner.status()
+            return {**planner.status(), "new": False}
         pools = self.pools()
         self._flow_count += 1
         with self.progress.phase(what) as phase:
@@ -97,8 +105,10 @@ class Session:
             )
             phase.tokens = status["tokens"] - tokens_before
         self.budget = status["budget"]
+        if self._spent is not None:
+            self._spent = status["tokens"], status["prompt_tokens"], status["cost"]
         self.progress.end()
-        return status
+        return {**status, "new": True}
 
 
 @contextlib.contextmanager

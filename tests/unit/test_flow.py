@@ -1,6 +1,7 @@
 """Settling and the worker's loop, without Ray."""
 
 import asyncio
+import io
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -14,6 +15,8 @@ from actors.planner import Planner, PlannerActor
 from actors.players import Played
 from jobs import flow as flows
 from jobs.flow import Stall, survey
+from jobs.progress import Progress
+from jobs.session import Session
 from jobs.summary import _reasons, _spent
 from tests.material import Clock, draft_row, good_dialogs
 from toolace_ray.config.load import parse
@@ -244,8 +247,6 @@ def test_what_is_spent_is_counted_however_an_attempt_ends(store, monkeypatch):
     assert ledger.spending(store)[0] == planner.tokens == engine.tokens
     assert ledger.spending(store)[1] == planner.prompt_tokens
     assert len(list(store.rows("spent"))) >= 2  # attempt 0 was given back twice
-    again = survey(replace(flow(9), max_tokens=10**9), store)
-    assert again.tokens == engine.tokens
 
 
 def test_what_was_in_flight_when_the_flow_was_done_is_counted(store, monkeypatch):
@@ -284,9 +285,32 @@ def test_the_budget_is_the_runs_and_counts_all_that_is_on_disk(store):
     store.write("spent", "e-dialogs-w001-000001.parquet", back, rows.SPENT)
     assert _spent(store)["tokens"] == 1 + 2 + 4 + 8 + 2 * 16  # and the user is told the same
     for name in ("dialogs", "contrasts"):
-        planner = survey(replace(flow(5), name=name, max_tokens=47), store)
+        planner = survey(replace(flow(5), name=name, max_tokens=47), store, ledger.spending(store))
         assert planner.tokens == 1 + 2 + 4 + 8 + 2 * 16
         assert planner.over_budget
+
+
+def test_what_a_run_has_spent_is_read_once_a_session(store, monkeypatch):
+    """However many flows a session has: what they spend is in their last status."""
+    reads, started_at = [], []
+    monkeypatch.setattr(ledger, "spending", lambda _: reads.append(1) or (40, 4, 0.5))
+
+    def play(_, planner, *__):
+        started_at.append((planner.tokens, planner.prompt_tokens, planner.cost))
+        planner.spend(30, 3, 0.25)
+        return planner.status()
+
+    monkeypatch.setattr(flows, "run_flow", play)
+    monkeypatch.setattr(Session, "pools", lambda _: SimpleNamespace(handles={}))
+    current = Session(parse({}), store, Progress(io.StringIO()))
+    told = [current.run_flow(replace(flow(3), max_tokens=100), "dialogs") for _ in range(3)]
+    assert started_at == [(40, 4, 0.5), (70, 7, 0.75)]
+    assert [status["new"] for status in told] == [True, True, False]
+    assert current.budget == "generate.max_tokens (100) is spent"
+    assert len(reads) == 1
+    unlimited = Session(parse({}), store, Progress(io.StringIO()))
+    assert unlimited.run_flow(flow(3), "dialogs")["tokens"] == 30
+    assert len(reads) == 1
 
 
 def test_what_a_worker_wrote_that_was_given_up_is_sorted_out(store):
