@@ -1,4 +1,5 @@
-import contextlib
+import datetime
+import math
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,17 @@ ROOT = Path(__file__).parents[2]
         ({"pools": {"small": {"engine": "openai"}}}, "url"),
         ({"execution": {"in_flight": 0}}, "execution.in_flight: "),
         ({"execution": {"in_flight": "many"}}, "execution.in_flight: "),
+        ({"verify": {"rules": {"repetition": "warning"}}}, "verify.rules.repetition: Input should be 'reject', 'mask'"),
+        ({"roles": {"usr": "small"}}, "unknown key roles.usr; did you mean roles.user?"),
+        ({"roles": {"user": {"small": "much"}}}, "roles.user.small: Input should be a valid number"),
+        ({"generate": {"features": {"singel": {}}}}, "unknown key generate.features.singel; did you mean generate.features.single?"),
+        ({"pools": {"str": {"modle": "x"}}}, "unknown key pools.str.modle; did you mean pools.str.model?"),
+        ({"pools": {"dict[str,float]": {"cpus": "x"}}}, "pools.dict[str,float].cpus: "),
+        ({"sources": {"documents": ["a", 1]}}, "sources.documents.1: "),
+        ({"generate": {"languages": {"English": math.inf}}}, "generate.languages.English: Input should be a finite number"),
+        ({"evolve": {"temperature": math.nan}}, "evolve.temperature: Input should be a finite number"),
+        ({"pools": {"small": {"options": {"x": math.inf}}}}, "pools.small.options: "),
+        ({"pools": {"small": {"body": {"day": datetime.date(2026, 1, 1)}}}}, "pools.small.body: "),
         ({"pools": {"small": {"gpus": 3, "tensor_parallel": 2}}}, "tensor_parallel"),
     ],
 )
@@ -97,5 +109,7 @@ def test_every_key_has_a_reader():
 def test_any_tree_gives_a_configuration_or_a_user_error(tree):
     if not isinstance(tree, dict):
         return
-    with contextlib.suppress(UserError):
+    try:
         parse(tree)
+    except UserError as error:
+        assert not any(name in str(error) for name in ("[key]", "constrained-", "literal[", "dict[")), error

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from toolace_ray.config.tree import ROLES, Config
+from toolace_ray.config.tree import Config
 from toolace_ray.errors import UserError
+
+KEY = "[key]"  # what pydantic puts at the end of the place of a key that is wrong
 
 
 def load(path: str | Path | None, overrides: tuple[str, ...] = ()) -> Config:
@@ -60,38 +62,50 @@ def parse(tree: dict[str, Any], origin: str = "config") -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        first, *others = error.errors()
-        loc = _key(first["loc"])
-        key = ".".join(map(str, loc)) or "the file"
-        if first["type"] == "extra_forbidden":
-            siblings = _siblings(loc[:-1])
-            closest = difflib.get_close_matches(str(loc[-1]), siblings, 1, 0.5)
-            hint = (
-                f"did you mean {'.'.join(map(str, (*loc[:-1], closest[0])))}?"
-                if closest
-                else f"known: {', '.join(siblings)}"
-            )
-            raise UserError(f"{origin}: unknown key {key}; {hint}") from error
-        # A value of several kinds fails as each of them.
-        kinds = [first, *(other for other in others if _key(other["loc"]) == loc)]
-        message = ", or: ".join(dict.fromkeys(kind["msg"].removeprefix("Value error, ") for kind in kinds))
-        got = "" if isinstance(first["input"], dict | BaseModel) else f" (got {first['input']!r})"
-        raise UserError(f"{origin}: {key}: {message}{got}") from error
+        raise UserError(f"{origin}: {_explanation(error, tree)}") from error
 
 
-def _key(loc: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The place of an error without pydantic's names for the kinds that a value may be of."""
-    return tuple(part for part in loc if part not in ("str", "dict[str,float]", "constrained-int", "literal['auto']"))
+def _explanation(error: ValidationError, tree: dict[str, Any]) -> str:
+    """The first error: its key, what is wrong, and the remedy."""
+    found = [(_place(item["loc"], tree), item) for item in error.errors()]
+    outer = found[0][0]
+    # A value of several kinds fails as each of them; what is wrong inside of it tells more than that it is no other kind.
+    place = max((place for place, _ in found if place[: len(outer)] == outer), key=len)
+    kinds = [item for other, item in found if other == place]
+    first = kinds[0]
+    key = ".".join(map(str, place)) or "the file"
+    if first["type"] == "extra_forbidden" or (first["type"] == "literal_error" and first["loc"][-1] == KEY):
+        siblings = _siblings(place[:-1])
+        closest = difflib.get_close_matches(str(place[-1]), siblings, 1, 0.5)
+        hint = (
+            f"did you mean {'.'.join(map(str, (*place[:-1], closest[0])))}?"
+            if closest
+            else f"known: {', '.join(siblings)}"
+        )
+        return f"unknown key {key}; {hint}"
+    message = ", or: ".join(dict.fromkeys(kind["msg"].removeprefix("Value error, ") for kind in kinds))
+    got = "" if isinstance(first["input"], dict | BaseModel) else f" (got {first['input']!r})"
+    return f"{key}: {message}{got}"
 
 
-def _siblings(loc: tuple[Any, ...]) -> list[str]:
-    model: Any = Config
+def _place(loc: tuple[Any, ...], tree: Any) -> tuple[Any, ...]:
+    """The keys that lead to an error: its place without what pydantic puts there beside the keys that are in the tree."""
+    place = []
     for part in loc:
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            annotation = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
-            model = annotation
-        elif get_origin(model) is dict:
-            model = get_args(model)[1]
-    if isinstance(model, type) and issubclass(model, BaseModel):
-        return list(model.model_fields)
-    return list(ROLES)
+        there = part in tree if isinstance(tree, dict) else isinstance(tree, list) and part in range(len(tree))
+        if there:
+            place.append(part)
+            tree = tree[part]
+    return tuple(place)
+
+
+def _siblings(place: tuple[Any, ...]) -> list[str]:
+    """The keys that are known at a place."""
+    model: Any = Config
+    for part in place:
+        model = model.model_fields[part].annotation if _is_section(model) else get_args(model)[1]
+    return list(model.model_fields if _is_section(model) else get_args(get_args(model)[0]))
+
+
+def _is_section(model: Any) -> bool:
+    return isinstance(model, type) and issubclass(model, BaseModel)

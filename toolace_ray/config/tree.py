@@ -35,9 +35,9 @@ def execution(default: Any, description: str, **limits: Any) -> Any:
 
 
 class Section(BaseModel):
-    """Base of all sections: frozen, unknown keys refused."""
+    """Base of all sections: frozen, unknown keys refused, numbers that are finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class RunConfig(Section):
@@ -457,6 +457,15 @@ class Config(Section):
                     raise ValueError(f"roles.{role} names pool {pool!r}, but pools has: {', '.join(self.pools)}")
                 if weight <= 0:
                     raise ValueError(f"roles.{role}.{pool}: a weight must be above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _plain(self) -> Config:
+        for key, value, _ in _flatten(self):
+            try:
+                canonical_json(value)
+            except (TypeError, ValueError) as error:  # run.yaml and the fingerprint hold every key as JSON
+                raise ValueError(f"{key}: {error}; give texts, finite numbers, lists and mappings") from error
         return self
 
     def mix(self, role: Role) -> dict[str, float]:
