@@ -73,6 +73,24 @@ def test_quotas_may_shrink_and_grow_any_number_of_times(store):
     assert held(store, "rejected") == []
 
 
+def test_settling_reads_records_only_where_rows_move(store, monkeypatch):
+    for part in range(3):
+        store.write("dialogs", f"e-dialogs-{part}.parquet", [accepted(10 * part + i) for i in range(10)], DIALOG)
+    before = list(store.rows("dialogs"))
+    whole = []
+
+    def table(self, folder, name, columns=None, read=RunStore.table):
+        whole.extend([] if columns else [name])
+        return read(self, folder, name, columns)
+
+    monkeypatch.setattr(RunStore, "table", table)
+    assert not settle(flow(30), store, DIALOG, "e1")
+    assert whole == []
+    assert settle(flow(25), store, DIALOG, "e2")
+    assert whole == ["e-dialogs-2.parquet"]
+    assert list(store.rows("dialogs")) == before[:25]
+
+
 def test_settling_that_was_cut_off_is_mended(store):
     store.write("dialogs", "e-dialogs-a.parquet", [accepted(i) for i in range(5)], DIALOG)
     settle(flow(3), store, DIALOG, "e1")

@@ -19,6 +19,7 @@ from toolace_ray.store.storage import RunStore
 from toolace_ray.text.dedup import Exact, NearDuplicates, Novelty
 
 Attempt = tuple[str, int]  # kind and number
+TOLD_BY = ("id", "kind", "attempt", "stage")  # the columns, where a folder has them, that tell which rows move
 
 
 @dataclass(frozen=True)
@@ -159,18 +160,19 @@ def rewrite(
 ) -> int:
     """Write a folder's files (with `part` in their names) without the rows for which `goes` is true, and count these.
 
-    Files that keep all rows, and those whose names begin with `but`, stay as they are; the names of the new ones begin with
-    `prefix`.
+    `goes` is asked once about each row, in order, and is given the columns of TOLD_BY alone. Files that keep all rows, and
+    those whose names begin with `but`, stay as they are; the names of the new ones begin with `prefix`.
     """
     removed = 0
     for name in store.files(folder, part):
         if name.startswith(but):
             continue
-        rows = store.table(folder, name).to_pylist()
-        staying = [row for row in rows if not goes(row)]
-        if len(staying) < len(rows):
-            removed += len(rows) - len(staying)
-            if staying:
+        columns = [column for column in TOLD_BY if column in schema.names]
+        stays = [not goes(row) for row in store.table(folder, name, columns).to_pylist()]
+        if not all(stays):
+            removed += stays.count(False)
+            if any(stays):
+                staying = store.table(folder, name).filter(pa.array(stays))
                 store.write(folder, f"{prefix}kept-{digest(prefix, name)}.parquet", staying, schema)
             store.delete(folder, name)
     return removed
