@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ from toolace_ray.corpus.datasets import Portion, rows
 from toolace_ray.corpus.verification import verify_row
 from toolace_ray.store.rows import verdicts_json
 
+PORTION = pa.schema([("path", pa.string()), ("start", pa.int64()), ("end", pa.int64()), ("key", pa.string())])
 VERIFIED = pa.schema(
     [
         ("id", pa.string()),
@@ -41,15 +43,19 @@ def verified_rows(portions: Sequence[Portion], format: str, config: VerifyConfig
     context = DataContext.get_current()
     context.execution_options.preserve_order = True
     try:
-        columns = {name: [getattr(item, name) for item in portions] for name in ("path", "start", "end")}
         blocks = min(len(portions), MOST_BLOCKS)
-        data = ray.data.from_arrow(pa.table(columns)).repartition(blocks, shuffle=False)
+        data = ray.data.from_arrow(as_table(portions)).repartition(blocks, shuffle=False)
         data = data.map_batches(
             verify_all, fn_args=(format, config), batch_format="pyarrow", batch_size=None, num_cpus=VERIFY_CPUS
         )
         yield from numbered(data.iter_batches(batch_format="pyarrow", batch_size=None))
     finally:
         context.execution_options.preserve_order = False
+
+
+def as_table(portions: Iterable[Portion]) -> pa.Table:
+    """Portions as they travel to the tasks that read them."""
+    return pa.Table.from_pylist([asdict(portion) for portion in portions], schema=PORTION)
 
 
 def numbered(tables: Iterable[pa.Table]) -> Iterator[dict[str, Any]]:

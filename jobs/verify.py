@@ -111,12 +111,12 @@ def verify(config: Config, pattern: str, format: str, output: str, quiet: bool) 
     parts = [portion for path in paths for portion in datasets.portions(path)]
     names = datasets.names(paths)
     notes = [
-        f"{names[path]} is one object; its rows are taken from {key!r}"
-        for path in paths
-        if (key := datasets.wrapper(path))
+        f"{names[part.path]} is one object; its rows are taken from {part.key!r}"
+        for part in parts
+        if part.key is not None
     ]
     if format == "auto":
-        format = _guessed(pattern, paths, names)
+        format = _guessed(pattern, parts, names)
         notes.insert(0, f"taken for {format}, going by the first rows; --format sets it")
     outcome = Outcome(pattern, format, output=os.path.abspath(output), notes=notes)
     started = time.monotonic()
@@ -149,11 +149,11 @@ def verify(config: Config, pattern: str, format: str, output: str, quiet: bool) 
     return outcome
 
 
-def _guessed(pattern: str, paths: list[str], names: dict[str, str]) -> str:
+def _guessed(pattern: str, parts: list[datasets.Portion], names: dict[str, str]) -> str:
     """The format of all files. Raises UserError where none can be told, or where they differ."""
     found: dict[str, str] = {}
-    for path in paths:
-        texts = (text for part in datasets.portions(path) for text in datasets.rows(part))
+    for path, of_file in itertools.groupby(parts, lambda part: part.path):
+        texts = (text for part in of_file for text in datasets.rows(part))
         first = itertools.islice((text for text in texts if text and not isinstance(text, datasets.Refused)), ROWS)
         if form := guess(first):
             found.setdefault(form, names[path])

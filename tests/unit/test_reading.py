@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.datasets import numbered, verify_all
+from actors.datasets import as_table, numbered, verify_all
 from jobs.verify import Outcome, table, verify
 from tests.material import good_dialogs
 from toolace_ray.calls import hermes
@@ -503,7 +503,28 @@ def test_rows_below_a_key_are_read(tmp_path, key, indent):
     found = rows_of(tmp_path / "a.json")
     assert [json.loads(row) for row in found] == rows
     assert not any("\n" in row for row in found)
-    assert datasets.wrapper(str(tmp_path / "a.json")) == key
+    (portion,) = datasets.portions(str(tmp_path / "a.json"))
+    assert portion.key == key
+
+
+def test_an_object_is_decoded_once_on_the_way_to_its_rows(tmp_path, monkeypatch):
+    (tmp_path / "a.json").write_text(json.dumps({"version": 1, "data": [json.loads(row) for row in GOOD]}))
+    wholes = []
+
+    class Decoder(json.JSONDecoder):
+        def raw_decode(self, text, at=0):
+            wholes.extend([1] if at == 0 else [])
+            return super().raw_decode(text, at)
+
+    monkeypatch.setattr(datasets, "_ENDS", Decoder())
+    monkeypatch.setattr(
+        "jobs.verify._verified_rows",
+        lambda config, parts, form: numbered(verify_all(as_table(parts), form, config.verify)),  # without Ray
+    )
+    outcome = verify(Config(), str(tmp_path / "a.json"), "auto", str(tmp_path / "out"), True)
+    assert (outcome.format, outcome.accepted) == ("openai", len(GOOD))
+    assert outcome.notes[1] == "a.json is one object; its rows are taken from 'data'"
+    assert len(wholes) == 1
 
 
 @pytest.mark.parametrize("suffix", [".jsonl.gz", ".jsonl.zst", ".json.gz", ".json.zst"])

@@ -45,11 +45,15 @@ _LAID_OUT = re.compile(r'("[^"\\]*(?:\\.[^"\\]*)*")|[ \t\n\r]+', re.DOTALL)
 
 @dataclass(frozen=True)
 class Portion:
-    """A part of a file: bytes of a JSONL file, row groups of a Parquet file, or a JSON or compressed file whole."""
+    """A part of a file: bytes of a JSONL file, row groups of a Parquet file, or a JSON or compressed file whole.
+
+    `key` is where a JSON file that is one object holds its rows; None for rows that stand free.
+    """
 
     path: str
     start: int
     end: int
+    key: str | None = None
 
 
 class Refused(str):
@@ -130,17 +134,10 @@ def portions(path: str) -> Iterator[Portion]:
         raise UserError(f"--input {path}: no Parquet file ({str(error)[:120]})") from error
     if fault := _misnamed(head, suffix):
         raise UserError(f"--input {path}: {fault}")
-    if suffix == ".json":
-        _whole(path)
     if suffix == ".json" or codec:
-        yield Portion(path, 0, size)
+        yield Portion(path, 0, size, _wrapper(path, _whole(path)) if suffix == ".json" else None)
         return
     yield from (Portion(path, start, min(start + PORTION, size)) for start in range(0, size, PORTION))
-
-
-def wrapper(path: str) -> str | None:
-    """The key under which a JSON file, which is one object, holds its rows; None for rows that stand free. Raises UserError."""
-    return _whole(path)[1] if _layout(path)[0] == ".json" else None
 
 
 def _misnamed(head: bytes, suffix: str) -> str | None:
@@ -164,11 +161,8 @@ def _misnamed(head: bytes, suffix: str) -> str | None:
     return None
 
 
-def _whole(path: str) -> tuple[str, str | None]:
-    """A .json file's text, and the key under which its rows are where it is one object. Raises UserError.
-
-    Bytes that are no UTF-8 stand in the text as lone surrogates.
-    """
+def _whole(path: str) -> str:
+    """A .json file's text, in which bytes that are no UTF-8 stand as lone surrogates. Raises UserError."""
     try:
         with _opened(path) as file:
             raw = file.read(MAX_ARRAY + 1)
@@ -176,25 +170,29 @@ def _whole(path: str) -> tuple[str, str | None]:
         raise UserError(f"--input {path}: cannot read it ({error.strerror or error})") from error
     if len(raw) > MAX_ARRAY:
         raise UserError(f"--input {path}: more than {MAX_ARRAY >> 20} MiB in one JSON value; use JSON lines")
-    text = raw.decode("utf-8-sig", "surrogateescape")
+    return raw.decode("utf-8-sig", "surrogateescape")
+
+
+def _wrapper(path: str, text: str) -> str | None:
+    """The key under which the rows of a .json file are where it is one object. Raises UserError for one that holds no rows."""
     start = _space(text, 0)
     if text[start : start + 1] != "{":
-        return text, None
+        return None
     try:
         value, end = _ENDS.raw_decode(text, start)
     except (ValueError, RecursionError) as error:
         if text[start + 1 :].partition("\n")[0].strip():
-            return text, None  # JSON lines, of which the first is broken
+            return None  # JSON lines, of which the first is broken
         raise UserError(
             f"--input {path}: neither rows nor one JSON value ({str(error)[:120]}); write a row a line (jq -c .)"
         ) from error
     if text[end:].strip(" \t\n\r"):
         if "\n" in text[start:end]:
             raise UserError(f"--input {path}: its JSON is spread over several lines; write a row a line (jq -c .)")
-        return text, None
+        return None
     lists = [key for key in WRAPPERS if isinstance(value.get(key), list)]
     if len(lists) == 1 and all(isinstance(item, dict) for item in value[lists[0]]):
-        return text, lists[0]
+        return lists[0]
     keys = ", ".join(list(value)[:6]) or "nothing"
     if "openapi" in value or "swagger" in value:
         raise UserError(
@@ -204,7 +202,7 @@ def _whole(path: str) -> tuple[str, str | None]:
         raise UserError(
             f"--input {path}: one JSON object ({keys}), not rows; give a list of rows, or one row a line (jq -c .)"
         )
-    return text, None
+    return None
 
 
 def rows(portion: Portion) -> Iterator[str | None]:
@@ -262,10 +260,10 @@ def _within_limits(raw: bytes) -> str | None:
 
 
 def _array_rows(portion: Portion) -> Iterator[str | None]:
-    text, key = _whole(portion.path)
+    text = _whole(portion.path)
     at = _space(text, 0)
-    if key is not None:
-        at = _place_of(text, at, key)
+    if portion.key is not None:
+        at = _place_of(text, at, portion.key)
     elif text[at : at + 1] != "[":  # JSON lines under another name, as BFCL's files are
         yield from (_within_limits(line.encode("utf-8", "surrogateescape")) for line in text.split("\n"))
         return
