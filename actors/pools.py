@@ -84,9 +84,9 @@ class Pools:
         self.handles: dict[str, PoolHandles] = {}
 
     def __enter__(self) -> Pools:
-        used = sorted({pool for role in self._config.roles for pool in self._config.mix(role)})
+        used = self._config.used_pools
         try:
-            placed = [(name, self._config.pools[name], group) for name in used for group in self._place(name)]
+            placed = [(name, config, group) for name, config in used.items() for group in self._place(name)]
             started: dict[str, list[Any]] = {name: [] for name in used}
             work = self._tokens / max(1, len(placed))
             for (name, config, group), share in zip(placed, self._shares(placed), strict=True):

@@ -36,6 +36,7 @@ from toolace_ray.sdg.plans import Task
 from toolace_ray.sdg.pool import Pool
 from toolace_ray.sdg.rollout import rollout
 from toolace_ray.store.rows import DIALOG, DRAFT, usage_columns
+from toolace_ray.store.settle import Flow
 from toolace_ray.store.storage import RunStore
 from toolace_ray.tss.specs import import_mcp, import_openapi
 
@@ -119,7 +120,7 @@ def main() -> None:
         result["short_executions"] = measure("short executions", lambda: short("other", names))
 
         def pull() -> None:
-            stream("dialogs", "dialogs", store.uri, "drafts/dialogs", "dialogs", config, {}, planner(), "e")
+            stream(Flow("dialogs", "dialogs", "drafts/dialogs", "dialogs", {}), store.uri, config, {}, planner(), "e")
 
         result["pull"] = measure("pull", pull)
         for name, folder in (("short_executions", "other"), ("pull", "dialogs")):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Iterator
 
@@ -46,21 +45,18 @@ def check(config: Config) -> str:
                 if path in sources.named(config.sources)[kind]:
                     raise
                 unreadable += 1
-    used_pools = sorted({pool for role in config.roles for pool in config.mix(role)})
     lines = [
         f"run: {store.root} ({'goes on with what is there' if store.exists('run.yaml') else 'new'}), seed {config.run.seed}, "
         f"fingerprint {config.fingerprint()}",
         f"ray: {'a local instance' if config.ray.address == 'local' else f'the cluster at {config.ray.address!r}'}",
     ]
-    for name in used_pools:
+    for name, pool in config.used_pools.items():
         roles = ", ".join(role for role in config.roles if name in config.mix(role))
-        lines.append(f"pool {name}: {_pool_text(name, config.pools[name])}; roles: {roles}")
-    idle = sorted(set(config.pools) - set(used_pools))
+        lines.append(f"pool {name}: {_pool_text(name, pool)}; roles: {roles}")
+    idle = sorted(set(config.pools) - set(config.used_pools))
     if idle:
         lines.append(f"pools that no role uses: {', '.join(idle)}")
-    gpus = sum(config.pools[name].gpus * config.pools[name].replicas for name in used_pools)
-    cpus = sum(config.pools[name].cpus * config.pools[name].replicas for name in used_pools)
-    cpus += config.execution.workers * config.execution.worker_cpus
+    cpus, gpus = config.reserved
     lines.append(f"resources: {gpus} GPUs, {cpus:g} CPUs for replicas and workers, some more for verification")
     lines.append(
         f"sources: {len(files['document'])} files of documents, {imported} APIs from {len(files['openapi'])} OpenAPI and {len(files['mcp'])} MCP files"
@@ -96,8 +92,9 @@ def _pool_text(name: str, config: PoolConfig) -> str:
     if config.engine == "simulated":
         return f"{where} (no model: for rehearsals, its dialogs are no data)"
     if config.engine == "openai":
-        if config.api_key_env and not os.environ.get(config.api_key_env):
-            raise UserError(f"pools.{name}.api_key_env: the environment variable {config.api_key_env} is not set")
+        from toolace_ray.engines.build import api_key
+
+        api_key(config, name)
         return f"{where} {config.model} at {config.url}"
     place = f"{config.gpus} GPUs each" if config.gpus else f"CPU, {config.cpus:g} reserved each"
     if config.model in REGISTRY:

@@ -69,11 +69,8 @@ def ray_session(config: Config, say: Callable[[str], None] = lambda _: None, *, 
 
 def _check_size(config: Config, resources: dict[str, float]) -> None:
     """Raise UserError where a local Ray can't hold the replicas and the workers: they would wait for ever."""
-    used_pools = {pool for role in config.roles for pool in config.mix(role)}
-    pools = [config.pools[name] for name in used_pools]
-    cpus = sum(pool.cpus * pool.replicas for pool in pools)
-    cpus += config.execution.workers * config.execution.worker_cpus + 0.2  # the stream needs a little
-    gpus = sum(pool.gpus * pool.replicas for pool in pools)
+    cpus, gpus = config.reserved
+    cpus += 0.2  # the stream needs a little
     for name, key, needed in (("CPU", "cpus, replicas or ray.num_cpus", cpus), ("GPU", "gpus or replicas", gpus)):
         if needed > resources.get(name, 0.0) + 1e-9:
             raise UserError(

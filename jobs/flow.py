@@ -95,7 +95,7 @@ def run_flow(
     def verify_drafts() -> None:
         try:
             with halted_by(halt):
-                stream(flow.name, flow.player, store.uri, flow.drafts, flow.accepted, config, pools, handle, epoch)
+                stream(flow, store.uri, config, pools, handle, epoch)
         except BaseException as error:
             failure.append(error)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from jobs.cluster import lock_on_cluster, locked, ray_session
 from jobs.progress import Progress
 from toolace_ray.config.tree import Config
 from toolace_ray.dlv.layer import layer
+from toolace_ray.engines.build import api_key
 from toolace_ray.errors import UserError
 from toolace_ray.models import resolve
 from toolace_ray.store import ledger
@@ -132,10 +132,9 @@ def session(config: Config, progress: Progress) -> Iterator[Session]:
 
 
 def check_models(config: Config, progress: Progress) -> None:
-    """Make sure before anything starts that the models of all vLLM pools can be had. Raises UserError."""
-    for name in sorted({pool for role in config.roles for pool in config.mix(role)}):
-        pool = config.pools[name]
+    """Make sure before anything starts that the models of all pools, or the keys to them, are there. Raises UserError."""
+    for name, pool in config.used_pools.items():
         if pool.engine == "vllm":
             resolve(pool.model, progress=progress.say)
-        elif pool.engine == "openai" and pool.api_key_env and not os.environ.get(pool.api_key_env):
-            raise UserError(f"pools.{name}.api_key_env: the environment variable {pool.api_key_env} is not set")
+        elif pool.engine == "openai":
+            api_key(pool, name)

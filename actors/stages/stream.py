@@ -24,6 +24,7 @@ from actors.stages.sink import VerdictSink, encode_api, encode_dialog
 from actors.stages.source import DraftSource
 from toolace_ray.config.tree import Config
 from toolace_ray.store.rows import API, DIALOG
+from toolace_ray.store.settle import Flow
 
 FIRST_TASKS, MOST_TASKS = 64, 2048  # read tasks of the first execution, and of any
 WAITING_CPUS, RULE_CPUS, EXPERT_CPUS, SINK_CPUS = 0.01, 0.1, 0.05, 0.02
@@ -37,35 +38,25 @@ def quiet() -> None:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
 
 
-def stream(
-    flow: str,
-    player: str,
-    uri: str,
-    drafts: str,
-    accepted: str,
-    config: Config,
-    pools: dict[str, PoolHandles],
-    planner: Any,
-    epoch: str,
-) -> None:
+def stream(flow: Flow, uri: str, config: Config, pools: dict[str, PoolHandles], planner: Any, epoch: str) -> None:
     """Judge drafts until the planner says that the flow is done. Blocks; run it in a thread of the driver."""
     quiet()
     first, count = 0, FIRST_TASKS
     compute = TaskPoolStrategy(size=config.execution.verify_concurrency)
     whole_blocks: dict[str, Any] = {"batch_format": "pyarrow", "batch_size": None, "compute": compute}
     while not ray.get(planner.status.remote())["done"]:
-        source = DraftSource(uri, drafts, planner, first, count)
+        source = DraftSource(uri, flow.drafts, planner, first, count)
         data = ray.data.read_datasource(source, override_num_blocks=count, num_cpus=WAITING_CPUS, compute=compute)
         # Different reservations keep Ray Data from fusing the stages into the read, which would wait and judge by turns.
-        if player in ("dialogs", "contrasts"):
+        if flow.makes_dialogs:
             data = data.map_batches(apply_rules, fn_args=(config,), num_cpus=RULE_CPUS, **whole_blocks)
             if config.verify.experts:
                 data = data.map_batches(
                     Experts.judge, fn_args=(config, pools, epoch), num_cpus=EXPERT_CPUS, **whole_blocks
                 )
-            sink = VerdictSink(uri, accepted, encode_dialog, DIALOG, planner, f"{epoch}-{flow}")
+            sink = VerdictSink(uri, flow.accepted, encode_dialog, DIALOG, planner, f"{epoch}-{flow.name}")
         else:
             data = data.map_batches(apply_gate, num_cpus=RULE_CPUS, **whole_blocks)
-            sink = VerdictSink(uri, accepted, encode_api, API, planner, f"{epoch}-{flow}")
+            sink = VerdictSink(uri, flow.accepted, encode_api, API, planner, f"{epoch}-{flow.name}")
         data.write_datasink(sink, ray_remote_args={"num_cpus": SINK_CPUS})
         first, count = first + count, min(2 * count, MOST_TASKS)

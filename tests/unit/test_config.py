@@ -84,6 +84,18 @@ def test_execution_keys_do_not_change_the_fingerprint():
     assert parse({"generate": {"temperature": 0.1}}).fingerprint() != base.fingerprint()
 
 
+def test_what_a_run_reserves_is_that_of_the_pools_that_roles_name():
+    pools = {
+        "b": {"cpus": 2, "replicas": 3, "gpus": 4, "tensor_parallel": 4},
+        "a": {"cpus": 0.5},
+        "idle": {"cpus": 64, "gpus": 1},
+    }
+    roles = {**dict.fromkeys(config.ROLES, "b"), "user": {"a": 1, "b": 2}}
+    tree = parse({"pools": pools, "roles": roles, "execution": {"workers": 2, "worker_cpus": 0.25}})
+    assert list(tree.used_pools) == ["a", "b"]
+    assert tree.reserved == (2 * 3 + 0.5 + 2 * 0.25, 12)
+
+
 def test_the_shipped_configurations_are_valid():
     for path in sorted((ROOT / "configs").glob("*.yaml")):
         load(path)

@@ -473,6 +473,19 @@ class Config(Section):
         value = self.roles[role]
         return {value: 1.0} if isinstance(value, str) else dict(value)
 
+    @property
+    def used_pools(self) -> dict[str, PoolConfig]:
+        """The pools that roles name, in the order of their names."""
+        names = {pool for role in self.roles for pool in self.mix(role)}
+        return {name: self.pools[name] for name in sorted(names)}
+
+    @property
+    def reserved(self) -> tuple[float, int]:
+        """CPUs and GPUs that the replicas and workers of a run reserve."""
+        pools = self.used_pools.values()
+        cpus = sum(pool.cpus * pool.replicas for pool in pools) + self.execution.workers * self.execution.worker_cpus
+        return cpus, sum(pool.gpus * pool.replicas for pool in pools)
+
     def content(self) -> dict[str, Any]:
         """The content keys, flattened: dotted key -> JSON value."""
         return {key: value for key, value, is_execution in _flatten(self) if not is_execution}

@@ -13,6 +13,22 @@ from toolace_ray.errors import UserError
 from toolace_ray.models import resolve
 
 
+def api_key(config: PoolConfig, pool: str = "") -> str:
+    """The key of a pool's server, from the environment variable that api_key_env names; "" where it names none.
+
+    Raises:
+        UserError: the variable is not set, or holds what no header can carry.
+    """
+    if not config.api_key_env:
+        return ""
+    key = os.environ.get(config.api_key_env, "").strip()
+    if key and key.isascii() and key.isprintable():
+        return key
+    where = f"pools.{pool}.api_key_env" if pool else "api_key_env"
+    problem = "holds what no header can carry" if key else "is not set"
+    raise UserError(f"{where}: the environment variable {config.api_key_env} {problem}")
+
+
 def build(config: PoolConfig, share: Share, pool: str = "", work: float = 0) -> Engine:
     """The engine of one replica, with its share of the machine.
 
@@ -24,19 +40,10 @@ def build(config: PoolConfig, share: Share, pool: str = "", work: float = 0) -> 
         UserError, EngineError: it can't be made.
     """
     if config.engine == "openai":
-        key = ""
-        if config.api_key_env:
-            key = os.environ.get(config.api_key_env, "").strip()
-            if not key:
-                raise UserError(f"the environment variable {config.api_key_env} (api_key_env) is not set")
-            if not (key.isascii() and key.isprintable()):
-                raise UserError(
-                    f"the environment variable {config.api_key_env} (api_key_env) holds what no header can carry"
-                )
         return OpenAIEngine(
             config.url,
             config.model,
-            api_key=key,
+            api_key=api_key(config, pool),
             context=config.context,
             max_connections=config.max_in_flight,
             thinking_tokens=config.thinking_tokens,

@@ -58,6 +58,11 @@ class Flow:
         return f"-{self.name}-"
 
     @property
+    def makes_dialogs(self) -> bool:
+        """True when dialogs are played; what other flows make and verify are APIs."""
+        return self.player in ("dialogs", "contrasts")
+
+    @property
     def verify(self) -> bool:
         """True when drafts go through the stream."""
         return self.drafts != self.accepted
@@ -133,7 +138,7 @@ def _shelve(flow: Flow, store: RunStore, prefix: str, leaving: set[Attempt], dup
         if repeated is None:
             verdict = Verdict(stage="surplus", rule="surplus", evidence="passed beyond the quota")
         else:
-            stage: Literal["gate", "rules"] = "gate" if flow.player == "apis" else "rules"
+            stage: Literal["gate", "rules"] = "rules" if flow.makes_dialogs else "gate"
             verdict = Verdict(stage=stage, rule="duplicate", evidence=repeated)
         rows.append(ledger_row(row, [verdict], _record(flow, row), {name: row[name] for name in USAGE_COLUMNS}))
     store.write("rejected", f"{prefix}{folder.SETTLED}.parquet", rows, LEDGER)
@@ -179,12 +184,12 @@ def rewrite(
 
 
 def _record(flow: Flow, row: dict[str, Any]) -> str:
-    if flow.drafts == "drafts/dialogs":
+    if flow.makes_dialogs:
         return row_dialog(row).model_dump_json()
     return str(row["record"])
 
 
 def _accepted_row(flow: Flow, row: dict[str, Any]) -> dict[str, Any]:
-    if flow.drafts == "drafts/dialogs":
+    if flow.makes_dialogs:
         return dialog_row(Dialog.model_validate_json(row["record"]), row)
     return api_row(Api.model_validate_json(row["record"]), row)
