@@ -22,7 +22,7 @@ from ray.data import TaskPoolStrategy
 
 from actors.planner import Planner, PlannerActor
 from actors.stages.rules import apply_rules
-from actors.stages.sink import VerdictSink, encode_dialog
+from actors.stages.sink import VerdictSink
 from actors.stages.stream import RULE_CPUS, SINK_CPUS, quiet, stream
 from benchmarks.measuring import cpu_seconds
 from toolace_ray.config.load import parse
@@ -35,7 +35,7 @@ from toolace_ray.records.usage import Usage
 from toolace_ray.sdg.plans import Task
 from toolace_ray.sdg.pool import Pool
 from toolace_ray.sdg.rollout import rollout
-from toolace_ray.store.rows import DIALOG, DRAFT, usage_columns
+from toolace_ray.store.rows import DRAFT, usage_columns
 from toolace_ray.store.settle import Flow
 from toolace_ray.store.storage import RunStore
 from toolace_ray.tss.specs import import_mcp, import_openapi
@@ -112,7 +112,7 @@ def main() -> None:
                     apply_rules, fn_args=(config,), num_cpus=RULE_CPUS, batch_format="pyarrow", batch_size=None,
                     compute=TaskPoolStrategy(size=2),
                 )  # fmt: skip
-                sink = VerdictSink(store.uri, folder, encode_dialog, DIALOG, told, "e")
+                sink = VerdictSink(store.uri, Flow("dialogs", "dialogs", "drafts/dialogs", folder, {}), told, "e")
                 data.write_datasink(sink, ray_remote_args={"num_cpus": SINK_CPUS})
 
         short("warm", names[:8])

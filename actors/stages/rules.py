@@ -9,7 +9,7 @@ import json
 
 import pyarrow as pa
 
-from actors.stages.verdicts import DRAFT_WITH_VERDICTS, SPENT, fault_verdict
+from actors.stages.verdicts import DRAFT_WITH_VERDICTS, JUDGE_USAGE, fault_verdict
 from toolace_ray.config.tree import Config
 from toolace_ray.dlv.layer import run_rules
 from toolace_ray.errors import UserError
@@ -53,7 +53,7 @@ def _without_private(record: str) -> str:
 
 
 def _with_verdicts(table: pa.Table, verdicts: list[str]) -> pa.Table:
-    unspent = [pa.array([0] * len(verdicts), DRAFT_WITH_VERDICTS.field(name).type) for name in SPENT]
+    unspent = [pa.array([0] * len(verdicts), DRAFT_WITH_VERDICTS.field(name).type) for name in JUDGE_USAGE]
     return pa.table([*table.columns, pa.array(verdicts, pa.string()), *unspent], schema=DRAFT_WITH_VERDICTS)
 
 

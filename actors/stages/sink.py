@@ -7,7 +7,7 @@ and no file is written over.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -20,7 +20,8 @@ from toolace_ray.records.api import Api
 from toolace_ray.records.dialog import Dialog
 from toolace_ray.records.json import digest
 from toolace_ray.records.usage import Usage
-from toolace_ray.store.rows import LEDGER, USAGE_COLUMNS, api_row, dialog_row, ledger_row, verdicts_from
+from toolace_ray.store.rows import API, DIALOG, LEDGER, USAGE_COLUMNS, api_row, dialog_row, ledger_row, verdicts_from
+from toolace_ray.store.settle import Flow
 from toolace_ray.store.storage import RunStore
 
 
@@ -28,23 +29,12 @@ class VerdictSink(Datasink[None]):
     """Writes accepted rows and ledger rows, then tells the planner.
 
     Args:
-        accepted: folder of accepted rows.
-        encode: a judged row -> an accepted row.
-        schema: the accepted rows' columns.
-        prefix: of the files' names: this start's epoch and the flow.
+        epoch: of this start; with the flow's name it begins the files' names.
     """
 
-    def __init__(
-        self,
-        uri: str,
-        accepted: str,
-        encode: Callable[[dict[str, Any]], dict[str, Any]],
-        schema: pa.Schema,
-        planner: Any,
-        prefix: str,
-    ) -> None:
-        self._uri, self._accepted, self._encode, self._schema = uri, accepted, encode, schema
-        self._planner, self._prefix = planner, prefix
+    def __init__(self, uri: str, flow: Flow, planner: Any, epoch: str) -> None:
+        self._uri, self._accepted, self._dialogs = uri, flow.accepted, flow.makes_dialogs
+        self._planner, self._prefix = planner, f"{epoch}-{flow.name}"
 
     @property
     def min_rows_per_write(self) -> int | None:
@@ -80,10 +70,10 @@ class VerdictSink(Datasink[None]):
             passed = not rejects(verdicts)
             if passed:
                 try:
-                    accepted.append(self._encode(row))
+                    accepted.append(encode_dialog(row) if self._dialogs else encode_api(row))
                 except Exception as error:
                     passed = False
-                    verdicts = [*verdicts, fault_verdict("rules", error)]
+                    verdicts = [*verdicts, fault_verdict("rules" if self._dialogs else "gate", error)]
             if not passed:
                 ledger.append(
                     ledger_row(row, verdicts, row["record"], {column: row[column] for column in USAGE_COLUMNS})
@@ -95,7 +85,7 @@ class VerdictSink(Datasink[None]):
         if ledger:
             store.write("rejected", free_names["rejected"], ledger, LEDGER)
         if accepted:
-            store.write(self._accepted, free_names[self._accepted], accepted, self._schema)
+            store.write(self._accepted, free_names[self._accepted], accepted, DIALOG if self._dialogs else API)
         ray.get(self._planner.verified.remote(outcomes, (spent.tokens, spent.prompt_tokens, spent.cost)))
 
 

@@ -20,10 +20,9 @@ from ray.data import DataContext, TaskPoolStrategy
 from actors.pools import PoolHandles
 from actors.stages.experts import Experts
 from actors.stages.rules import apply_gate, apply_rules
-from actors.stages.sink import VerdictSink, encode_api, encode_dialog
+from actors.stages.sink import VerdictSink
 from actors.stages.source import DraftSource
 from toolace_ray.config.tree import Config
-from toolace_ray.store.rows import API, DIALOG
 from toolace_ray.store.settle import Flow
 
 FIRST_TASKS, MOST_TASKS = 64, 2048  # read tasks of the first execution, and of any
@@ -54,9 +53,7 @@ def stream(flow: Flow, uri: str, config: Config, pools: dict[str, PoolHandles], 
                 data = data.map_batches(
                     Experts.judge, fn_args=(config, pools, epoch), num_cpus=EXPERT_CPUS, **whole_blocks
                 )
-            sink = VerdictSink(uri, flow.accepted, encode_dialog, DIALOG, planner, f"{epoch}-{flow.name}")
         else:
             data = data.map_batches(apply_gate, num_cpus=RULE_CPUS, **whole_blocks)
-            sink = VerdictSink(uri, flow.accepted, encode_api, API, planner, f"{epoch}-{flow.name}")
-        data.write_datasink(sink, ray_remote_args={"num_cpus": SINK_CPUS})
+        data.write_datasink(VerdictSink(uri, flow, planner, epoch), ray_remote_args={"num_cpus": SINK_CPUS})
         first, count = first + count, min(2 * count, MOST_TASKS)

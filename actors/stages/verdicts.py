@@ -11,7 +11,7 @@ from toolace_ray.records.verdict import Verdict
 from toolace_ray.store.rows import DRAFT
 
 logger = logging.getLogger(__name__)
-SPENT = ("judge_tokens", "judge_prompt_tokens", "judge_cost")  # what the experts spent, for the budget
+JUDGE_USAGE = ("judge_tokens", "judge_prompt_tokens", "judge_cost")  # what the experts spent, for the budget
 DRAFT_WITH_VERDICTS = pa.schema(
     [
         *DRAFT,

@@ -13,15 +13,16 @@ from hypothesis import strategies as st
 from actors.stages import rules
 from actors.stages.experts import PATIENCE, Experts
 from actors.stages.rules import apply_gate, apply_rules
-from actors.stages.sink import VerdictSink, encode_dialog
-from actors.stages.verdicts import DRAFT_WITH_VERDICTS, SPENT
+from actors.stages.sink import VerdictSink
+from actors.stages.verdicts import DRAFT_WITH_VERDICTS, JUDGE_USAGE
 from tests.material import WEATHER, ScriptedEngine, draft_row, good_dialogs, result, say
 from toolace_ray.config.load import parse
 from toolace_ray.dlv.duplicates import dialog_key
 from toolace_ray.engines.protocol import BadRequest, EngineDead, EngineError, EngineRefused, EngineTimeout, Unsupported
 from toolace_ray.engines.roles import Engines
 from toolace_ray.records.verdict import Verdict
-from toolace_ray.store.rows import DIALOG, DRAFT, verdicts_json
+from toolace_ray.store.rows import DRAFT, verdicts_json
+from toolace_ray.store.settle import Flow
 from toolace_ray.store.storage import RunStore
 
 GOOD = good_dialogs()["single"]
@@ -37,7 +38,7 @@ def draft(number, **more):
 
 def judged(number, *verdicts, **more):
     """A draft with its verdicts, as the sink gets it."""
-    return {**draft(number), "verdicts": verdicts_json(verdicts), **dict.fromkeys(SPENT, 0), **more}
+    return {**draft(number), "verdicts": verdicts_json(verdicts), **dict.fromkeys(JUDGE_USAGE, 0), **more}
 
 
 class Planner:
@@ -65,7 +66,7 @@ def answered_at_once():
 
 
 def sink(store, planner):
-    return VerdictSink(store.uri, "dialogs", encode_dialog, DIALOG, planner, "e-dialogs")
+    return VerdictSink(store.uri, Flow("dialogs", "dialogs", "drafts/dialogs", "dialogs", {}), planner, "e")
 
 
 def on_disk(store):
@@ -122,6 +123,17 @@ def test_a_task_that_is_run_again_keeps_every_first_verdict(tmp_path_factory, an
     assert {attempt: key is not None for attempt, key in planner.told.items()} == {
         attempt: folders == ["dialogs"] for attempt, folders in first.items()
     }
+
+
+@pytest.mark.parametrize(("player", "stage"), [("dialogs", "rules"), ("apis", "gate")])
+def test_a_row_that_cannot_be_written_down_is_told_as_its_own_stages_fault(tmp_path, answered_at_once, player, stage):
+    store = RunStore(str(tmp_path))
+    store.make("accepted", "rejected")
+    flow = Flow(player, player, f"drafts/{player}", "accepted", {})
+    VerdictSink(store.uri, flow, Planner(), "e")._write([{**judged(0), "record": "{}"}])
+    (row,) = store.rows("rejected", ["stage", "rule"])
+    assert row == {"stage": stage, "rule": "internal"}
+    assert store.files("accepted") == []
 
 
 FITS, OTHER = (json.dumps({"evidence": "because", "function": name}) for name in ("get_forecast", "none"))
