@@ -93,21 +93,23 @@ class Session:
                 self.progress.show(what, status, seconds)
 
             self.progress.begin()
-            status = flows.run_flow(
-                flow,
-                planner,
-                self.config,
-                self.store,
-                pools.handles,
-                f"{self.epoch}{self._flow_count:04x}",  # a flow that is played twice must not write the same files twice
-                report,
-                self.progress.say,
-            )
+            try:
+                status = flows.run_flow(
+                    flow,
+                    planner,
+                    self.config,
+                    self.store,
+                    pools.handles,
+                    f"{self.epoch}{self._flow_count:04x}",  # a flow that is played twice must not write the same files twice
+                    report,
+                    self.progress.say,
+                )
+            finally:  # what is said of an error begins a line of its own
+                self.progress.end()
             phase.tokens = status["tokens"] - tokens_before
         self.budget = status["budget"]
         if self._spent is not None:
             self._spent = status["tokens"], status["prompt_tokens"], status["cost"]
-        self.progress.end()
         return {**status, "new": True}
 
 

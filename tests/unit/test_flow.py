@@ -331,6 +331,23 @@ def test_what_a_run_has_spent_is_read_once_a_session(store, monkeypatch):
     assert len(reads) == 1
 
 
+def test_a_flow_that_fails_leaves_the_live_line(store, monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+
+    def fail(_, planner, *rest):
+        report = rest[4]
+        report(planner.status(), 1.0)
+        raise RunStopped("x")
+
+    monkeypatch.setattr(flows, "run_flow", fail)
+    monkeypatch.setattr(Session, "pools", lambda _: SimpleNamespace(handles={}))
+    with pytest.raises(RunStopped):
+        Session(parse({}), store, Progress(terminal)).run_flow(flow(3), "dialogs")
+    assert "dialogs 0/3" in terminal.getvalue()
+    assert terminal.getvalue().endswith("\n")
+
+
 def test_what_a_worker_wrote_that_was_given_up_is_sorted_out(store):
     """It was out of reach, its attempts were played by others, and then its own shard appeared."""
     planner = survey(flow(2), store)
