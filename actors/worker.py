@@ -37,7 +37,7 @@ class Worker:
 
     Args:
         name: unique among all workers of the run's epoch; part of the shards' names.
-        player: `documents`, `nodes`, `apis` or `dialogs`.
+        player: `documents`, `nodes`, `apis`, `dialogs` or `contrasts`.
         drafts: folder of the shards.
     """
 

@@ -1,7 +1,7 @@
-"""One flow, from quotas to accepted rows: planner, workers, the verifying stream, and settling at the end.
+"""One flow, from quotas to verdicts: what is on disk, the planner, its workers and the verifying stream.
 
-Invariants: whatever was killed, running the same flow again ends with exactly the accepted rows asked for; nothing that
-is on disk with a verdict is played or judged again.
+Invariants: whatever was killed, running the same flow again ends with all the verdicts that settling it needs for exactly the
+accepted rows asked for (toolace_ray/store/settle.py); nothing that is on disk with a verdict is played or judged again.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ class Stall:
         return True
 
     def sentence(self, status: dict[str, Any], free: dict[str, float], total: dict[str, float]) -> str:
-        """What lacks, and the remedy, in one sentence. `free` and `there` are Ray's resources by name."""
+        """What lacks, and the remedy, in one sentence. `free` and `total` are Ray's resources by name."""
         waiting = sum(item["unjudged"] for item in status["types"].values())
         minutes = (self._clock() - self._since) / 60
         cpus = free.get("CPU", 0.0)

@@ -95,7 +95,7 @@ def describe_dialogs(store: RunStore, status: dict[str, Any], seconds: float) ->
         f"  {store.path('dialogs')}: {counts.total()} accepted dialogs ({by_type})",
         f"  {store.path('rejected')}: {failed} of {attempts} attempts not accepted"
         + (f", {100 * counts.total() / attempts:.0f} % accepted" if attempts else ""),
-        store.path("corpus").join(("  ", ": ")) + ", ".join(f"{name}.jsonl" for name in WRITERS),
+        f"  {store.path('corpus')}: {', '.join(f'{name}.jsonl' for name in WRITERS)}",
         f"  spent in this run: {spent['tokens']:,} generated tokens, {spent['prompt_tokens']:,} prompt tokens "
         f"({spent['cached_tokens']:,} from the prefix cache), {spent['requests']:,} requests"
         + (f", cost {spent['cost']:.4f}" if spent["cost"] else ""),
