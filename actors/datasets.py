@@ -34,23 +34,10 @@ VERIFY_CPUS = 1
 
 def verified_rows(portions: Sequence[Portion], format: str, config: VerifyConfig) -> Iterator[dict[str, Any]]:
     """Rows of VERIFIED, in the order of the portions, which is that of their files; `row` counts from 1 in its file."""
-    import ray
-    from ray.data import DataContext
+    from actors.ordered import in_order  # imports Ray
 
-    from actors.stages.stream import quiet
-
-    quiet()
-    context = DataContext.get_current()
-    context.execution_options.preserve_order = True
-    try:
-        blocks = min(len(portions), MOST_BLOCKS)
-        data = ray.data.from_arrow(as_table(portions)).repartition(blocks, shuffle=False)
-        data = data.map_batches(
-            verify_all, fn_args=(format, config), batch_format="pyarrow", batch_size=None, num_cpus=VERIFY_CPUS
-        )
-        yield from numbered(data.iter_batches(batch_format="pyarrow", batch_size=None))
-    finally:
-        context.execution_options.preserve_order = False
+    blocks = min(len(portions), MOST_BLOCKS)
+    return numbered(in_order(as_table(portions), verify_all, (format, config), blocks, VERIFY_CPUS))
 
 
 def as_table(portions: Iterable[Portion]) -> pa.Table:

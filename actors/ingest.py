@@ -33,23 +33,11 @@ READ_CPUS = 0.5
 
 def ingest(files: Sequence[tuple[str, str]], limits: Limits) -> Iterator[pa.Table]:
     """Read (kind, path) pairs; tables of READ, in the order of the files."""
-    import ray
-    from ray.data import DataContext
+    from actors.ordered import in_order  # imports Ray Data, which sources that were read before do without
 
-    from actors.stages.stream import quiet
-
-    quiet()
-    DataContext.get_current().execution_options.preserve_order = True
-    try:
-        blocks = min(max(len(files) // FILES_A_BLOCK, 1), MOST_BLOCKS)
-        table = pa.table({"source": [kind for kind, _ in files], "path": [path for _, path in files]})
-        data = ray.data.from_arrow(table).repartition(blocks, shuffle=False)
-        data = data.map_batches(
-            _read_all, fn_args=(limits,), batch_format="pyarrow", batch_size=None, num_cpus=READ_CPUS
-        )
-        yield from data.iter_batches(batch_format="pyarrow", batch_size=ROWS)
-    finally:
-        DataContext.get_current().execution_options.preserve_order = False
+    blocks = min(max(len(files) // FILES_A_BLOCK, 1), MOST_BLOCKS)
+    table = pa.table({"source": [kind for kind, _ in files], "path": [path for _, path in files]})
+    return in_order(table, _read_all, (limits,), blocks, READ_CPUS, ROWS)
 
 
 def _read_all(table: pa.Table, limits: Limits) -> Iterator[pa.Table]:

@@ -17,6 +17,7 @@ from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
+import ray
 import yaml
 
 from actors.pools import PoolHandles, Pools, clients
@@ -182,8 +183,6 @@ def _measurements_after_tuning(
 
 def _tune(current: Session, dialogs: Sequence[Dialog], pool: PoolConfig, tuning: Tuning, output: str) -> None:
     """Tune the target on the dialogs, as a task of Ray, and write it to a folder."""
-    import ray
-
     settings = current.config.calibrate
     source = resolve(pool.model)
     template = ChatTemplate.of(source)

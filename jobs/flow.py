@@ -12,6 +12,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import ray
+from ray.exceptions import RayError, RayTaskError
+
 from actors.planner import NOTHING, Planner, PlannerActor, Spent
 from actors.pools import PoolHandles
 from toolace_ray.config.tree import Config
@@ -27,7 +30,6 @@ POLL = 0.5  # seconds between two looks at the planner
 RESTARTS = 10  # times that each worker may die, with no commit of any of them in between, before the run gives up
 DISMISSAL = 60.0  # seconds that workers have for their last commit, and the stream for its end
 GRACE = 10.0  # seconds in which the stream may end by itself when the flow is done
-NEEDED_CPUS = 0.1  # of the stream's largest task (actors/stages/stream.py)
 QUIET, REPEATED = 300.0, 1800.0  # seconds without a verdict after which that is said, and said again
 
 Report = Callable[[dict[str, Any], float], None]
@@ -80,8 +82,7 @@ def run_flow(
         UserError: the disk is full.
         RunStopped: the planner died, or workers die without getting anywhere.
     """
-    import ray
-
+    # These import Ray Data, which a flow that is done does without.
     from actors.halting import halted_by
     from actors.stages.stream import stream
 
@@ -149,11 +150,9 @@ def _end_stream(stream_thread: threading.Thread, halt: threading.Event) -> None:
 
 
 def _is_alive(planner: Any) -> bool:
-    import ray
-
     try:
         ray.get(planner.status.remote(), timeout=DISMISSAL)
-    except ray.exceptions.RayError:
+    except RayError:
         return False
     return True
 
@@ -180,13 +179,15 @@ class Stall:
 
     def sentence(self, status: dict[str, Any], free: dict[str, float], total: dict[str, float]) -> str:
         """What lacks, and the remedy, in one sentence. `free` and `total` are Ray's resources by name."""
+        from actors.stages.stream import RULE_CPUS  # of the stream's largest task
+
         waiting = sum(item["unjudged"] for item in status["types"].values())
         minutes = (self._clock() - self._since) / 60
         cpus = free.get("CPU", 0.0)
         complaint = f"no verdict for {minutes:.0f} minutes while {waiting} drafts wait"
-        if cpus < NEEDED_CPUS:
+        if cpus < RULE_CPUS:
             return (
-                f"{complaint}: the verification tasks need {NEEDED_CPUS:g} CPUs and {cpus:g} of the cluster's {total.get('CPU', 0):g} "
+                f"{complaint}: the verification tasks need {RULE_CPUS:g} CPUs and {cpus:g} of the cluster's {total.get('CPU', 0):g} "
                 "are free; add a node, or lower pools.<name>.cpus or execution.workers and start again (see `ray status`)"
             )
         return (
@@ -228,9 +229,7 @@ class Crew:
 
     def hire(self) -> None:
         """Start one worker."""
-        import ray
-
-        from actors.worker import Worker
+        from actors.worker import Worker  # imports all that plays, which a flow that is done does without
 
         self._hired += 1
         name = f"{self._epoch}-{self._flow.name}-w{self._hired:03d}"
@@ -245,8 +244,6 @@ class Crew:
 
     def wait(self, seconds: float) -> None:
         """Wait until a worker ends, `seconds` at most."""
-        import ray
-
         if self._at_work:
             ray.wait(list(self._at_work), timeout=seconds)
         else:
@@ -261,9 +258,6 @@ class Crew:
         Raises:
             RunStopped: workers die again and again and nothing is committed in between.
         """
-        import ray
-        from ray.exceptions import RayError, RayTaskError
-
         for reference in (
             ray.wait(list(self._at_work), num_returns=len(self._at_work), timeout=0)[0] if self._at_work else []
         ):
@@ -287,8 +281,6 @@ class Crew:
 
     def _recover(self, name: str) -> None:
         """Register what the dead worker committed without a word, then take its leases back."""
-        import ray
-
         columns = ["kind", "attempt", "key", "tokens", "prompt_tokens", "cost"]
         files: dict[str, dict[str, list[dict[str, Any]]]] = {}
         for folder in ("spent", "rejected", self._flow.drafts):
@@ -304,9 +296,6 @@ class Crew:
     def dismiss(self) -> None:
         """Wait for the workers to commit and leave; they saw that the flow is done. What they could not commit is beyond the
         quotas, so that it ends nothing, but its reason (a full disk) is said."""
-        import ray
-        from ray.exceptions import RayError, RayTaskError
-
         ended = (
             ray.wait(list(self._at_work), num_returns=len(self._at_work), timeout=DISMISSAL)[0] if self._at_work else []
         )
@@ -323,8 +312,6 @@ class Crew:
 
     def end(self) -> None:
         """End all workers at once."""
-        import ray
-
         for _, worker in self._at_work.values():
             ray.kill(worker)
         self._at_work.clear()
