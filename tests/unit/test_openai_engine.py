@@ -572,8 +572,10 @@ def test_tokens_are_estimated_where_a_server_counts_none_and_that_is_said_once(c
 TEXTS_WITH_KEYS = st.lists(st.text() | st.just(KEY), max_size=4).map("".join)
 BODIES = st.recursive(
     st.none() | TEXTS_WITH_KEYS | st.integers(),
-    lambda part: st.lists(part)
-    | st.dictionaries(st.sampled_from(["error", "message", "detail", "code", "param", "choices", "loc"]), part),
+    lambda part: (
+        st.lists(part)
+        | st.dictionaries(st.sampled_from(["error", "message", "detail", "code", "param", "choices", "loc"]), part)
+    ),
 )
 
 

@@ -397,7 +397,9 @@ def test_a_call_in_an_answer_is_found_wherever_the_name_is_a_word(name, text, to
     assert ("call_syntax" in found(dialog)) is told
 
 
-@pytest.mark.parametrize("content", ['{"summary": "sunny", "high": Infinity}', '{"summary": "sunny \\ud83d", "high": 24}'])
+@pytest.mark.parametrize(
+    "content", ['{"summary": "sunny", "high": Infinity}', '{"summary": "sunny \\ud83d", "high": 24}']
+)
 def test_a_result_that_only_python_takes_for_json_is_none(content):
     dialog = replaced(SINGLE, 3, Message(role="tool", content=content, tool_call_id="c1", name="get_forecast"))
     assert "results_valid" in found(dialog)

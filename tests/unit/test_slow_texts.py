@@ -36,7 +36,9 @@ def test_a_result_of_blanks_between_tags_that_do_not_close():
 
 def test_a_type_of_blanks():
     parameters = {"city": {"type": " " * 900_000 + "x, optional"}}
-    assert "api_definition" in rules(row(("user", "Hello."), ("assistant", "Hi."), tools=[{**TOOL, "parameters": parameters}]))
+    assert "api_definition" in rules(
+        row(("user", "Hello."), ("assistant", "Hi."), tools=[{**TOOL, "parameters": parameters}])
+    )
 
 
 @pytest.mark.parametrize(

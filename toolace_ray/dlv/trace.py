@@ -22,7 +22,9 @@ def trace(dialog: Dialog) -> tuple[Provenance, ...]:
     apis = {api.name: api for api in dialog.tools}
     today = day(dialog.today)
     results = {
-        index: _result_values(message.content) for index, message in enumerate(dialog.messages) if message.role == "tool"
+        index: _result_values(message.content)
+        for index, message in enumerate(dialog.messages)
+        if message.role == "tool"
     }
     records: list[Provenance] = []
     for index, message in enumerate(dialog.messages):

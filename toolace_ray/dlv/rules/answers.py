@@ -365,9 +365,7 @@ def _unused_results(view: View, turn: int, message: Message) -> Iterator[Finding
             values = [value for _, value in leaves(result) if value is not None and not isinstance(value, bool)]
             if view.dialog.imported:
                 values = [value for value in values if str(value).lower() not in _STATES and str(value).strip()]
-            must_use = view.planned or not (
-                _confirmed(view, index, values, answer) or _compared(view, index, answer)
-            )
+            must_use = view.planned or not (_confirmed(view, index, values, answer) or _compared(view, index, answer))
             if values and must_use and not any(_used(value, answer, view) for value in values):
                 unused.append(f"nothing of the result of {view.dialog.messages[index].name} is in the answer")
             if view.english and _empty(result) and not _NOTHING.search(answer):
