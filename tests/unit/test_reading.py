@@ -867,3 +867,11 @@ def test_a_calls_values_are_read_or_told_wherever_they_stand(key, accepted):
     assert told.accepted is accepted, told.verdicts
     if not accepted:
         assert {verdict.rule for verdict in told.verdicts} == {"call_syntax"}
+
+
+@pytest.mark.parametrize("required", [[["city"]], [None, "city"]])
+def test_a_list_of_needed_parameters_that_is_none_is_the_definitions_fault_alone(required):
+    row = to_openai(good_dialogs()["single"])
+    row["tools"][0]["function"]["parameters"]["required"] = required
+    told = verify_row(json.dumps(row), "openai", CONFIG)
+    assert {verdict.rule for verdict in told.verdicts} == {"api_definition"}

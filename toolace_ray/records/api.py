@@ -91,8 +91,9 @@ class Api(Record):
 
     @property
     def required(self) -> tuple[str, ...]:
-        """Names of the required parameters, as the schema lists them."""
-        return tuple(self.parameters.get("required", ()))
+        """Names of the required parameters, as the schema lists them; what is no name in a stranger's list is the gate's to tell."""
+        listed = self.parameters.get("required")
+        return tuple(name for name in listed if isinstance(name, str)) if isinstance(listed, list) else ()
 
     @property
     def properties(self) -> dict[str, Any]:
