@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from tests.vllm.test_contract import SCHEMA, chat
+from tests.vllm.test_contract import chat
 from toolace_ray.engines.openai import OpenAIEngine
 from toolace_ray.engines.protocol import BadRequest, EngineTimeout
 
@@ -26,12 +26,6 @@ def test_it_is_asked_once_for_each_answer_and_that_is_said_once(engine, loop, ca
     (said,) = (record.message for record in caplog.records if "one answer" in record.message)
     assert said.startswith("pool other: http://127.0.0.1:")
     assert said.endswith(" draws one answer a request; it is asked once for each")
-
-
-def test_what_keeps_no_schema_is_told_apart(engine, loop):
-    # A random model writes no JSON, and this server holds nobody to a schema: that it was asked in words is what can be seen.
-    loop(engine.generate(chat(max_tokens=24, json_schema=SCHEMA)))
-    print(engine.takes)
 
 
 def test_its_refusals_and_delays_are_told(engine, transformers_server, loop):
