@@ -375,7 +375,7 @@ def test_a_level_on_a_scale_is_known_by_whole_words(name, told):
 
 @pytest.mark.parametrize(("name", "told"), [("subscription", True), ("script", False), ("sqlQuery", False)])
 def test_a_parameter_that_takes_code_is_known_by_whole_words(name, told):
-    properties = {name: {"type": "string", "description": "A text."}}
+    properties = {name: {"type": "string", "description": "What is wanted."}}
     api = WEATHER.model_copy(update={"parameters": {"type": "object", "properties": properties}})
     dialog = replaced(strangers(SINGLE, api), 2, calls(("c1", "get_forecast", {name: "tier = 'gold'"})))
     assert ("argument_provenance" in found(dialog)) is told
@@ -397,12 +397,14 @@ def test_a_call_in_an_answer_is_found_wherever_the_name_is_a_word(name, text, to
     assert ("call_syntax" in found(dialog)) is told
 
 
-@pytest.mark.parametrize(
-    "content", ['{"summary": "sunny", "high": Infinity}', '{"summary": "sunny \\ud83d", "high": 24}']
-)
-def test_a_result_that_only_python_takes_for_json_is_none(content):
-    dialog = replaced(SINGLE, 3, Message(role="tool", content=content, tool_call_id="c1", name="get_forecast"))
-    assert "results_valid" in found(dialog)
+def test_a_result_that_only_python_takes_for_json_is_none():
+    said = Message(role="tool", content='{"summary": "\\ud83d", "high": 24}', tool_call_id="c1", name="get_forecast")
+    assert "results_valid" in found(replaced(SINGLE, 3, said))
+    endless = said.model_copy(update={"content": '{"summary": "sunny", "seconds": Infinity}'})
+    dialog = strangers(SINGLE, WEATHER.model_copy(update={"returns": {}}))
+    dialog = replaced(replaced(dialog, 3, endless), 4, say("Sunny, for 13 h 5 min."))
+    evidence = {verdict.rule: verdict.evidence for verdict in run_rules(dialog, CONFIG)}
+    assert evidence["answer_grounded"].endswith("stands in no result and no earlier message")
 
 
 @pytest.mark.parametrize(("setting", "severities"), [("reject", {"reject"}), ("warn", {"warn"}), ("off", set())])

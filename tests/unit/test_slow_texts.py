@@ -10,7 +10,6 @@ import pytest
 from tests.material import calls, good_dialogs, say, user
 from toolace_ray.config.tree import VerifyConfig
 from toolace_ray.corpus.verification import verify_row
-from toolace_ray.dlv.layer import run_rules
 from toolace_ray.dlv.registry import RULES
 from toolace_ray.dlv.view import View
 
@@ -26,6 +25,12 @@ def row(*turns, tools=(TOOL,)):
 
 def rules(line, format="openai"):
     return {verdict.rule for verdict in verify_row(line, format, CONFIG).verdicts}
+
+
+def findings(rule, *messages):
+    """What one rule finds in a stranger's dialog, without the limit on its size."""
+    dialog = good_dialogs()["single"].model_copy(update={"messages": messages, "kind": "single.imported"})
+    return [evidence for _, evidence in RULES[rule].check(View(dialog))]
 
 
 def test_a_result_of_blanks_between_tags_that_do_not_close():
@@ -53,36 +58,28 @@ def test_an_answer_of_blanks_that_opens_like_a_call(text):
 
 
 @pytest.mark.parametrize(
-    ("said", "city"),
+    ("said", "told"),
     [
-        ("Find the weather in Rome not Paris. " + "may 1, " * 8000, "Paris"),
-        ("The weather in Paris, please. " + "Well, no, " * 6000 + "No, sorry, I meant Rome.", "Paris"),
-        ("The weather in Paris, please. " + "oh " * 20_000 + ". No, sorry, I meant Rome.", "Paris"),
+        ("Find the weather in Rome not Paris. " + "may 1, " * 8000, True),
+        ("The weather in Paris, please. " + "well, no, " * 20_000, False),
+        ("The weather in Paris, please. " + "well, no, " * 20_000 + "No, sorry, I meant Rome.", True),
+        ("The weather in Paris, please. " + "oh " * 100_000 + ". No, sorry, I meant Rome.", True),
     ],
 )
-def test_what_is_taken_back_among_many_dates_and_cues(said, city):
-    single = good_dialogs()["single"]
-    messages = (
-        single.messages[0],
-        user(said),
-        calls(("c1", "get_forecast", {"city": city, "date": "2026-05-02"})),
-        *single.messages[3:],
+def test_what_is_taken_back_among_many_dates_and_cues(said, told):
+    call = calls(("c1", "get_forecast", {"city": "Paris", "date": "2026-05-02"}))
+    assert (
+        any("was taken back for Rome" in evidence for evidence in findings("corrected_value", user(said), call)) is told
     )
-    verdicts = run_rules(single.model_copy(update={"messages": messages}), CONFIG)
-    assert "corrected_value" in {verdict.rule for verdict in verdicts}
 
 
 @pytest.mark.parametrize(
-    ("rule", "first", "answer"),
+    ("rule", "first", "answer", "told"),
     [
-        ("answer_grounded", "How are you?", "It is sunny at 24. " + "-" * (1 << 20)),
-        ("answer_grounded", "How are you?", "It is sunny at 24. " + ("-" * 400 + "= ") * 2000),
-        ("mixed_language", "天気はどうですか？", "晴" * 200_000 + " " + "A" * 600_000),
-        ("mixed_language", "How are you?", "晴" + "“" * 400_000),
+        ("answer_grounded", "How are you?", "It is sunny at 24. " + "-" * (1 << 20), False),
+        ("mixed_language", "天気はどうですか？", "晴" * 200_000 + " " + "A" * 600_000, False),
+        ("mixed_language", "How are you?", "晴" + "“" * 1_000_000, True),
     ],
 )
-def test_an_answer_of_signs(rule, first, answer):
-    single = good_dialogs()["single"]
-    messages = (user(first), *single.messages[2:4], say(answer))
-    dialog = single.model_copy(update={"messages": messages, "kind": "single.imported"})
-    list(RULES[rule].check(View(dialog)))
+def test_an_answer_of_signs(rule, first, answer, told):
+    assert bool(findings(rule, user(first), *good_dialogs()["single"].messages[2:4], say(answer))) is told
