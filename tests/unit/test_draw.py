@@ -194,30 +194,36 @@ def test_a_schema_that_refers_to_itself_is_drawn_to_an_end():
     assert json.dumps(instance(ring, random.Random(1))).count("again") < 100
 
 
+EXAMPLES = {"example_call", "example_return"}
+
+
 @pytest.mark.parametrize(
-    "schema",
+    ("schema", "expected"),
     [
-        {"type": "integer", "minimum": 5, "maximum": 3},
-        {"type": "integer", "exclusiveMinimum": 1, "exclusiveMaximum": 2},
-        {"type": "integer", "minimum": 11, "maximum": 14, "multipleOf": 5},
-        {"type": "number", "exclusiveMinimum": 1, "exclusiveMaximum": 1},
-        {"type": "integer", "enum": ["a"]},
-        {"type": "string", "const": 1},
-        {"type": "string", "minLength": 9, "maxLength": 3},
-        {"type": "string", "pattern": "^a$", "minLength": 2},
-        {"type": "array", "items": {"type": "string"}, "minItems": 3, "maxItems": 2},
-        {"type": "array", "items": {"enum": [1, 2]}, "minItems": 3, "uniqueItems": True},
-        {"type": "array", "items": False, "minItems": 1},
-        {"allOf": [{"type": "string"}, {"type": "integer"}], "type": "string"},
-        {"anyOf": [{"type": "integer", "enum": ["a"]}, False]},
-        {"oneOf": [{"type": "string"}, {"type": "string"}]},
-        {"type": "object", "properties": {"a": {"type": "integer", "enum": ["x"]}}, "required": ["a"]},
-        {"type": "object", "properties": {}, "required": ["gone"], "additionalProperties": False},
-        {"type": "string", "not": {}},
-        nested(62, {"type": "integer", "enum": ["a"]}),
+        ({"type": "integer", "minimum": 5, "maximum": 3}, EXAMPLES),
+        ({"type": "integer", "exclusiveMinimum": 1, "exclusiveMaximum": 2}, EXAMPLES),
+        ({"type": "integer", "minimum": 11, "maximum": 14, "multipleOf": 5}, EXAMPLES),
+        ({"type": "number", "exclusiveMinimum": 1, "exclusiveMaximum": 1}, EXAMPLES),
+        ({"type": "integer", "enum": ["a"]}, EXAMPLES),
+        ({"type": "string", "const": 1}, EXAMPLES),
+        ({"type": "string", "minLength": 9, "maxLength": 3}, EXAMPLES),
+        ({"type": "string", "pattern": "^a$", "minLength": 2}, EXAMPLES),
+        ({"type": "array", "items": {"type": "string"}, "minItems": 3, "maxItems": 2}, EXAMPLES),
+        ({"type": "array", "items": {"enum": [1, 2]}, "minItems": 3, "uniqueItems": True}, EXAMPLES),
+        ({"type": "array", "items": False, "minItems": 1}, {"unwieldy"}),
+        ({"allOf": [{"type": "string"}, {"type": "integer"}], "type": "string"}, EXAMPLES),
+        ({"anyOf": [{"type": "integer", "enum": ["a"]}, False]}, EXAMPLES),
+        ({"oneOf": [{"type": "string"}, {"type": "string"}]}, EXAMPLES),
+        (
+            {"type": "object", "properties": {"a": {"type": "integer", "enum": ["x"]}}, "required": ["a"]},
+            EXAMPLES | {"parameter_description"},
+        ),
+        ({"type": "object", "properties": {}, "required": ["gone"], "additionalProperties": False}, EXAMPLES),
+        ({"type": "string", "not": {}}, EXAMPLES),
+        (nested(62, {"type": "integer", "enum": ["a"]}), {"schema"}),
     ],
 )
-def test_a_schema_that_nothing_fits_does_not_pass_the_gate(schema):
+def test_a_schema_that_nothing_fits_does_not_pass_the_gate(schema, expected):
     field = {**schema, "description": "A"}
     parameters = {"type": "object", "properties": {"a": field}, "required": ["a"]}
     for seed in range(8):  # what is drawn hangs on the API's id
@@ -225,6 +231,4 @@ def test_a_schema_that_nothing_fits_does_not_pass_the_gate(schema):
             update={"name": f"get_{seed}", "parameters": parameters, "returns": parameters}
             | {"example_arguments": None, "example_return": None}
         )
-        assert {"example_call", "example_return"} <= {verdict.rule for verdict in gate.check(api)} or {
-            verdict.rule for verdict in gate.check(api)
-        } & {"unwieldy", "schema"}
+        assert {verdict.rule for verdict in gate.check(api)} == expected
