@@ -283,6 +283,34 @@ def test_a_discriminator_says_which_value_stands_for_which_kind(read):
         assert errors(api.parameters, {"body": {"kind": "cow", "lives": "9"}})
 
 
+def test_what_an_optional_body_needs_is_needed_once_a_part_of_it_is_given(read):
+    """`required: false` is said of the body: a call without it is right, and one with a part of it needs the rest."""
+    room = {"name": "room", "in": "query", "required": True, "schema": TEXT}
+    api = read(document({**body(PARCEL, required=False), "parameters": [room]}))
+    assert api.required == ("room",)
+    assert errors(api.parameters, {"room": "a"}) == []
+    assert errors(api.parameters, {"room": "a", "address": "b"}) == []
+    assert errors(api.parameters, {"room": "a", "grams": 3})
+    assert "the body may be left out; given a part of it, a call needs: address" in api.lineage.notes
+    for said in ({}, {"required": True}):  # hardly anybody writes `required: true`, so silence is no permission
+        assert read(document(body(PARCEL, **said))).required == ("address",)
+
+
+def test_what_an_optional_body_needs_is_not_trimmed(read):
+    queries = [{"name": f"q{i}", "in": "query", "schema": TEXT} for i in range(31)]
+    needed = {**PARCEL, "required": ["address", "grams"]}
+    api = read(document({**body(needed, required=False), "parameters": queries}))
+    assert len(api.properties) == 32
+    assert errors(api.parameters, {"address": "b", "grams": 3}) == []
+
+
+def test_a_choice_within_an_optional_body_is_told_and_not_carried(read):
+    choice = {**PARCEL, "required": [], "anyOf": [{"required": ["address"]}, {"required": ["grams"]}]}
+    api = read(document(body(choice, required=False)))
+    assert errors(api.parameters, {}) == []
+    assert "what may be chosen in a body that may be left out is not carried" in api.lineage.notes
+
+
 def test_a_choice_of_what_is_required_stays(read):
     choice = {**PARCEL, "required": [], "anyOf": [{"required": ["address"]}, {"required": ["grams"]}]}
     api = read(document(body(choice)))

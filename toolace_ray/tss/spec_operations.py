@@ -149,7 +149,10 @@ class _Parameters:
             parameter.get("in") == "formData" and parameter.get("type") != "file" for parameter, _ in self.declared
         ):
             raise SpecError("its body is nothing but an uploaded file")
-        _trim(properties, required, expansion)
+        dependent = more.get("dependentRequired", {})
+        _trim(properties, {*required, *(name for names in dependent.values() for name in names)}, expansion)
+        if dependent:
+            more["dependentRequired"] = {name: others for name, others in dependent.items() if name in properties}
         return {"type": "object", "properties": properties, "required": required, "additionalProperties": False, **more}
 
     @staticmethod
@@ -209,7 +212,7 @@ class _Parameters:
             if body.required:
                 required.append(name)
             return {}
-        needed = set(whole.get("required") or ())
+        needed = [key for key in whole.get("required") or () if key in whole["properties"]]
         renamed: dict[str, str] = {}
         for key, sub in whole["properties"].items():
             name = key
@@ -218,18 +221,29 @@ class _Parameters:
                 expansion.told.add(f"the one in the body of two named alike is {name}", key)
             renamed[key] = name
             properties[name] = expansion.described(key, sub, name)
-            if key in needed:
+            if key in needed and body.required:
                 required.append(name)
         more: dict[str, Any] = {}
         for word in ("anyOf", "oneOf"):
-            if word in whole:
+            if word in whole and body.required:
                 more[word] = [{"required": [renamed[key] for key in part["required"]]} for part in whole[word]]
+            elif word in whole:
+                expansion.told.add("what may be chosen in a body that may be left out is not carried")
+        dependent: dict[str, list[str]] = {}
         if isinstance(whole.get("dependentRequired"), dict):
-            more["dependentRequired"] = {
+            dependent = {
                 renamed[key]: [renamed[other] for other in others]
                 for key, others in whole["dependentRequired"].items()
                 if key in renamed and all(other in renamed for other in others)
             }
+        if needed and not body.required:
+            for key in needed:
+                expansion.told.add("the body may be left out; given a part of it, a call needs", renamed[key])
+            for key, name in renamed.items():
+                if others := [renamed[other] for other in needed if other != key]:
+                    dependent[name] = list(dict.fromkeys([*dependent.get(name, ()), *others]))
+        if dependent:
+            more["dependentRequired"] = dependent
         for word in ("minProperties", "maxProperties"):
             if word in whole:
                 expansion.told.add(f"`{word}` is not carried", "body")
@@ -255,9 +269,9 @@ def _without_files(expansion: Expansion, node: Any, base: str) -> tuple[Any, str
     return {**node, "properties": {name: sub for name, sub in properties.items() if name not in files}}, base
 
 
-def _trim(properties: dict[str, Any], required: list[str], expansion: Expansion) -> None:
-    """Leave out optional parameters beyond what one function may have."""
-    for name in [name for name in reversed(properties) if name not in required]:
+def _trim(properties: dict[str, Any], needed: set[str], expansion: Expansion) -> None:
+    """Leave out parameters that no call needs beyond what one function may have."""
+    for name in [name for name in reversed(properties) if name not in needed]:
         if len(properties) <= MAX_PARAMETERS:
             return
         del properties[name]
