@@ -140,6 +140,19 @@ def test_examples_are_what_the_schema_shows():
     assert example_object({"type": "object", "properties": dict(zip("abcdef", free, strict=True))}) == {}
 
 
+@pytest.mark.parametrize(
+    "leaf",
+    [
+        {"format": "date-time", "description": "When, as yyyy-MM-dd'T'HH:mm:ss'Z'"},
+        {"format": "date", "description": "The day of the hh:mm above"},
+        {"format": "uuid", "pattern": "^[{(]?[0-9A-F]{8}[-]?([0-9A-F]{4}[-]?){3}[0-9A-F]{12}[)}]?$"},
+    ],
+)
+def test_a_text_of_a_format_is_of_it_whatever_else_is_said(leaf):
+    leaf = {"type": "string", **leaf}
+    assert errors(leaf, instance(leaf, random.Random(1))) == []
+
+
 def test_a_value_that_may_be_of_several_kinds_is_drawn():
     """It was a hole for a text, whatever the kinds were, and what a model wrote there was never valid."""
     union = {"anyOf": [{"type": "null", "description": "None"}, {"type": "integer", "minimum": 1, "maximum": 9}]}

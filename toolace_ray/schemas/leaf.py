@@ -44,7 +44,11 @@ def text_of(schema: dict[str, Any], name: str, rng: random.Random, today: dateti
     if (text := _time_text(schema, rng, today)) is not None:
         return text
     if schema.get("format") in FORMATS:
-        return FORMATS[schema["format"]](rng)
+        text = FORMATS[schema["format"]](rng)
+        if "pattern" not in schema or _fits(schema, text):
+            return text
+        if _fits(schema, text.upper()):
+            return text.upper()
     if "pattern" in schema and (text := _like_example(schema, rng)) is not None:
         return text
     example = example_of(schema)
@@ -56,12 +60,13 @@ def text_of(schema: dict[str, Any], name: str, rng: random.Random, today: dateti
 def _time_text(schema: dict[str, Any], rng: random.Random, today: datetime.date) -> str | None:
     description = f"{schema.get('description', '')}".lower()
     room = int(schema.get("maxLength", 40))
-    if schema.get("format") == "date" or ("yyyy-mm-dd" in description and room >= 10):
+    kind = schema.get("format")
+    if kind == "date" or ("yyyy-mm-dd" in description and room >= 10 and kind not in ("date-time", "time")):
         return str(today + datetime.timedelta(days=rng.randint(1, 60)))
     clock = f"{rng.randint(7, 21):02d}:{rng.choice((0, 15, 30, 45)):02d}"
-    if schema.get("format") == "time" or ("hh:mm" in description and room >= 5):
-        return f"{clock}:00Z" if schema.get("format") == "time" else clock
-    if schema.get("format") == "date-time":
+    if kind == "time" or ("hh:mm" in description and room >= 5 and kind != "date-time"):
+        return f"{clock}:00Z" if kind == "time" else clock
+    if kind == "date-time":
         return f"{today + datetime.timedelta(days=rng.randint(1, 60))}T{clock}:00Z"
     return None
 
