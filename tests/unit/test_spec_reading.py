@@ -413,6 +413,46 @@ def test_what_cannot_be_sent_is_left_out_and_told(read):
     assert {"left out, readOnly: id", "left out, header: X-Trace"} <= set(api.lineage.notes)
 
 
+@pytest.mark.parametrize(
+    ("name", "schema", "carried"),
+    [
+        ("X-Marketplace-Id", TEXT, True),
+        ("start_date", TEXT, True),
+        *((name, TEXT, False) for name in ("Content-Type", "If-Match", "X-API-Key", "ClientSecret", "APIIntegrationCode",
+                                           "Api-Version", "X-Correlation-ID", "app_id", "token")),
+        ("Metadata", {"type": "string", "enum": ["true"]}, False),
+        ("X-Desk", TEXT, False),
+    ],
+)  # fmt: skip
+def test_a_header_that_a_call_needs_is_a_parameter_unless_it_is_the_clients(read, name, schema, carried):
+    header = {"name": name, "in": "header", "required": True, "description": "What it says.", "schema": schema}
+    schemes = {"securitySchemes": {"desk": {"type": "apiKey", "in": "header", "name": "x-desk"}}}
+    api = read(document({"parameters": [header]}, method="get", components=schemes))
+    assert (api.required == (name,)) == carried
+    assert (f"sent as a header: {name}" in api.lineage.notes) == carried
+    assert any(note.startswith("left out") for note in api.lineage.notes) != carried
+    cookie = {**header, "in": "cookie"}
+    assert read(document({"parameters": [cookie]}, method="get")).required == ()
+
+
+def test_credentials_are_no_parameters(read):
+    """Nobody asks an assistant for an API key: the client sends it, wherever it stands."""
+    parameters = [
+        {"name": "desk", "in": "query", "required": True, "schema": TEXT},
+        {"name": "token", "in": "query", "required": True, "description": "Authentication token.", "schema": TEXT},
+        {"name": "page_token", "in": "query", "description": "Where to go on.", "schema": TEXT},
+        {"name": "key", "in": "query", "description": "The key of the room.", "schema": TEXT},
+    ]
+    schemes = {"securitySchemes": {"desk": {"type": "apiKey", "in": "query", "name": "desk"}}}
+    api = read(document({"parameters": parameters}, method="get", components=schemes))
+    assert set(api.properties) == {"page_token", "key"}
+    assert "left out, a credential: desk, token" in api.lineage.notes
+    old = {**parameters[0], "type": "string"}
+    tree = {**document({"parameters": [old]}, method="get"), "swagger": "2.0",
+            "securityDefinitions": {"desk": {"type": "apiKey", "in": "query", "name": "desk"}}}  # fmt: skip
+    assert read(tree).properties == {}
+
+
 def test_a_pattern_no_example_can_be_drawn_for_keeps_the_api(read):
     parts = {
         "a": {**TEXT, "pattern": r"^\d+$"},

@@ -36,6 +36,11 @@ class References:
         self._path = Path(path).resolve() if path else None
         self._left = MAX_SPEC_CHARS
 
+    @property
+    def document(self) -> Any:
+        """The document itself."""
+        return self._trees[""]
+
     def target(self, reference: str, base: str) -> tuple[Any, str, str]:
         """What a reference in the file `base` ("" for the document itself) leads to, the file that it stands in, and a name
         that is the same for all references to it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,15 @@ from toolace_ray.tss.spec_unions import flattened
 METHODS = ("get", "put", "post", "delete", "patch")
 INLINE = ("type", "format", "items", "enum", "default", "minimum", "maximum", "pattern", "minLength", "maxLength", "minItems",
           "maxItems", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "uniqueItems", "x-nullable")  # fmt: skip
+_CLIENTS = re.compile(
+    r"(?:accept|content-|content_?type|if-|user-?agent|referer|host|origin|prefer|(?:rest-)?range|date|digest|cache-|transfer-|connection"
+    r"|trace|sec-|x-forwarded|x-amz-|x-http-|x-requested)"
+    r"|.*(?:auth|token|secret|signature|passw|credential|session|nonce|bearer|correlation|idempoten|version|sdk|key(?![a-z])"
+    r"|user-?name$|(?:app|api|application|client|consumer|integration|request)[-_.]?(?:id|code)(?![a-z]))"
+)
+"""Header fields, in lower case, that are a client's business: HTTP's own, credentials, versions, and what traces a request."""
+_CREDENTIAL = re.compile(r"(?:o?auth|access|api|user)?[-_]?(?:token|key)", re.I)
+_CREDENTIAL_TEXT = re.compile(r"authenticat|authori[sz]|api[- ]?key|access token|bearer|oauth", re.I)
 _FORM, _MULTIPART = "application/x-www-form-urlencoded", "multipart/"
 
 
@@ -51,9 +61,40 @@ def operation_parts(references: References, base: str, item: dict[str, Any], ope
         if place == "body":  # Swagger 2
             text = str(parameter.get("description") or "")
             body = _Body(parameter.get("schema"), at, "application/json", parameter.get("required", True), text)
-    build = _Parameters(list(declared.values()), body)
+    build = _Parameters(list(declared.values()), body, _key_places(references.document))
     answer, errors = _responses(references, operation.get("responses"), base)
     return Parts(build, answer, errors)
+
+
+def _key_places(document: Any) -> frozenset[tuple[str, str]]:
+    """Where a document's API keys stand: (header, query or cookie; name in lower case)."""
+    tree = document if isinstance(document, dict) else {}
+    components = tree.get("components")
+    newer = components.get("securitySchemes") if isinstance(components, dict) else None
+    return frozenset(
+        (str(scheme.get("in")), str(scheme.get("name")).lower())
+        for schemes in (newer, tree.get("securityDefinitions"))
+        if isinstance(schemes, dict)
+        for scheme in schemes.values()
+        if isinstance(scheme, dict) and scheme.get("type") == "apiKey"
+    )
+
+
+def _clients_own(parameter: dict[str, Any], keys: frozenset[tuple[str, str]]) -> str:
+    """What a parameter is that the client sends and nobody asks an assistant for; "" for one of the call's."""
+    name, place = parameter["name"], str(parameter.get("in"))
+    if (place, name.lower()) in keys:
+        return "a credential"
+    if place == "header" and parameter.get("required") and not _CLIENTS.match(name.lower()):
+        schema = parameter.get("schema", parameter)
+        values = schema.get("enum") if isinstance(schema, dict) else None
+        return place if isinstance(values, list) and len(values) == 1 else ""
+    if place in ("header", "cookie"):
+        return place
+    text = str(parameter.get("description") or "")
+    if place == "query" and _CREDENTIAL.fullmatch(name) and _CREDENTIAL_TEXT.search(text):
+        return "a credential"
+    return ""
 
 
 def _rank(kind: str) -> int:
@@ -111,6 +152,7 @@ def _is_file(references: References, node: Any, base: str) -> bool:
 class _Parameters:
     declared: list[tuple[dict[str, Any], str]]
     body: _Body | None
+    keys: frozenset[tuple[str, str]]
 
     def __call__(self, expansion: Expansion) -> dict[str, Any]:
         properties: dict[str, Any] = {}
@@ -121,10 +163,10 @@ class _Parameters:
             name, place = parameter["name"], parameter.get("in")
             if place == "body":
                 continue
-            if place in ("header", "cookie"):  # the client's business
-                expansion.told.add(f"left out, {place}", name)
+            if own := _clients_own(parameter, self.keys):
+                expansion.told.add(f"left out, {own}", name)
                 continue
-            if place not in ("path", "query", "formData"):
+            if place not in ("path", "query", "header", "formData"):
                 raise SpecError(f"the parameter {name!r} is in {place!r}, which can't be carried")
             if parameter.get("type") == "file" or (place == "formData" and parameter.get("format") == "binary"):
                 if parameter.get("required"):
@@ -140,6 +182,8 @@ class _Parameters:
             if name in properties:
                 expansion.told.add(f"the one in {place} of two named alike is {place}_{name}", name)
                 name = _free(f"{place}_{name}", properties)
+            if place == "header":
+                expansion.told.add("sent as a header", name)
             properties[name] = expansion.described(name, schema, name)
             if needed:
                 required.append(name)
@@ -196,7 +240,7 @@ class _Parameters:
         form = body.kind.lower().startswith(_MULTIPART) or _rank(body.kind) > 4
         if form:
             node, base = _without_files(expansion, node, base)
-        expansion.top = max(MAX_PARAMETERS - len(properties), 1)
+        expansion.top = max(min(expansion.top, MAX_PARAMETERS - len(properties)), 1)
         schema = expansion.schema(node, base, "")
         if not isinstance(schema, dict):
             raise SpecError("its request body lets no value pass")
