@@ -267,6 +267,78 @@ def test_parts_of_an_allof_hold_together(read):
     assert api.properties["grams"] == {"type": "integer", "description": "Weight", "minimum": 5, "maximum": 50}
 
 
+def test_a_part_of_an_allof_that_cannot_be_sent_leaves_the_others(read):
+    """Ids that servers give out stand in a part of their own, which is read-only as a whole."""
+    resource = {"type": "object", "properties": {"id": {**TEXT, "readOnly": True}}}
+    data = {"allOf": [resource, {"type": "object", "properties": {"address": TEXT}}]}
+    api = read(document(body({"type": "object", "properties": {"data": data}})))
+    assert set(api.properties["data"]["properties"]) == {"address"}
+    alone = {"type": "object", "properties": {"data": {"allOf": [resource]}, "address": TEXT}}
+    assert set(read(document(body(alone))).properties) == {"address"}
+
+
+def test_what_stands_beside_properties_is_read_too(read):
+    """Objects with named values and others besides: no reference is left behind."""
+    schemas = {"Label": {"type": "string", "description": "A label", "nullable": True}}
+    label = {"$ref": "#/components/schemas/Label"}
+    labels = {"type": "object", "properties": {"own": TEXT}, "additionalProperties": label, "items": label}
+    answer = {"200": {"description": "Done.", "content": {"application/json": {"schema": labels}}}}
+    whole = {"type": "object", "properties": {"labels": labels}}
+    api = read(document({**body(whole), "responses": answer}, components={"schemas": schemas}))
+    for schema in (api.properties["labels"], api.returns):
+        assert schema["additionalProperties"]["type"] == ["string", "null"]
+        assert "$ref" not in json.dumps(schema)
+
+
+def test_what_is_needed_and_nowhere_described_is_told(read):
+    """`required` names what stands in the path, or what only the server writes; a call can't give what nobody describes."""
+    data = {"type": "object", "required": ["project", "id", "name"],
+            "properties": {"id": {**TEXT, "readOnly": True}, "name": TEXT}}  # fmt: skip
+    parts = {"allOf": [{"type": "object", "required": ["name", "owner"]}, data]}
+    for schema in (data, parts):
+        api = read(document(body({"type": "object", "required": ["data"], "properties": {"data": schema}})))
+        assert api.properties["data"]["required"] == ["name"]
+        assert not any("no example" in note for note in api.lineage.notes)
+        assert any(note.startswith("needed and not described, left out: ") for note in api.lineage.notes)
+        assert any("data.project" in note for note in api.lineage.notes)
+    choice = {"type": "object", "properties": {"a": TEXT, "b": TEXT}, "anyOf": [{"required": ["a"]}, {"required": ["b"]}]}
+    api = read(document(body({"type": "object", "required": ["data"], "properties": {"data": choice}})))
+    assert api.properties["data"]["anyOf"] == choice["anyOf"]
+
+
+def test_values_of_another_type_than_theirs_count(read):
+    """Generators write `type: string` beside numbers: nothing would pass."""
+    parts = {"mode": {"type": "string", "enum": [0, 1], "description": "0 is off"}, "kind": {**TEXT, "enum": ["a", 1]}}
+    api = read(document(body({"type": "object", "required": ["mode", "kind"], "properties": parts})))
+    assert errors(api.parameters, {"mode": 1, "kind": "a"}) == []
+    assert errors(api.parameters, {"mode": 2, "kind": "a"})
+    assert "the values are of another type than its type, they count: mode" in api.lineage.notes
+
+
+def test_a_property_that_lets_nothing_pass_is_left_out(read):
+    parts = {"additionalProperties": False, "address": TEXT}
+    answer = {"200": {"description": "Done.", "content": {"application/json": {"schema": {"properties": parts}}}}}
+    api = read(document({**body({"type": "object", "properties": parts}), "responses": answer}))
+    assert set(api.properties) == set(api.returns["properties"]) == {"address"}
+    reason = read(document(body({"properties": {"a": False}, "required": ["a"]})))
+    assert "'a' lets no value pass" in reason
+
+
+def test_an_answer_of_no_content_is_null_whatever_its_schema_says(read):
+    empty = {"description": "Removed.", "content": {"application/json": {"schema": {"type": "object", "properties": {}}}}}
+    assert read(document({"responses": {"204": empty}}, method="delete")).returns["type"] == "null"
+
+
+def test_a_wide_body_of_objects_keeps_some_of_them(read):
+    """Many lists of wide objects, none of them required: of what fits no bound whole the first ones stay."""
+    wide = {"type": "object", "properties": {f"p{i}": TEXT for i in range(60)}}
+    lists = {f"list{i}": {"type": "array", "description": "A list", "items": wide} for i in range(40)}
+    api = read(document(body({"type": "object", "properties": lists})))
+    assert 3 < len(api.properties) < 32
+    assert len(api.properties["list0"]["items"]["properties"]) > 3
+    assert any(note.startswith("left out, optional: ") for note in api.lineage.notes)
+
+
 def test_a_discriminator_says_which_value_stands_for_which_kind(read):
     pet = {"type": "object", "required": ["kind"], "discriminator": {"propertyName": "kind"},
            "properties": {"kind": TEXT}, "oneOf": [{"$ref": "#/components/schemas/Cat"}, {"$ref": "#/components/schemas/Dog"}]}  # fmt: skip

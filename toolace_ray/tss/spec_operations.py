@@ -345,7 +345,9 @@ def _responses(
         if not isinstance(response, dict):
             continue
         code = str(status)
-        if code.startswith("2"):
+        if code in ("204", "205"):  # which have no content, whatever is written of it
+            good.append(({"description": response.get("description")}, at))
+        elif code.startswith("2"):
             good.append((response, at))
         elif code == "default":
             default = response, at

@@ -20,8 +20,12 @@ from toolace_ray.tss.told import Told, describe
 MAX_SCHEMAS = 256  # of one operation's parameters, or of its answer
 MAX_NESTING = 48
 MAX_BOUND = 1e15  # 64-bit limits that generators write as bounds say nothing
-BOUNDS = ((8, 64), (4, 32), (3, 24), (2, 24), (2, 12), (1, 32), (1, 12))
-"""(levels of objects, properties of an object below the top) that are tried in turn until a schema is small enough."""
+BOUNDS = (
+    *((levels, width, MAX_PARAMETERS) for levels, width in ((8, 64), (4, 32), (3, 24), (2, 24), (2, 12), (1, 32), (1, 12))),
+    *((2, 12, 12), (2, 6, 12), (2, 6, 6)),
+)
+"""(levels of objects, properties of an object below the top, those at the top) that are tried in turn until a schema is small
+enough and something is left in it: fewer at the top come last, where all of them are objects."""
 
 _KEPT_KEYWORDS = {
     "type", "description", "properties", "required", "items", "enum", "const", "default", "examples", "minimum", "maximum",
@@ -31,10 +35,15 @@ _KEPT_KEYWORDS = {
 }  # fmt: skip
 _NOT_CARRIED = ("not", "if", "then", "else", "patternProperties", "prefixItems", "contains", "propertyNames", "dependencies",
                 "dependentSchemas", "unevaluatedProperties", "unevaluatedItems")  # fmt: skip
+_KINDS = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object", type(None): "null"}
 MAX_EXAMPLE = 2000  # characters of a schema's examples or default; longer ones say no more
 _CUT: Any = object()  # in place of a schema that is left out
 _CIRCLE: Any = object()  # the same where it holds itself again: of alternatives, the others are enough
 _GONE = (_CUT, _CIRCLE)
+
+
+class NothingLeft(SpecError):
+    """Everything is optional, and nothing of it fits under these bounds."""
 
 
 class TooLarge(ValueError):
@@ -67,14 +76,38 @@ class Expansion:
 
         Raises:
             SpecError: a call needs it and it can't be carried.
-            TooLarge: see there.
+            NothingLeft, TooLarge: see there.
         """
         result = self._schema(node, base, (), level, required and not self.answers, place)
         if result not in _GONE:
-            return result
+            return self._settled(result, place)
         if required:
             raise SpecError(f"{_at(place)} refers to itself without end")
         return None
+
+    def _settled(self, schema: Any, place: str, around: frozenset[str] = frozenset()) -> Any:
+        """A schema that requires only what it describes; `around` are the properties of a schema of which it is a part."""
+        if not isinstance(schema, dict):
+            return schema
+        result, names = dict(schema), around
+        for part in (schema, *(schema.get("allOf") or ())):
+            if isinstance(part, dict) and isinstance(part.get("properties"), dict):
+                names |= part["properties"].keys()
+        if isinstance(schema.get("required"), list):
+            result["required"] = [name for name in schema["required"] if name in names]
+            for name in schema["required"]:
+                if name not in names:
+                    self.told.add("needed and not described, left out", f"{place}.{name}".removeprefix("."))
+        if isinstance(schema.get("properties"), dict):
+            below = schema["properties"].items()
+            result["properties"] = {name: self._settled(sub, f"{place}.{name}".removeprefix(".")) for name, sub in below}
+        for key, step in (("items", "[]"), ("additionalProperties", ".*")):
+            if key in schema:
+                result[key] = self._settled(schema[key], place + step)
+        for key in ("allOf", "anyOf", "oneOf"):
+            if isinstance(schema.get(key), list):
+                result[key] = [self._settled(part, place, names) for part in schema[key]]
+        return result
 
     def described(self, name: str, schema: Any, place: str) -> Any:
         """A parameter's schema with a description, which is told where it is derived."""
@@ -106,17 +139,25 @@ class Expansion:
         own = self._translated(node, place)
         parts = own.pop("allOf", None)
         if isinstance(parts, list) and parts:
-            merged = self._below(own, node, base, trail, level, needed, place)
-            for part in parts:
-                below = self._schema(part, base, trail, level, needed, place)
-                for gone in _GONE:
-                    if merged is gone or below is gone:
-                        return gone
-                merged = both(merged, below)
-            result = merged
+            result = self._joined(own, parts, node, base, trail, level, needed, place)
         else:
             result = self._below(own, node, base, trail, level, needed, place)
         return with_null(result) if null and result not in _GONE else result
+
+    def _joined(
+        self, own: Any, parts: list[Any], node: Any, base: str, trail: tuple[str, ...], level: int, needed: bool, place: str
+    ) -> Any:
+        """What an allOf and the words beside it let pass. A part of which nothing can be sent leaves what the others say."""
+        merged, cut = self._below(own, node, base, trail, level, needed, place), False
+        for part in parts:
+            below = self._schema(part, base, trail, level, needed, place)
+            if merged in _GONE or below is _CIRCLE:
+                return merged if merged in _GONE else below
+            if below is _CUT:
+                cut = True
+            else:
+                merged = both(merged, below)
+        return _CUT if cut and not (isinstance(merged, dict) and merged.get("properties")) else merged
 
     def _referred(self, node: Any, base: str, trail: tuple[str, ...], level: int, needed: bool, place: str) -> Any:
         target, at, name = self.references.target(node["$ref"], base)
@@ -187,6 +228,13 @@ class Expansion:
                 self.told.add(f"{word} of more than {MAX_EXAMPLE} characters are left out", place)
         if result.get("enum") in ([], None):
             result.pop("enum", None)
+        kinds = result.get("type")
+        if isinstance(result.get("enum"), list) and isinstance(kinds, str | list):
+            known = {_KINDS.get(type(value)) for value in result["enum"]}
+            known |= set() if known.isdisjoint(("integer", "number")) else {"integer", "number"}
+            if known.isdisjoint([kinds] if isinstance(kinds, str) else kinds):
+                del result["type"]
+                self.told.add("the values are of another type than its type, they count", place)
         if "pattern" in result and not (isinstance(result["pattern"], str) and _usable(result["pattern"])):
             self.told.add(f"the pattern {str(result.pop('pattern'))[:60]!r} is not carried", place)
         if isinstance(result.get("items"), list):
@@ -203,8 +251,6 @@ class Expansion:
                 result = self._union(result, key, node, base, trail, level, needed, place)
                 if result in _GONE:
                     return result
-        if isinstance(result.get("properties"), dict):
-            return self._object(result, base, trail, level, needed, place)
         if "items" in result:
             below = self._schema(result["items"], base, trail, level, needed, f"{place}[]")
             if below in _GONE and (not needed or result.get("minItems")):
@@ -215,6 +261,8 @@ class Expansion:
         if isinstance(result.get("additionalProperties"), dict):
             below = self._schema(result["additionalProperties"], base, trail, level + 1, False, f"{place}.*")
             result["additionalProperties"] = True if below in _GONE else below
+        if isinstance(result.get("properties"), dict):
+            return self._object(result, base, trail, level, needed, place)
         return result
 
     def _object(
@@ -240,7 +288,11 @@ class Expansion:
                 left_out.append(here)
                 continue
             value = self._schema(sub, base, trail, level + 1, needed and name in sent, here)
-            if value not in _GONE:
+            if value is False:
+                if needed and name in sent:
+                    raise SpecError(f"{here!r} lets no value pass")
+                self.told.add("left out, lets no value pass", here)
+            elif value not in _GONE:
                 kept[name] = self.described(name, value if name in sent or self.answers else without_null(value), here)
             elif self.answers or name not in sent:
                 left_out.append(here)
@@ -251,7 +303,7 @@ class Expansion:
         for here in left_out:
             self.told.add("left out, optional", here)
         if left_out and not kept and not level and not self.answers:
-            raise SpecError(f"nothing of what it takes can be carried: {', '.join(left_out[:8])}")
+            raise NothingLeft(f"nothing of what it takes can be carried: {', '.join(left_out[:8])}")
         if written and not kept and level and not (needed and left_out):
             return _CUT  # what is needed stays, as an object of which every part is optional and left out
         result = {**result, "properties": kept}

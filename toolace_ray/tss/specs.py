@@ -24,7 +24,7 @@ from toolace_ray.schemas.validate import SchemaError, errors
 from toolace_ray.tss.references import References, SpecError
 from toolace_ray.tss.spec_files import read_spec
 from toolace_ray.tss.spec_operations import METHODS, operation_parts
-from toolace_ray.tss.spec_schemas import BOUNDS, Expansion, TooLarge
+from toolace_ray.tss.spec_schemas import BOUNDS, Expansion, NothingLeft, TooLarge
 from toolace_ray.tss.spec_unions import flattened
 from toolace_ray.tss.told import Told, words_of
 
@@ -111,15 +111,21 @@ def _bounded(
     build: Callable[[Expansion], Any], references: References, derive: bool, told: Told, answers: bool = False
 ) -> Any:
     """What `build` makes under the widest of BOUNDS under which it is small enough. Raises SpecError."""
-    for levels, width in BOUNDS:
-        expansion = Expansion(references, levels, width, answers=answers, derive=derive)
+    nothing: NothingLeft | None = None
+    for levels, width, top in BOUNDS:
+        expansion = Expansion(references, levels, width, top, answers=answers, derive=derive)
         try:
             schema = build(expansion)
         except TooLarge:
             continue
+        except NothingLeft as error:
+            nothing = error
+            continue
         if len(canonical_json(schema)) <= MAX_CHARS:
             told.take(expansion.told, "in the answer, " if answers else "")
             return schema
+    if nothing is not None:
+        raise nothing
     raise SpecError(f"its schema is too large: more than {MAX_CHARS} characters with nothing optional in it")
 
 
