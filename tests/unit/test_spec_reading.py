@@ -231,6 +231,8 @@ def test_an_answer_never_decides(read):
         {"200": {"content": {"application/json": {"schema": {"$ref": "#/gone"}}}}},
         {"200": {"content": {"application/json": {"schema": {"type": "object"}}}}},
         {"200": {"content": {"application/json": {}}}},
+        {"200": {"content": {"application/json": {"schema": {"properties": {"a": {"type": {"type": "string"}}}}}}}},
+        {"200": {"content": {"application/json": {"schema": {"type": "array", "items": TEXT, "minItems": 999}}}}},
         {},
     ):
         api = read(document({**body(PARCEL), "responses": answer}))
@@ -257,6 +259,18 @@ def test_null_stays(read):
     assert errors(api.parameters, {"e": "b", "r": "b", "a": "b", "u": "b"}) == []
     assert all(errors(api.parameters, {"e": "a", "r": "a", "a": "a", key: "c"}) for key in "erau")
     assert api.properties["r"]["description"] == "Other"
+
+
+def test_a_body_that_nobody_describes_is_left_out_where_a_call_may_be_without_it(read):
+    """Generators give every operation a body, reading ones too."""
+    bare = {"requestBody": {"content": {"application/octet-stream": {}}}}
+    room = {"parameters": [{"name": "room", "in": "query", "schema": TEXT}]}
+    api = read(document({**bare, **room}, method="get"))
+    assert "left out, a body that is not described: application/octet-stream" in api.lineage.notes
+    assert set(api.properties) == {"room"}
+    optional = {"requestBody": {**bare["requestBody"], "required": False}}
+    assert set(read(document({**optional, **room})).properties) == {"room"}
+    assert "request body has no schema" in read(document(bare))
 
 
 def test_parts_of_an_allof_hold_together(read):

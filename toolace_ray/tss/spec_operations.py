@@ -46,8 +46,9 @@ class _Body:
     text: str
 
 
-def operation_parts(references: References, base: str, item: dict[str, Any], operation: dict[str, Any]) -> Parts:
+def operation_parts(references: References, base: str, item: dict[str, Any], method: str) -> Parts:
     """An operation of a path item. Raises SpecError where a parameter or its body can't be carried."""
+    operation = item[method]
     declared: dict[tuple[Any, Any], tuple[dict[str, Any], str]] = {}
     for raw in [*(item.get("parameters") or ()), *(operation.get("parameters") or ())]:
         parameter, at = references.followed(raw, base)
@@ -56,7 +57,7 @@ def operation_parts(references: References, base: str, item: dict[str, Any], ope
         declared[parameter["name"], parameter.get("in")] = parameter, at  # an operation's replaces its path's
     body = None
     if operation.get("requestBody"):
-        body = _request_body(references, operation["requestBody"], base)
+        body = _request_body(references, operation["requestBody"], base, method)
     for (_, place), (parameter, at) in declared.items():
         if place == "body":  # Swagger 2
             text = str(parameter.get("description") or "")
@@ -121,13 +122,16 @@ def _media(content: Any, references: References, base: str) -> tuple[str, dict[s
     return None
 
 
-def _request_body(references: References, raw: Any, base: str) -> _Body:
+def _request_body(references: References, raw: Any, base: str, method: str) -> _Body:
+    """A body; one without a schema where a call may be without it. Raises SpecError."""
     body, at = references.followed(raw, base)
     content = body.get("content") if isinstance(body, dict) else None
     found = _media(content, references, at)
     text = str(body.get("description") or "") if isinstance(body, dict) else ""
     if found is None:
         kinds = ", ".join(map(str, content)) if isinstance(content, dict) and content else "no media type"
+        if isinstance(body, dict) and (method == "get" or body.get("required") is False):
+            return _Body(None, at, kinds, False, text)
         raise SpecError(f"its request body has no schema ({kinds})")
     kind, media, at = found
     return _Body(media["schema"], at, kind, body.get("required", True), text)
@@ -236,7 +240,10 @@ class _Parameters:
         """Put a body's properties beside the parameters, or the body itself as one; the choices that hold over all of them."""
         node, base = body.schema, body.base
         if node is None:
-            raise SpecError("its request body has no schema")
+            if body.required:
+                raise SpecError("its request body has no schema")
+            expansion.told.add("left out, a body that is not described", body.kind)
+            return {}
         form = body.kind.lower().startswith(_MULTIPART) or _rank(body.kind) > 4
         if form:
             node, base = _without_files(expansion, node, base)

@@ -22,7 +22,7 @@ MAX_NESTING = 48
 MAX_BOUND = 1e15  # 64-bit limits that generators write as bounds say nothing
 BOUNDS = (
     *((levels, width, MAX_PARAMETERS) for levels, width in ((8, 64), (4, 32), (3, 24), (2, 24), (2, 12), (1, 32), (1, 12))),
-    *((2, 12, 12), (2, 6, 12), (2, 6, 6)),
+    *((2, 12, 12), (2, 6, 12), (2, 6, 6), (2, 3, 4)),
 )
 """(levels of objects, properties of an object below the top, those at the top) that are tried in turn until a schema is small
 enough and something is left in it: fewer at the top come last, where all of them are objects."""

@@ -20,7 +20,8 @@ from toolace_ray.errors import UserError
 from toolace_ray.records.api import Api, ApiError, Lineage
 from toolace_ray.records.json import canonical_json, check_json, digest
 from toolace_ray.schemas.draw import example_object, instance
-from toolace_ray.schemas.validate import SchemaError, errors
+from toolace_ray.schemas.gate import unwieldy
+from toolace_ray.schemas.validate import SchemaError, check_schema, errors
 from toolace_ray.tss.references import References, SpecError
 from toolace_ray.tss.spec_files import read_spec
 from toolace_ray.tss.spec_operations import METHODS, operation_parts
@@ -84,7 +85,7 @@ def _operation(
     undescribed: Undescribed,
 ) -> Api:
     operation, told = item[method], Told()
-    parts = operation_parts(references, base, item, operation)
+    parts = operation_parts(references, base, item, method)
     derive = undescribed == "derive"
     parameters = _bounded(parts.parameters, references, derive, told)
     returns, response_errors = _answer(parts.answer, references, told), parts.errors
@@ -133,6 +134,9 @@ def _answer(build: Callable[[Expansion], Any], references: References, told: Tol
     """The schema of an answer; text where nothing better can be carried."""
     try:
         schema = _bounded(build, references, True, told, answers=True)
+        check_schema(schema)
+        if fault := unwieldy(schema):
+            raise SpecError(fault)
         if isinstance(schema, dict) and (
             schema.get("properties")
             or schema.get("type") not in (None, "object")
@@ -142,7 +146,7 @@ def _answer(build: Callable[[Expansion], Any], references: References, told: Tol
         reason = "it says too little"
     except _FAULTS as error:
         schema, reason = None, _sentence(error)
-    told.add(f"the answer is given as text: {reason}")
+    told.add(f"the answer is given as text: {reason[:160]}")
     text = schema.get("description") if isinstance(schema, dict) else None
     return {"type": "string", "description": str(text or "What the operation answers.")}
 
