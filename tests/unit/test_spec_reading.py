@@ -273,6 +273,15 @@ def test_a_body_that_nobody_describes_is_left_out_where_a_call_may_be_without_it
     assert "request body has no schema" in read(document(bare))
 
 
+def test_a_type_beside_a_reference_does_not_contradict_it(read):
+    schemas = {"Parcel": PARCEL}
+    parcel = {"$ref": "#/components/schemas/Parcel", "type": "string", "description": "What is sent"}
+    api = read(document(body({"type": "object", "properties": {"parcel": parcel}}), components={"schemas": schemas}))
+    assert errors(api.parameters, {"parcel": {"address": "a"}}) == []
+    assert api.properties["parcel"]["description"] == "What is sent"
+    assert "the type beside a reference is another one, the reference counts: parcel" in api.lineage.notes
+
+
 def test_parts_of_an_allof_hold_together(read):
     parts = {"allOf": [{**PARCEL, "additionalProperties": False},
                        {"properties": {"grams": {"minimum": 5, "maximum": 50}, "day": TEXT}, "required": ["day"]}]}  # fmt: skip
@@ -315,7 +324,11 @@ def test_what_is_needed_and_nowhere_described_is_told(read):
         assert not any("no example" in note for note in api.lineage.notes)
         assert any(note.startswith("needed and not described, left out: ") for note in api.lineage.notes)
         assert any("data.project" in note for note in api.lineage.notes)
-    choice = {"type": "object", "properties": {"a": TEXT, "b": TEXT}, "anyOf": [{"required": ["a"]}, {"required": ["b"]}]}
+    choice = {
+        "type": "object",
+        "properties": {"a": TEXT, "b": TEXT},
+        "anyOf": [{"required": ["a"]}, {"required": ["b"]}],
+    }
     api = read(document(body({"type": "object", "required": ["data"], "properties": {"data": choice}})))
     assert api.properties["data"]["anyOf"] == choice["anyOf"]
 
@@ -339,7 +352,10 @@ def test_a_property_that_lets_nothing_pass_is_left_out(read):
 
 
 def test_an_answer_of_no_content_is_null_whatever_its_schema_says(read):
-    empty = {"description": "Removed.", "content": {"application/json": {"schema": {"type": "object", "properties": {}}}}}
+    empty = {
+        "description": "Removed.",
+        "content": {"application/json": {"schema": {"type": "object", "properties": {}}}},
+    }
     assert read(document({"responses": {"204": empty}}, method="delete")).returns["type"] == "null"
 
 
@@ -521,18 +537,19 @@ def test_a_header_that_a_call_needs_is_a_parameter_unless_it_is_the_clients(read
     assert read(document({"parameters": [cookie]}, method="get")).required == ()
 
 
-def test_credentials_are_no_parameters(read):
-    """Nobody asks an assistant for an API key: the client sends it, wherever it stands."""
+def test_credentials_and_the_apis_version_are_no_parameters(read):
+    """Nobody gives an assistant an API key in a request: the client sends it, wherever it stands."""
     parameters = [
         {"name": "desk", "in": "query", "required": True, "schema": TEXT},
         {"name": "token", "in": "query", "required": True, "description": "Authentication token.", "schema": TEXT},
+        {"name": "api-version", "in": "query", "required": True, "description": "Version.", "schema": TEXT},
         {"name": "page_token", "in": "query", "description": "Where to go on.", "schema": TEXT},
         {"name": "key", "in": "query", "description": "The key of the room.", "schema": TEXT},
     ]
     schemes = {"securitySchemes": {"desk": {"type": "apiKey", "in": "query", "name": "desk"}}}
     api = read(document({"parameters": parameters}, method="get", components=schemes))
     assert set(api.properties) == {"page_token", "key"}
-    assert "left out, a credential: desk, token" in api.lineage.notes
+    assert {"left out, a credential: desk, token", "left out, the API's version: api-version"} <= set(api.lineage.notes)
     old = {**parameters[0], "type": "string"}
     tree = {**document({"parameters": [old]}, method="get"), "swagger": "2.0",
             "securityDefinitions": {"desk": {"type": "apiKey", "in": "query", "name": "desk"}}}  # fmt: skip

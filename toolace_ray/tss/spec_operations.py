@@ -24,6 +24,7 @@ _CLIENTS = re.compile(
 )
 """Header fields, in lower case, that are a client's business: HTTP's own, credentials, versions, and what traces a request."""
 _CREDENTIAL = re.compile(r"(?:o?auth|access|api|user)?[-_]?(?:token|key)", re.I)
+_VERSION = re.compile(r"api[-_]?version", re.I)
 _CREDENTIAL_TEXT = re.compile(r"authenticat|authori[sz]|api[- ]?key|access token|bearer|oauth", re.I)
 _FORM, _MULTIPART = "application/x-www-form-urlencoded", "multipart/"
 
@@ -93,6 +94,8 @@ def _clients_own(parameter: dict[str, Any], keys: frozenset[tuple[str, str]]) ->
     if place in ("header", "cookie"):
         return place
     text = str(parameter.get("description") or "")
+    if place == "query" and _VERSION.fullmatch(name):
+        return "the API's version"
     if place == "query" and _CREDENTIAL.fullmatch(name) and _CREDENTIAL_TEXT.search(text):
         return "a credential"
     return ""

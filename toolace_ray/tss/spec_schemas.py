@@ -21,7 +21,10 @@ MAX_SCHEMAS = 256  # of one operation's parameters, or of its answer
 MAX_NESTING = 48
 MAX_BOUND = 1e15  # 64-bit limits that generators write as bounds say nothing
 BOUNDS = (
-    *((levels, width, MAX_PARAMETERS) for levels, width in ((8, 64), (4, 32), (3, 24), (2, 24), (2, 12), (1, 32), (1, 12))),
+    *(
+        (levels, width, MAX_PARAMETERS)
+        for levels, width in ((8, 64), (4, 32), (3, 24), (2, 24), (2, 12), (1, 32), (1, 12))
+    ),
     *((2, 12, 12), (2, 6, 12), (2, 6, 6), (2, 3, 4)),
 )
 """(levels of objects, properties of an object below the top, those at the top) that are tried in turn until a schema is small
@@ -35,7 +38,15 @@ _KEPT_KEYWORDS = {
 }  # fmt: skip
 _NOT_CARRIED = ("not", "if", "then", "else", "patternProperties", "prefixItems", "contains", "propertyNames", "dependencies",
                 "dependentSchemas", "unevaluatedProperties", "unevaluatedItems")  # fmt: skip
-_KINDS = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object", type(None): "null"}
+_KINDS = {
+    str: "string",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    list: "array",
+    dict: "object",
+    type(None): "null",
+}
 MAX_EXAMPLE = 2000  # characters of a schema's examples or default; longer ones say no more
 _CUT: Any = object()  # in place of a schema that is left out
 _CIRCLE: Any = object()  # the same where it holds itself again: of alternatives, the others are enough
@@ -100,7 +111,9 @@ class Expansion:
                     self.told.add("needed and not described, left out", f"{place}.{name}".removeprefix("."))
         if isinstance(schema.get("properties"), dict):
             below = schema["properties"].items()
-            result["properties"] = {name: self._settled(sub, f"{place}.{name}".removeprefix(".")) for name, sub in below}
+            result["properties"] = {
+                name: self._settled(sub, f"{place}.{name}".removeprefix(".")) for name, sub in below
+            }
         for key, step in (("items", "[]"), ("additionalProperties", ".*")):
             if key in schema:
                 result[key] = self._settled(schema[key], place + step)
@@ -145,7 +158,15 @@ class Expansion:
         return with_null(result) if null and result not in _GONE else result
 
     def _joined(
-        self, own: Any, parts: list[Any], node: Any, base: str, trail: tuple[str, ...], level: int, needed: bool, place: str
+        self,
+        own: Any,
+        parts: list[Any],
+        node: Any,
+        base: str,
+        trail: tuple[str, ...],
+        level: int,
+        needed: bool,
+        place: str,
     ) -> Any:
         """What an allOf and the words beside it let pass. A part of which nothing can be sent leaves what the others say."""
         merged, cut = self._below(own, node, base, trail, level, needed, place), False
@@ -173,6 +194,10 @@ class Expansion:
         beside = self._schema(own, base, trail, level, needed, place)
         if beside in _GONE:
             return beside
+        kinds = [set(_listed(part["type"])) for part in (beside, result) if isinstance(part, dict) and "type" in part]
+        if len(kinds) == 2 and kinds[0].isdisjoint(kinds[1]) and not {"integer", "number"} <= kinds[0] | kinds[1]:
+            beside = {key: value for key, value in beside.items() if key != "type"}
+            self.told.add("the type beside a reference is another one, the reference counts", place)
         merged = both(beside, result)  # the text beside a reference speaks of this place
         return with_null(merged) if own.get("nullable") is True or own.get("x-nullable") is True else merged
 
@@ -232,7 +257,7 @@ class Expansion:
         if isinstance(result.get("enum"), list) and isinstance(kinds, str | list):
             known = {_KINDS.get(type(value)) for value in result["enum"]}
             known |= set() if known.isdisjoint(("integer", "number")) else {"integer", "number"}
-            if known.isdisjoint([kinds] if isinstance(kinds, str) else kinds):
+            if known.isdisjoint(_listed(kinds)):
                 del result["type"]
                 self.told.add("the values are of another type than its type, they count", place)
         if "pattern" in result and not (isinstance(result["pattern"], str) and _usable(result["pattern"])):
@@ -334,6 +359,10 @@ class Expansion:
             merged = both(rest, real[0])
             return with_null(merged) if len(real) < len(branches) else merged
         return {**rest, key: branches}
+
+
+def _listed(kinds: Any) -> list[Any]:
+    return kinds if isinstance(kinds, list) else [kinds]
 
 
 def _at(place: str) -> str:
