@@ -492,6 +492,12 @@ def test_one_name_in_two_places_stays_two(read):
     assert api.required == ("id",)
 
 
+def test_a_description_that_repeats_the_name_is_derived(read):
+    api = read(document({"operationId": "sendParcelByRoom", "description": None, "summary": "sendParcelByRoom()"}))
+    assert api.description == "Send parcel by room (Desk)."
+    assert "description derived" in api.lineage.notes
+
+
 def test_names_stay_apart(tmp_path):
     long = "x" * 64
     names = ["a.b", "a:b", "A_b", f"{long}1", f"{long}2"]
@@ -543,13 +549,15 @@ def test_credentials_and_the_apis_version_are_no_parameters(read):
         {"name": "desk", "in": "query", "required": True, "schema": TEXT},
         {"name": "token", "in": "query", "required": True, "description": "Authentication token.", "schema": TEXT},
         {"name": "api-version", "in": "query", "required": True, "description": "Version.", "schema": TEXT},
+        {"name": "Action", "in": "query", "required": True, "schema": {"type": "string", "enum": ["Send"]}},
         {"name": "page_token", "in": "query", "description": "Where to go on.", "schema": TEXT},
         {"name": "key", "in": "query", "description": "The key of the room.", "schema": TEXT},
     ]
     schemes = {"securitySchemes": {"desk": {"type": "apiKey", "in": "query", "name": "desk"}}}
     api = read(document({"parameters": parameters}, method="get", components=schemes))
     assert set(api.properties) == {"page_token", "key"}
-    assert {"left out, a credential: desk, token", "left out, the API's version: api-version"} <= set(api.lineage.notes)
+    assert {"left out, a credential: desk, token", "left out, the API's version: api-version",
+            "left out, always the same: Action"} <= set(api.lineage.notes)  # fmt: skip
     old = {**parameters[0], "type": "string"}
     tree = {**document({"parameters": [old]}, method="get"), "swagger": "2.0",
             "securityDefinitions": {"desk": {"type": "apiKey", "in": "query", "name": "desk"}}}  # fmt: skip

@@ -87,15 +87,15 @@ def _clients_own(parameter: dict[str, Any], keys: frozenset[tuple[str, str]]) ->
     name, place = parameter["name"], str(parameter.get("in"))
     if (place, name.lower()) in keys:
         return "a credential"
-    if place == "header" and parameter.get("required") and not _CLIENTS.match(name.lower()):
-        schema = parameter.get("schema", parameter)
-        values = schema.get("enum") if isinstance(schema, dict) else None
-        return place if isinstance(values, list) and len(values) == 1 else ""
-    if place in ("header", "cookie"):
+    schema = parameter.get("schema", parameter)
+    values = schema.get("enum") if isinstance(schema, dict) else None
+    if place in ("header", "query") and parameter.get("required") and isinstance(values, list) and len(values) == 1:
+        return "always the same"  # a part of the address in all but place
+    if place == "cookie" or (place == "header" and (not parameter.get("required") or _CLIENTS.match(name.lower()))):
         return place
-    text = str(parameter.get("description") or "")
     if place == "query" and _VERSION.fullmatch(name):
         return "the API's version"
+    text = str(parameter.get("description") or "")
     if place == "query" and _CREDENTIAL.fullmatch(name) and _CREDENTIAL_TEXT.search(text):
         return "a credential"
     return ""

@@ -164,6 +164,8 @@ def _api(
     side_effects: bool,
     domain: tuple[str, ...],
 ) -> Api:
+    if derive and " " not in description and _letters(description) == _letters(name):
+        description = ""  # a generator's
     if derive and len(description) < 10:
         told.add("description derived")
         said = f"{description.rstrip('.')}: " if description else ""
@@ -211,6 +213,10 @@ def _fault(schema: Any, value: Any) -> str:
         return next(iter(errors(schema, value, 1)), "")
     except SchemaError:
         return ""
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[\W_]+", "", text).lower()
 
 
 class _Names:
