@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.material import WEATHER
-from toolace_ray.corpus.formats import tools
 from toolace_ray.dlv.rules.definition import _unknown
 from toolace_ray.schemas import gate
+from toolace_ray.schemas.dialects import standard_schema
 from toolace_ray.schemas.walk import (
     FIELDS,
     KEYWORDS,
@@ -183,7 +183,7 @@ def test_dialects_are_read_wherever_a_schema_stands():
         },
     }
     before = copy.deepcopy(given)
-    made = tools._standard_schema(given, changed)
+    made = standard_schema(given, changed)
     assert made == {
         "type": "object",
         "properties": {"a": {"anyOf": [{"type": "string"}, {"type": "number"}], "enum": [{"type": "str"}]}},
