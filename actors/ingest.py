@@ -18,7 +18,10 @@ from toolace_ray.tss.readers import Limits, read, readable
 
 READ = pa.schema(
     [
-        ("kind", pa.string()),  # document, api, refused (an operation or tool) or unread (a file or a row of it)
+        (
+            "kind",
+            pa.string(),
+        ),  # document, api, refused (an operation, tool or function) or unread (a file or a row of it)
         ("path", pa.string()),
         ("id", pa.string()),
         ("part", pa.int32()),
@@ -72,9 +75,8 @@ def _file_rows(source: str, path: str, limits: Limits) -> Iterator[dict[str, obj
             else:
                 yield {**base, "kind": "document", "id": item.id, "part": item.part, "text": item.text}
         return
-    importer = specs.import_openapi if source == "openapi" else specs.import_mcp
     try:
-        for imported in importer(path, limits.undescribed):
+        for imported in specs.IMPORTERS[source](path, limits.undescribed):
             yield import_row(path, imported)
     except (UserError, RecursionError) as error:  # one of many files of a folder: the others go on
         yield {**base, "kind": "unread", "text": readable(str(error).removeprefix(f"{path}: "))}

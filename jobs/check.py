@@ -37,10 +37,10 @@ def check(config: Config) -> str:
     store = RunStore(config.run.path)
     files = sources.files(config.sources)
     imported, unreadable = 0, 0
-    for kind, importer in (("openapi", specs.import_openapi), ("mcp", specs.import_mcp)):
+    for kind, importer in specs.IMPORTERS.items():
         for path in files[kind]:
             try:
-                imported += sum(not isinstance(item, str) for item in importer(path))
+                imported += sum(not isinstance(item, str) for item in importer(path, config.sources.undescribed))
             except UserError:
                 if path in sources.named(config.sources)[kind]:
                     raise
@@ -59,7 +59,8 @@ def check(config: Config) -> str:
     cpus, gpus = config.reserved
     lines.append(f"resources: {gpus} GPUs, {cpus:g} CPUs for replicas and workers, some more for verification")
     lines.append(
-        f"sources: {len(files['document'])} files of documents, {imported} APIs from {len(files['openapi'])} OpenAPI and {len(files['mcp'])} MCP files"
+        f"sources: {len(files['document'])} files of documents, {imported} APIs from {len(files['openapi'])} OpenAPI, {len(files['mcp'])} MCP, {len(files['tools'])} tools and "
+        f"{len(files['python'])} Python files"
         + (f" ({unreadable} of them are none)" if unreadable else "")
         + (f", and {', '.join(config.sources.mcp_servers)} asked live" if config.sources.mcp_servers else "")
     )

@@ -61,7 +61,7 @@ def evolve(current: Session) -> dict[str, Any]:
     files = sources.files(config.sources)
     for kind, paths in sources.named(config.sources).items():  # before anything is written: a wrong spec leaves no run
         for path in paths:
-            next(specs.import_openapi(path) if kind == "openapi" else specs.import_mcp(path), None)
+            next(specs.IMPORTERS[kind](path, config.sources.undescribed), None)
     tool_lists = _ask_servers(current)
     folder.begin(store, config, "evolve")
     for name, text in tool_lists.items():
@@ -179,7 +179,7 @@ def _unreadable_row(path: str, reason: str) -> dict[str, Any]:
 
 
 class _Imports:
-    """APIs of specs and MCP lists on their way into the pool: numbered on, none twice."""
+    """APIs of specs, lists of tools and Python files on their way into the pool: numbered on, none twice."""
 
     def __init__(self, store: RunStore, evolution: Evolution) -> None:
         self._evolution = evolution

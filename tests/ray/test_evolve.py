@@ -213,6 +213,19 @@ def test_live_mcp_servers_are_asked_once(tmp_path, environment):
     evolve(tmp_path / "run", environment, *settings)
 
 
+def test_lists_of_tools_and_python_files_alone_make_a_pool(tmp_path, environment):
+    (tmp_path / "broken.py").write_text("def f(:")
+    settings = ("sources.documents=[]", "sources.openapi=[]", "sources.mcp=[]", "evolve.apis=0",
+                "sources.tools=[examples/specs/*.tools.json]", f"sources.python=[examples/specs/garden.py, '{tmp_path}/*.py']")  # fmt: skip
+    text = evolve(tmp_path / "run", environment, *settings)
+    assert "5 APIs (5 imported, 0 synthesised)" in text
+    assert "broken.py: line 1: no Python" in text
+    rows = pool(tmp_path / "run")[1]
+    assert sorted(json.loads(row["record"])["lineage"]["source"] for row in rows) == ["python"] * 2 + ["tools"] * 3
+    evolve(tmp_path / "run", environment, *settings)
+    assert pool(tmp_path / "run")[1] == rows
+
+
 @pytest.mark.parametrize(
     ("server", "says"),
     [

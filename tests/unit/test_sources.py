@@ -327,7 +327,7 @@ def test_bounds_beyond_any_use_are_left_out(tmp_path):
 def test_only_specs_that_are_named_one_by_one_are_the_users_error(tmp_path):
     write(tmp_path / "a.json", "{}")
     config = SourcesConfig(openapi=(str(tmp_path / "a.json"), str(tmp_path)), mcp=(str(tmp_path / "*.json"),))
-    assert sources.named(config) == {"openapi": [str(tmp_path / "a.json")], "mcp": []}
+    assert sources.named(config) == {"openapi": [str(tmp_path / "a.json")], "mcp": [], "tools": [], "python": []}
 
 
 def test_what_cannot_be_judged_or_written_is_refused_and_the_others_go_on(tmp_path):

@@ -166,6 +166,16 @@ class SourcesConfig(Section):
         (), "OpenAPI 3.x or Swagger 2 documents (*.json, *.yaml) to import as real APIs."
     )
     mcp: tuple[str, ...] = execution((), "Saved MCP tools/list results (*.json) to import as real APIs.")
+    tools: tuple[str, ...] = execution(
+        (),
+        "Lists of tools (*.json, *.jsonl) in OpenAI's, Anthropic's or Gemini's form, as clients send them, to import as real "
+        "APIs.",
+    )
+    python: tuple[str, ...] = execution(
+        (),
+        "Python files (*.py), or installed modules and packages by name, whose public functions are imported as real APIs; "
+        "their text is read, nothing of it is run.",
+    )
     mcp_servers: dict[ServerName, McpServerConfig] = Field(
         {}, description="Live MCP servers by name; a server is asked once and its list kept in the run."
     )

@@ -40,7 +40,7 @@ class Lineage(Record):
 
     `parent` is the id of the example that its writer was shown; `indicators` were applied in this order; `dropped` are
     those that were tried and failed, with their reasons; `documents` are ids; `server` and `tool` are the names of a live
-    MCP server and of its tool. `operation` is what an imported API is in its document (`GET /rooms/{room}`, or a tool's name);
+    MCP server and of its tool. `operation` is what an imported API is in its document (`GET /rooms/{room}`, or a tool's or function's name);
     `notes` say what its import left out, translated or made up.
     """
 
@@ -49,7 +49,7 @@ class Lineage(Record):
     indicators: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     documents: tuple[str, ...] = ()
-    source: Literal["synthesised", "openapi", "mcp"] = "synthesised"
+    source: Literal["synthesised", "openapi", "mcp", "tools", "python"] = "synthesised"
     server: str = ""
     tool: str = ""
     operation: Text = ""

@@ -6,13 +6,21 @@ Invariant: the files of a source are named in one order, whatever the file syste
 from __future__ import annotations
 
 import glob
+import re
+from collections.abc import Iterator
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from toolace_ray.config.tree import SourcesConfig
 from toolace_ray.errors import UserError
 from toolace_ray.tss.readers import READERS
 
-SPEC_SUFFIXES = {"openapi": (".json", ".yaml", ".yml"), "mcp": (".json",)}
+SPEC_SUFFIXES = {
+    "openapi": (".json", ".yaml", ".yml"),
+    "mcp": (".json",),
+    "tools": (".json", ".jsonl"),
+    "python": (".py",),
+}
 
 
 def expand(patterns: tuple[str, ...], suffixes: tuple[str, ...], key: str) -> list[str]:
@@ -32,22 +40,48 @@ def expand(patterns: tuple[str, ...], suffixes: tuple[str, ...], key: str) -> li
 
 
 def files(config: SourcesConfig) -> dict[str, list[str]]:
-    """Kind (`document`, `openapi`, `mcp`) -> files of all sources. Raises UserError when there is nothing to read."""
-    result = {
-        "document": expand(config.documents, tuple(READERS), "sources.documents"),
-        "openapi": expand(config.openapi, SPEC_SUFFIXES["openapi"], "sources.openapi"),
-        "mcp": expand(config.mcp, SPEC_SUFFIXES["mcp"], "sources.mcp"),
-    }
+    """Kind (`document`, or one of SPEC_SUFFIXES) -> files of all sources. Raises UserError when there is nothing to read."""
+    result = {"document": expand(config.documents, tuple(READERS), "sources.documents")}
+    for kind, patterns in _spec_patterns(config).items():
+        result[kind] = expand(patterns, SPEC_SUFFIXES[kind], f"sources.{kind}")
     if not any(result.values()) and not config.mcp_servers:
-        raise UserError(
-            "sources: nothing to read; set sources.documents, sources.openapi, sources.mcp or sources.mcp_servers"
-        )
+        kinds = ", ".join(f"sources.{kind}" for kind in ("documents", *SPEC_SUFFIXES))
+        raise UserError(f"sources: nothing to read; set {kinds} or sources.mcp_servers")
     return result
 
 
 def named(config: SourcesConfig) -> dict[str, list[str]]:
     """Kind -> the spec files that the configuration names one by one: what is wrong with them is the user's error."""
     return {
-        "openapi": [path for path in config.openapi if Path(path).is_file()],
-        "mcp": [path for path in config.mcp if Path(path).is_file()],
+        kind: [path for path in patterns if Path(path).is_file()] for kind, patterns in _spec_patterns(config).items()
     }
+
+
+def _spec_patterns(config: SourcesConfig) -> dict[str, tuple[str, ...]]:
+    """Kind of specification -> paths and globs, with those of modules in place of their names."""
+    patterns: dict[str, tuple[str, ...]] = {kind: getattr(config, kind) for kind in SPEC_SUFFIXES}
+    return {**patterns, "python": tuple(place for name in config.python for place in _places(name))}
+
+
+def _places(name: str) -> Iterator[str]:
+    """Where an installed module or package lies; what is no module's name, or the name of one that isn't there, is a path."""
+    places = [] if Path(name).exists() or not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", name) else _module(name)
+    yield from places or [name]
+
+
+def _module(name: str) -> list[str]:
+    """The file of a module or the folders of a package, none where there is no such thing in Python.
+
+    Found part by part, since `importlib.util.find_spec` imports the packages around a module, and that runs them.
+    """
+    parts, folders, spec = name.split("."), None, None
+    for count in range(1, len(parts) + 1):
+        spec = PathFinder.find_spec(".".join(parts[:count]), folders)
+        if spec is None:
+            return []
+        try:
+            folders = list(spec.submodule_search_locations or ())
+        except KeyError:  # a package without an __init__ inside another one, which isn't imported
+            return []
+    origin = spec.origin if spec is not None else None
+    return folders or ([origin] if origin is not None and origin.endswith(".py") and Path(origin).is_file() else [])

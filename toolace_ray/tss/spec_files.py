@@ -23,23 +23,32 @@ MAX_YAML_NODES = 4_000_000  # once its aliases are written out
 
 def read_spec(path: str) -> Any:
     """A JSON or YAML file in UTF-8 under size and depth limits. Raises UserError."""
+    text = spec_text(path)
     try:
-        size = Path(path).stat().st_size
-        if size > MAX_SPEC_CHARS:
-            raise UserError(f"{path}: {size} bytes, the limit is {MAX_SPEC_CHARS}")
-        data = Path(path).read_bytes()
-        if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-            raise UserError(f"{path}: the file is in UTF-16; save it as UTF-8")
-        text = data.decode("utf-8-sig")
         tree = load_spec_json(text) if path.lower().endswith(".json") else _load_yaml(text)
     except (LimitExceeded, ValueError, yaml.YAMLError, RecursionError) as error:
         first = " ".join(str(error).split())[:300]
         raise UserError(f"{path}: not a readable JSON or YAML document ({first})") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot read it ({error.strerror})") from error
     if schema_depth(tree, MAX_SPEC_DEPTH) > MAX_SPEC_DEPTH:
         raise UserError(f"{path}: nested deeper than {MAX_SPEC_DEPTH}")
     return tree
+
+
+def spec_text(path: str, most: int = MAX_SPEC_CHARS) -> str:
+    """The text of a file in UTF-8 of `most` bytes at most, without its byte order mark. Raises UserError."""
+    try:
+        size = Path(path).stat().st_size
+        if size > most:
+            raise UserError(f"{path}: {size} bytes, the limit is {most}")
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot read it ({error.strerror})") from error
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise UserError(f"{path}: the file is in UTF-16; save it as UTF-8")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
 
 
 def load_spec_json(text: str) -> Any:

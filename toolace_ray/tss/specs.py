@@ -1,4 +1,4 @@
-"""Ready tools as APIs: OpenAPI 3.x and Swagger 2 documents, MCP `tools/list` results.
+"""Ready tools as APIs: OpenAPI 3.x and Swagger 2 documents, MCP `tools/list` results, clients' lists of tools, Python files.
 
 Invariants: a call's parameters are carried whole or the operation is refused: only optional ones beyond a bound are left out,
 and what was left out, translated or made up is in the lineage's notes; an answer never decides; an operation or tool that
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +22,8 @@ from toolace_ray.records.json import canonical_json, check_json, digest
 from toolace_ray.schemas.draw import example_object, instance
 from toolace_ray.schemas.gate import unwieldy
 from toolace_ray.schemas.validate import SchemaError, check_schema, errors
+from toolace_ray.tss import python_files, tool_lists
+from toolace_ray.tss.found import Found, Tool
 from toolace_ray.tss.references import References, SpecError
 from toolace_ray.tss.spec_files import read_spec
 from toolace_ray.tss.spec_operations import METHODS, operation_parts
@@ -287,16 +289,77 @@ def import_tools(
             if not isinstance(tool, dict) or not isinstance(tool.get("name"), str):
                 raise SpecError("it has no name")
             label = f"tool {index} ({tool['name']!r})"
-            yield _tool(tool, server, live, document, names, undescribed)
+            lineage = Lineage(
+                documents=(document,),
+                source="mcp",
+                server=server if live else "",
+                tool=tool["name"] if live else "",
+                operation=tool["name"],
+            )
+            failed = (ApiError(code="tool_error", message="The tool failed."),) if live else ()
+            yield _tool(Tool(tool, failed), Told(), (server.capitalize(),), lineage, names, undescribed)
         except _FAULTS as error:
             yield f"{label}: {_sentence(error)}"
+
+
+def import_tool_lists(path: str, undescribed: Undescribed = "derive") -> Iterator[Api | str]:
+    """The tools of a JSON or JSONL file in OpenAI's, Anthropic's and Gemini's forms as APIs; a string says why one was left out.
+
+    Args:
+        undescribed: see import_openapi.
+
+    Raises:
+        UserError: the file is not readable, or nothing in it is a tool.
+    """
+    document, found = tool_lists.read(path)
+    yield from _import_found(found, "tools", document, undescribed)
+
+
+def import_python(path: str, undescribed: Undescribed = "derive") -> Iterator[Api | str]:
+    """The public functions of a Python file as APIs; a string says why one was left out. Nothing of the file is run.
+
+    Args:
+        undescribed: see import_openapi.
+
+    Raises:
+        UserError: the file is no readable Python.
+    """
+    document, found = python_files.read(path)
+    yield from _import_found(found, "python", document, undescribed)
+
+
+def _import_found(
+    found: Iterable[Found | str], source: Literal["tools", "python"], document: str, undescribed: Undescribed
+) -> Iterator[Api | str]:
+    names = _Names()
+    for item in found:
+        if isinstance(item, str):
+            yield item
+            continue
+        try:
+            told = Told()
+            lineage = Lineage(documents=(document,), source=source, operation=item.operation)
+            yield _tool(item.read(told), told, item.domain, lineage, names, undescribed)
+        except _FAULTS as error:
+            yield f"{item.label}: {_sentence(error)}"
+
+
+IMPORTERS: dict[str, Callable[[str, Undescribed], Iterator[Api | str]]] = {
+    "openapi": import_openapi,
+    "mcp": import_mcp,
+    "tools": import_tool_lists,
+    "python": import_python,
+}
+"""Kind of source (see sources.files) -> what reads a file of it."""
 
 
 _INPUTS = ("inputSchema", "input_schema", "parameters")
 
 
-def _tool(tool: dict[str, Any], server: str, live: bool, document: str, names: _Names, undescribed: Undescribed) -> Api:
-    told, derive = Told(), undescribed == "derive"
+def _tool(
+    item: Tool, told: Told, domain: tuple[str, ...], lineage: Lineage, names: _Names, undescribed: Undescribed
+) -> Api:
+    tool, derive = item.words, undescribed == "derive"
     key = next((key for key in _INPUTS if isinstance(tool.get(key), dict)), None)
     if key is None:
         raise SpecError("it has no inputSchema, so what it takes is not known")
@@ -315,15 +378,9 @@ def _tool(tool: dict[str, Any], server: str, live: bool, document: str, names: _
         parameters=parameters,
         returns=returns,
         side_effects=not annotations.get("readOnlyHint", False),
-        domain=(server.capitalize(),),
-        errors=(ApiError(code="tool_error", message="The tool failed."),) if live else (),
-        lineage=Lineage(
-            documents=(document,),
-            source="mcp",
-            server=server if live else "",
-            tool=tool["name"] if live else "",
-            operation=tool["name"],
-        ),
+        domain=domain,
+        errors=item.errors,
+        lineage=lineage,
         told=told,
         derive=derive,
     )

@@ -1,0 +1,724 @@
+"""Functions of Python files as a source of APIs. Nothing of a file is run."""
+
+import ast
+import json
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from actors.ingest import _file_rows
+from jobs.cli import main
+from toolace_ray.config.tree import SourcesConfig
+from toolace_ray.errors import UserError
+from toolace_ray.records.api import Api
+from toolace_ray.schemas import gate
+from toolace_ray.tss import python_docs, python_files, sources, specs
+from toolace_ray.tss.readers import Limits
+
+ROOT = Path(__file__).parents[2]
+HEAD = """
+from __future__ import annotations
+import datetime as dt
+import typing as t
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum, StrEnum, auto
+from typing import Annotated, Any, Literal, NewType, NotRequired, Optional, TypedDict, TypeVar, Union
+from uuid import UUID
+import pandas as pd
+from annotated_types import Ge, Len
+from pydantic import BaseModel, Field
+"""
+
+
+def read(folder, text, name="desk.py", head=HEAD, **more):
+    path = folder / name
+    path.write_text(head + text)
+    return list(specs.import_python(str(path), **more))
+
+
+def one(folder, text, **more):
+    (item,) = read(folder, text, **more)
+    assert isinstance(item, Api), item
+    return item
+
+
+def hinted(folder, hint, more=""):
+    """The schema of a parameter with a type hint, without its description."""
+    api = one(folder, f"{more}\ndef look_up(x: {hint}):\n    'Look something up.'")
+    assert gate.check(api) == []
+    return {key: value for key, value in api.properties["x"].items() if key != "description"}
+
+
+def test_a_function_is_an_api(tmp_path):
+    api = one(
+        tmp_path,
+        '''
+def tell_weather(city: str, days: int = 3, *, unit: Literal["C", "F"] = "C", near: Optional[str] = None) -> float:
+    """Tell the weather of a city.
+
+    It knows Europe alone.
+
+    Args:
+        city: Name of the city,
+            in English.
+        days (int): Days to tell of.
+        unit: Unit of the temperature.
+        near: A place nearby.
+
+    Returns:
+        The temperature.
+
+    Raises:
+        KeyError: There is no such city.
+    """
+''',
+    )
+    assert api.name == "tell_weather"
+    assert api.description == "Tell the weather of a city.\n\nIt knows Europe alone."
+    assert api.parameters == {
+        "type": "object",
+        "properties": {
+            "city": {"type": "string", "description": "Name of the city, in English."},
+            "days": {"type": "integer", "default": 3, "description": "Days to tell of."},
+            "unit": {"type": "string", "enum": ["C", "F"], "default": "C", "description": "Unit of the temperature."},
+            "near": {"type": "string", "description": "A place nearby."},
+        },
+        "required": ["city"],
+        "additionalProperties": False,
+    }
+    assert api.returns == {"type": "number", "description": "The temperature."}
+    assert [(error.code, error.message) for error in api.errors] == [("KeyError", "There is no such city.")]
+    assert (api.domain, api.lineage.source, api.lineage.operation) == (("Desk",), "python", "tell_weather")
+    assert api.lineage.notes == ()
+    assert gate.check(api) == []
+
+
+NUMPY = """
+    Tell the weather of a city.
+
+    Parameters
+    ----------
+    city : str
+        Name of the city.
+    days : int, optional
+        Days to tell of.
+
+    Returns
+    -------
+    float
+        The temperature.
+
+    Raises
+    ------
+    KeyError
+        There is no such city.
+"""
+REST = """
+    Tell the weather of a city.
+
+    :param city: Name of the city.
+    :type city: str
+    :param int days: Days to tell of.
+    :returns: The temperature.
+    :rtype: float
+    :raises KeyError: There is no such city.
+"""
+GOOGLE = """
+    Tell the weather of a city.
+
+    Args:
+        city (str): Name of the city.
+        days (int, optional): Days to tell of.
+
+    Returns:
+        float: The temperature.
+
+    Raises:
+        KeyError: There is no such city.
+"""
+
+
+@pytest.mark.parametrize("doc", [NUMPY, REST, GOOGLE])
+@pytest.mark.parametrize("signature", ["city: str, days: int = None) -> float", "city, days=None)"])
+def test_docstrings_of_three_styles_say_the_same(tmp_path, doc, signature):
+    api = one(tmp_path, f'def tell_weather({signature}:\n    """{doc}    """')
+    assert api.description == "Tell the weather of a city."
+    assert api.properties == {
+        "city": {"type": "string", "description": "Name of the city."},
+        "days": {"type": "integer", "description": "Days to tell of."},
+    }
+    assert api.required == ("city",)
+    assert api.returns == {"type": "number", "description": "The temperature."}
+    assert [(error.code, error.message) for error in api.errors] == [("KeyError", "There is no such city.")]
+    taken = "types taken from the docstring: city, days"
+    assert (taken in api.lineage.notes) == ("str" not in signature)
+
+
+@pytest.mark.parametrize(
+    ("hint", "schema"),
+    [
+        ("str", {"type": "string"}),
+        ("'str'", {"type": "string"}),
+        ("bool", {"type": "boolean"}),
+        ("list", {"type": "array"}),
+        ("list[int]", {"type": "array", "items": {"type": "integer"}}),
+        ("t.List[t.List[float]]", {"type": "array", "items": {"type": "array", "items": {"type": "number"}}}),
+        ("set[str]", {"type": "array", "items": {"type": "string"}, "uniqueItems": True}),
+        ("tuple[float, float]", {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}),
+        ("tuple[str, ...]", {"type": "array", "items": {"type": "string"}}),
+        ("dict", {"type": "object"}),
+        ("dict[str, Any]", {"type": "object"}),
+        ("Mapping[str, float]", {"type": "object", "additionalProperties": {"type": "number"}}),
+        ("Optional[int]", {"type": ["integer", "null"]}),
+        ("int | None", {"type": ["integer", "null"]}),
+        ("Union[int, str]", {"anyOf": [{"type": "integer"}, {"type": "string"}]}),
+        ("int | str | int", {"anyOf": [{"type": "integer"}, {"type": "string"}]}),
+        ("Literal['a', 'b']", {"type": "string", "enum": ["a", "b"]}),
+        ("Literal[-1, 2]", {"type": "integer", "enum": [-1, 2]}),
+        ("Literal['a', 1, None]", {"enum": ["a", 1, None]}),
+        ("Literal[Kind.SMALL]", {"type": "string", "enum": ["small"]}),
+        ("Kind", {"type": "string", "enum": ["small", "large"]}),
+        ("Auto", {"type": "string", "enum": ["first", "second"]}),
+        ("Level", {"type": "integer", "enum": [1, 2]}),
+        ("dt.date", {"type": "string", "format": "date"}),
+        ("dt.datetime", {"type": "string", "format": "date-time"}),
+        ("UUID", {"type": "string", "format": "uuid"}),
+        ("Any", {}),
+        ("UserId", {"type": "integer"}),
+        ("Pair", {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2}),
+        ("T", {}),
+        ("Annotated[int, Field(ge=1, lt=9)]", {"type": "integer", "minimum": 1, "exclusiveMaximum": 9}),
+        ("Annotated[int, Ge(1)]", {"type": "integer", "minimum": 1}),
+        (
+            "Annotated[list[str], Len(1, 3)]",
+            {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 3},
+        ),
+        ("Annotated[Optional[str], Field(min_length=2)]", {"type": ["string", "null"], "minLength": 2}),
+    ],
+)
+def test_type_hints_become_schemas(tmp_path, hint, schema):
+    more = """
+UserId = NewType("UserId", int)
+Pair = tuple[UserId, int]
+T = TypeVar("T")
+class Kind(str, Enum):
+    SMALL = "small"
+    LARGE = "large"
+class Auto(StrEnum):
+    FIRST = auto()
+    SECOND = auto()
+class Level(IntEnum):
+    LOW = auto()
+    HIGH = auto()
+"""
+    assert hinted(tmp_path, hint, more) == schema
+
+
+MODELS = '''
+@dataclass
+class Place:
+    """Where it is.
+
+    Attributes:
+        city: Name of the city.
+    """
+    city: str
+    street: str = ""
+    "The street with its number."
+    tags: list[str] = field(default_factory=list)
+    secret: ClassVar[int] = 3
+
+class Guest(BaseModel):
+    name: str = Field(..., min_length=1, description="Name of the guest")
+    age: Annotated[int, "Age in years"] = Field(default=30, ge=0)
+    home: Optional["Place"] = None
+    postCode: str = Field(alias="post_code", description="Post code")
+    friends: list["Guest"] = Field(default_factory=list, description="Friends")
+    _private: int = 0
+
+class Base(TypedDict):
+    id: int
+
+class Options(Base, total=False):
+    color: Required[str]
+    size: int
+
+class Late(TypedDict):
+    day: dt.date
+    note: NotRequired[str]
+'''
+
+
+@pytest.mark.parametrize(
+    ("hint", "required", "optional"),
+    [
+        ("Place", {"city"}, {"street", "tags"}),
+        ("Guest", {"name", "post_code"}, {"age", "home", "friends"}),
+        ("Options", {"id", "color"}, {"size"}),
+        ("Late", {"day"}, {"note"}),
+    ],
+)
+def test_classes_of_the_same_file_become_objects(tmp_path, hint, required, optional):
+    schema = hinted(tmp_path, hint, MODELS)
+    assert set(schema["required"]) == required
+    assert set(schema["properties"]) == required | optional
+
+
+def test_what_classes_say_of_their_fields_is_kept(tmp_path):
+    api = one(
+        tmp_path, MODELS + "\ndef add_guest(guest: Guest, place: Place) -> list[Place]:\n    'Add a guest to the list.'"
+    )
+    guest, place = api.properties["guest"]["properties"], api.properties["place"]
+    assert guest["name"] == {"type": "string", "minLength": 1, "description": "Name of the guest"}
+    assert guest["age"] == {"type": "integer", "minimum": 0, "default": 30, "description": "Age in years"}
+    assert guest["home"]["properties"]["city"]["description"] == "Name of the city."
+    assert place["properties"]["street"]["description"] == "The street with its number."
+    assert place["description"] == "Where it is."
+    # A guest's friends are guests: the circle is followed once and then cut.
+    assert "friends" not in guest["friends"]["items"]["properties"]
+    assert set(api.returns["items"]["properties"]) == {"city", "street", "tags"}
+    assert gate.check(api) == []
+
+
+def test_methods_have_dotted_names(tmp_path):
+    items = read(
+        tmp_path,
+        """
+class Shop:
+    def __init__(self, url: str): ...
+    def find(self, name: str) -> str:
+        "Find a thing in the shop."
+    @classmethod
+    def opened(cls, day: str) -> bool:
+        "Tell whether it is open."
+    @staticmethod
+    def price(thing: str) -> float:
+        "Tell the price of a thing."
+    @property
+    def url(self) -> str: ...
+    async def order(self, /, thing: str) -> None:
+        "Order a thing there."
+    def _hidden(self): ...
+    class Till:
+        def pay(self, sum: float) -> None:
+            "Pay a sum of money."
+class _Private:
+    def f(self): ...
+""",
+    )
+    names = ["Shop.find", "Shop.opened", "Shop.price", "Shop.order", "Shop.Till.pay"]
+    assert [api.lineage.operation for api in items] == names
+    assert [api.name for api in items] == [name.replace(".", "_") for name in names]
+    assert [list(api.properties) for api in items] == [["name"], ["day"], ["thing"], ["thing"], ["sum"]]
+    assert items[0].domain == ("Desk", "Shop")
+    assert items[3].returns == {"type": "null", "description": "Nothing"}
+    assert [gate.check(api) for api in items] == [[]] * 5
+
+
+def test_public_is_what_the_file_says(tmp_path):
+    text = "def a(x: int): 'Take one thing.'\ndef _b(x: int): ...\ndef c(x: int): 'Take another one.'\n"
+    assert [api.name for api in read(tmp_path, text)] == ["a", "c"]
+    assert [api.name for api in read(tmp_path, text + "__all__ = ['c']")] == ["c"]
+    assert [api.name for api in read(tmp_path, text + "__all__ = ['c']\n__all__ += ['a']")] == ["a", "c"]
+    assert [api.name for api in read(tmp_path, text + "__all__ = other.names()")] == ["a", "c"]
+
+
+def test_functions_in_branches_are_found_and_of_overloads_the_last(tmp_path):
+    text = """
+try:
+    import fast
+except ImportError:
+    def a(x: int): 'Take one thing.'
+else:
+    if fast:
+        def b(x: int): 'Take another one.'
+@t.overload
+def c(x: int): ...
+def c(x: str): 'Take the third one.'
+"""
+    a, b, c = read(tmp_path, text)
+    assert (a.name, b.name, c.name) == ("a", "b", "c")
+    assert c.properties["x"]["type"] == "string"
+
+
+@pytest.mark.parametrize(
+    ("signature", "says"),
+    [
+        ("frame: pd.DataFrame", "'frame', which a call needs, has the type 'pd.DataFrame', which is not read"),
+        ("x", "'x', which a call needs, has no type"),
+        ("x: Callable[[int], str]", "has the type 'Callable[[int], str]'"),
+        ("x: bytes", "has the type 'bytes'"),
+        ("x: tuple[str, bytes]", "has the type 'bytes'"),
+        ("x: Plain", "has the class 'Plain', which is no dataclass, TypedDict, pydantic model or Enum"),
+        ("x: list[Holder]", "has the class 'Holder', whose frame has the type 'pd.DataFrame'"),
+        ("x: Odd", "has the enum 'Odd', whose A is no plain value"),
+        ("x: Empty", "has the enum 'Empty', which has no members"),
+        ("x: Literal[b'a']", "has a Literal of what is no plain value"),
+        ("x: pd.List[int]", "has the type 'pd.List[int]'"),
+        ("x: 'int +'", "has the type 'int +'"),
+        ("x: 3", "has the type '3'"),
+        ("*args: int", "nothing of what it takes can be carried: *args"),
+        ("*args, **kwargs", "nothing of what it takes can be carried: *args, **kwargs"),
+        ("x: pd.Series = None", "nothing of what it takes can be carried: x"),
+        ("x: " + "list[" * 60 + "int" + "]" * 60, "has a type of too many parts"),
+        ("x: Twice", "has a type of too many parts"),
+        ("x: Round", "has a type of too many parts"),
+    ],
+)
+def test_a_function_whose_call_cannot_be_carried_is_refused_and_the_others_stay(tmp_path, signature, says):
+    text = """
+class Plain:
+    x: int
+@dataclass
+class Holder:
+    frame: pd.DataFrame
+class Odd(Enum):
+    A = object()
+class Empty(Enum):
+    pass
+Twice0 = tuple[int, int]
+"""
+    text += "".join(f"Twice{level + 1} = tuple[Twice{level}, Twice{level}]\n" for level in range(20))
+    text += f"Twice = Twice20\nRound = list[Round]\ndef look({signature}):\n    'Look at it.'\ndef fine(x: int): 'Do what it should.'\n"
+    reason, api = read(tmp_path, text)
+    assert reason.startswith("look (line ")
+    assert says in reason
+    assert api.name == "fine"
+
+
+def test_what_a_call_does_not_need_is_left_out_and_told(tmp_path):
+    api = one(
+        tmp_path,
+        '''
+@retry(times=3)
+def look(x: int, frame: pd.DataFrame = None, size=10, names=("a",), flag: bool = os.name == "nt", *more: str, **others):
+    """Look at what is there.
+
+    Args:
+        x: What to look at.
+        size: Its size.
+        gone: It was there once.
+
+    Note:
+        It is slow.
+
+    Example:
+        look(3)
+    """
+''',
+    )
+    assert api.properties == {
+        "x": {"type": "integer", "description": "What to look at."},
+        "size": {"type": "integer", "default": 10, "description": "Its size."},
+        "names": {"type": "array", "default": ["a"], "description": "Names"},
+        "flag": {"type": "boolean", "description": "Flag"},
+    }
+    assert api.required == ("x",)
+    assert "additionalProperties" not in api.parameters
+    assert set(api.lineage.notes) == {
+        "left out, optional and its type is not read: frame",
+        "left out, optional: *more, **others",
+        "types taken from defaults: size, names",
+        "defaults that are no plain values: flag",
+        "described, but no parameter: gone",
+        "decorators are not looked at: retry",
+        "of the docstring, not carried: Note, examples",
+        "descriptions derived: names, flag",
+    }
+    assert gate.check(api) == []
+
+
+def test_of_a_union_what_is_not_read_is_left_out_and_told(tmp_path):
+    good, reason = read(
+        tmp_path,
+        """
+def send(file: Union[str, bytes, pd.DataFrame]):
+    'Send a file to the desk.'
+def drop(file: Optional[bytes]):
+    'Drop a file at the desk.'
+""",
+    )
+    assert good.properties["file"]["type"] == "string"
+    assert "alternatives left out, not read: file (bytes), file (pd.DataFrame)" in good.lineage.notes
+    assert "'file', which a call needs, has the type 'bytes', which is not read" in reason
+
+
+def test_what_json_has_no_word_for_is_told(tmp_path):
+    api = one(tmp_path, "def look(day: dt.date, by: dict[int, str], where: tuple[float, float]):\n    'Look at a day.'")
+    assert set(api.lineage.notes) >= {
+        "types that JSON has no word for, as what is sent for them: day (date), where (tuple)",
+        "keys that are texts in JSON: by (int)",
+    }
+
+
+@pytest.mark.parametrize(
+    ("default", "schema"),
+    [
+        ("-1.5", {"type": "number", "default": -1.5}),
+        ("[1, 2]", {"type": "array", "default": [1, 2]}),
+        ("{'a': (1,)}", {"type": "object", "default": {"a": [1]}}),
+        ("Kind.SMALL", {"type": "string", "enum": ["small"], "default": "small"}),
+        ("{1, 2}", {"type": "string"}),
+        ("b'x'", {"type": "string"}),
+        ("...", {"type": "string"}),
+        ("1e999", {"type": "string"}),
+        ("__import__('os').abort()", {"type": "string"}),
+        ("2 ** 10_000_000_000", {"type": "string"}),
+    ],
+)
+def test_defaults_are_literals_or_nothing(tmp_path, default, schema):
+    kinds = {"number": "float", "array": "list", "object": "dict", "string": "Kind" if "enum" in schema else "str"}
+    more = "class Kind(Enum):\n    SMALL = 'small'\n"
+    api = one(tmp_path, f"{more}def look(x: {kinds[schema['type']]} = {default}):\n    'Look at something.'")
+    assert {key: value for key, value in api.properties["x"].items() if key != "description"} == schema
+    assert api.required == ()
+
+
+def test_a_field_as_default_says_what_it_says(tmp_path):
+    api = one(
+        tmp_path,
+        "def look(x: int = Field(description='How many', ge=1), y: int = Field(5, le=9)):\n    'Look at something.'",
+    )
+    assert api.properties["x"] == {"type": "integer", "minimum": 1, "description": "How many"}
+    assert api.properties["y"] == {"type": "integer", "maximum": 9, "default": 5, "description": "Y"}
+    assert api.required == ("x",)
+
+
+@pytest.mark.parametrize(
+    ("returns", "schema"),
+    [
+        ("", {"type": "string", "description": "Text"}),  # as of an MCP tool without outputSchema
+        (" -> str", {"type": "string"}),
+        (" -> None", {"type": "null", "description": "Nothing"}),
+        (" -> Iterator[int]", {"type": "array", "items": {"type": "integer"}}),
+        (" -> t.Awaitable[int]", {"type": "integer"}),
+        (" -> pd.DataFrame", {"type": "string", "description": "Text"}),
+        (" -> Any", {"type": "string", "description": "Text"}),
+    ],
+)
+def test_what_a_function_returns(tmp_path, returns, schema):
+    api = one(tmp_path, f"def look(x: int){returns}:\n    'Look at something.'")
+    assert api.returns == schema
+    told = any("the answer is given as text" in note for note in api.lineage.notes)
+    assert told == (returns in (" -> pd.DataFrame", " -> Any"))
+    assert gate.check(api) == []
+
+
+def test_what_is_not_described_follows_the_key(tmp_path):
+    api = one(tmp_path, "def findRooms(maxPrice: float): pass")
+    assert (api.description, api.properties["maxPrice"]["description"]) == ("Find rooms (Desk).", "Max price")
+    assert {"description derived", "descriptions derived: maxPrice"} <= set(api.lineage.notes)
+    refused = one(tmp_path, "def findRooms(maxPrice: float): pass", undescribed="refuse")
+    assert {verdict.rule for verdict in gate.check(refused)} == {"description", "parameter_description"}
+
+
+# Hostile files -------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_of_a_file_is_run(tmp_path):
+    mark = tmp_path / "mark"
+    run = f"open({str(mark)!r}, 'w')"
+    text = f"""
+{run}
+import this_module_is_nowhere
+@{run}
+def look(x: int = {run}, y: "{run}" = 3, z: list[{run}] = None) -> {run}:
+    'Look at something.'
+class A(metaclass={run}):
+    {run}
+    def find(self, x: int): 'Find something there.'
+"""
+    items = read(tmp_path, text)
+    assert [api.name for api in items] == ["look", "A_find"]
+    assert list(items[0].properties) == ["x"]
+    assert not mark.exists()
+    assert "this_module_is_nowhere" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"def f(:", "line 1: no Python of version"),
+        (b"def f():\nreturn", "line 2: no Python of version"),
+        (b"print 'x'", "no Python of version"),
+        (b"x = '\x00'", "null bytes"),
+        (b"x = '\xff'", "not UTF-8 text"),
+        ("x = 1".encode("utf-16"), "UTF-16"),
+        (b"(" * 5000 + b")" * 5000, "no Python of version"),
+        (b"x = " + b"-" * 100_000 + b"1", "nests too deep"),
+        (b"x = a" + b".a" * 100_000, "nests too deep"),
+        (b"x = " + b"1 + " * 100_000 + b"1", "nests too deep"),
+        (b"x = " + b"9" * 10_000, "no Python of version"),
+        (b"".join(b" " * level + b"if x:\n" for level in range(200)) + b" " * 200 + b"x", "no Python of version"),
+        (b"x = 1\n" * 200_000, "the limit is"),
+    ],
+)
+def test_a_file_that_is_no_python_is_named(tmp_path, data, says):
+    path = tmp_path / "a.py"
+    path.write_bytes(data)
+    with pytest.raises(UserError) as error:
+        list(specs.import_python(str(path)))
+    assert str(error.value).startswith(str(path))
+    assert says in str(error.value)
+    (row,) = _file_rows("python", str(path), Limits(6000, 1 << 20, "text"))
+    assert row["kind"] == "unread"
+
+
+def test_a_byte_order_mark_and_odd_escapes_are_read(tmp_path, recwarn):
+    path = tmp_path / "a.py"
+    path.write_bytes(b"\xef\xbb\xbf# coding: utf-8\r\nX = '\\d'\r\ndef look(x: int):\r\n    'Look at something.'\r\n")
+    (api,) = specs.import_python(str(path))
+    assert gate.check(api) == []
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "class A(A):\n    x: int\ndef look(x: A): 'Look at something.'",
+        "class A(B):\n    x: int\nclass B(A):\n    y: int\ndef look(x: A): 'Look at something.'",
+        "A = B\nB = A\ndef look(x: A): 'Look at something.'",
+        "def look(x: Literal[" + "'a', " * 20_000 + "]): 'Look at something.'",
+        "def look(x: " + "int | " * 900 + "str): 'Look at something.'",
+        "def look(" + ", ".join(f"p{index}: int" for index in range(500)) + "): 'Look at something.'",
+        "def look(" + ", ".join(f"p{index}: int = 0" for index in range(500)) + "): 'Look at something.'",
+        "def look(x: int = " + "[" * 90 + "]" * 90 + "): 'Look at something.'",
+        "def " + "l" * 5000 + "(x: int): 'Look at something.'",
+        "def look(x: int): 'Look at a \\ud800.'",
+        "def look(x: 'Literal[\"\\ud800\"]'): 'Look at something.'",
+        "def look(x: Literal['\\ud800']): 'Look at something.'",
+        "def lück(größe: int): 'Look at something.'",
+        "@dataclass\nclass A:\n"
+        + "".join(f"    x{i}: 'A'\n" for i in range(300))
+        + "def look(x: A): 'Look at something.'",
+        "def look(x: int):\n    '''Look.\n\n    :param:\n    ::\n    :type x:\n    '''",
+        "def look(x: int):\n    '''Look.\n\n    Args:\n\n    Args:\n    Parameters\n    ----------\n    '''",
+    ],
+)
+def test_odd_functions_give_an_api_or_a_reason(tmp_path, text):
+    path = tmp_path / "a.py"
+    path.write_text(HEAD + text)
+    rows = list(_file_rows("python", str(path), Limits(6000, 1 << 20, "text")))
+    assert len(rows) == 1
+    assert rows[0]["kind"] in ("api", "refused")
+    assert len(str(rows[0]["text"])) < 100_000
+
+
+def test_a_docstring_that_would_take_the_library_long_is_a_description_alone():
+    """One line of brackets: a thousand of them in a section took the expressions seconds, and ten times as many take a
+    thousand times as long."""
+    text = "Look at something.\n\nArgs:\n    " + "(" * 10_000 + ": x\n"
+    read = python_docs.documented(text, ["x"])
+    assert read.description.startswith("Look at something.\n\nArgs:")
+    assert read.left_out == ("sections, since it is too long",)
+    long = "Look at something. " * 600 + "(x) (y)\n\nArgs:\n    x: A thing " + "(one) " * 300
+    assert python_docs.documented(long, ["x"]).parameters["x"][0].startswith("A thing (one)")
+
+
+TOKENS = st.sampled_from(
+    ["int", "str", "None", "A", "list", "dict", "Literal", "Optional", "Annotated", "Field", "x", "'a'", "1", "-1", "...", "[", "]",
+     "(", ")", ", ", " | ", ".", "=", "b'a'", "lambda: 0", "*", "f'{x}'", "1e999", "'['", "not "]
+)  # fmt: skip
+WORDS = st.lists(TOKENS, max_size=8).map("".join)
+DOCS = st.lists(
+    st.sampled_from(["Look at it.", "\n", "\n\n", "Args:", "    x: y", "    x (int): y", ":param x: y", ":type", "Parameters", "----------",
+                     "x : int", "Returns:", "Raises:", "::", " ", "-------", "Returns", ">>> x", "x, y : {'a'}", "(", ":", "    "]),
+    max_size=14,
+).map("".join)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(hint=WORDS, default=WORDS, returns=WORDS, value=WORDS, doc=DOCS)
+def test_no_hint_default_or_docstring_breaks_the_reader(tmp_path, hint, default, returns, value, doc):
+    given_hint = f": {hint}" if hint else ""
+    text = f"class A(BaseModel):\n    y: {hint or 'int'} = {value or 'None'}\n\ndef look(x{given_hint}"
+    text += (f" = {default}" if default else "") + ")" + (f" -> {returns}" if returns else "") + f":\n    {doc!r}\n"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            parses = bool(ast.parse(text))
+        except SyntaxError:
+            parses = False
+    path = tmp_path / "a.py"
+    path.write_text(text)
+    (row,) = _file_rows("python", str(path), Limits(6000, 1 << 20, "text"))
+    assert (row["kind"] == "unread") == (not parses)
+    if row["kind"] == "api" and not json.loads(row["verdicts"] or "[]"):
+        assert gate.check(Api.model_validate_json(row["text"])) == []
+
+
+# Configuration -------------------------------------------------------------------------------------------------------
+
+
+def test_files_folders_and_installed_modules_are_found_and_not_imported(tmp_path, monkeypatch):
+    package = tmp_path / "site" / "remote_desk"
+    (package / "inner").mkdir(parents=True)
+    trap = "raise SystemExit('imported')\n"
+    (package / "__init__.py").write_text(trap + "def start(x: int): 'Start the desk.'\n")
+    (package / "inner" / "__init__.py").write_text(trap)
+    (package / "inner" / "part.py").write_text(trap + "def look(x: int): 'Look at something.'\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    monkeypatch.chdir(tmp_path)
+
+    def found(*names):
+        return [str(Path(path).relative_to(package)) for path in sources.files(SourcesConfig(python=names))["python"]]
+
+    assert found("remote_desk") == ["__init__.py", "inner/__init__.py", "inner/part.py"]
+    assert found("remote_desk.inner.part") == ["inner/part.py"]
+    assert found(str(package / "inner")) == ["inner/__init__.py", "inner/part.py"]
+    assert found(str(package / "*.py")) == ["__init__.py"]
+    assert sources.named(SourcesConfig(python=("remote_desk.inner.part", "remote_desk")))["python"] == [
+        str(package / "inner/part.py")
+    ]
+    assert not any(name.startswith("remote_desk") for name in sys.modules)
+    (start,) = specs.import_python(str(package / "__init__.py"))
+    assert start.domain == ("Remote_desk",)
+    for name in ("no_such_module", "remote_desk.gone", "remote_desk.inner.part.gone", "math", "no/such.py"):
+        with pytest.raises(UserError, match=r"^sources\.python: .*no file ending in \.py"):
+            sources.files(SourcesConfig(python=(name,)))
+
+
+def test_a_module_of_the_standard_library_is_read():
+    (path,) = sources.files(SourcesConfig(python=("textwrap",)))["python"]
+    items = {item.name: item for item in specs.import_python(path) if isinstance(item, Api)}
+    reasons = [item for item in specs.import_python(path) if isinstance(item, str)]
+    assert any("'text', which a call needs, has no type" in reason for reason in reasons)
+    assert all(gate.check(item) == [] for item in items.values())
+
+
+def test_the_example_passes_the_gate():
+    find, schedule = specs.import_python(str(ROOT / "examples/specs/garden.py"))
+    assert (find.name, schedule.name) == ("find_beds", "Watering_schedule")
+    assert [gate.check(find), gate.check(schedule)] == [[], []]
+
+
+def test_python_files_alone_are_a_source(tmp_path):
+    (tmp_path / "a.py").write_text("def look(x: int):\n    'Look at something.'\n")
+    tree = {
+        "run": {"path": str(tmp_path / "run")},
+        "pools": {"small": {"engine": "simulated"}},
+        "sources": {"python": [str(tmp_path / "a.py")]},
+    }
+    (tmp_path / "config.yaml").write_text(json.dumps(tree))
+    done = CliRunner().invoke(main, ["check", "--config", str(tmp_path / "config.yaml")])
+    assert done.exit_code == 0, done.output
+    assert "1 APIs from 0 OpenAPI, 0 MCP, 0 tools and 1 Python files" in done.output
+    (tmp_path / "a.py").write_text("def look(x: int:\n")
+    for command in ("evolve", "check"):
+        done = CliRunner().invoke(main, [command, "--config", str(tmp_path / "config.yaml")])
+        assert done.exit_code == 2
+        assert done.output.startswith(f"error: {tmp_path / 'a.py'}: line 1: no Python of version")
+        assert done.output.count("\n") == 1
+    assert not (tmp_path / "run" / "run.yaml").exists()
+
+
+def test_the_limit_of_a_source_is_the_readers(tmp_path):
+    path = tmp_path / "a.py"
+    path.write_text("#" * python_files.MAX_SOURCE)
+    assert list(specs.import_python(str(path))) == []

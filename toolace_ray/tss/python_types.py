@@ -1,0 +1,631 @@
+"""Type hints of a Python file as JSON Schemas: built-in and `typing` types, and the file's own classes and aliases.
+
+Invariants: nothing is imported or evaluated but literals; a type that is not known here is a reason, never a guess; a class
+that holds itself is a reference to a definition, which Expansion cuts.
+"""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from toolace_ray.records.json import check_json
+from toolace_ray.schemas.dialects import json_type
+from toolace_ray.tss.python_docs import documented
+from toolace_ray.tss.references import SpecError
+from toolace_ray.tss.spec_unions import NULL
+from toolace_ray.tss.told import Told
+
+MAX_DEPTH = 24  # of types in types, and of classes above a class
+MAX_PARTS = 1024  # of one type
+MAX_HINT = 2000  # characters of a type that is written as text
+_TEXT, _NUMBER, _COUNT = {"type": "string"}, {"type": "number"}, {"type": "integer"}
+_PLAIN: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(("str", "Text", "AnyStr", "LiteralString", "StrictStr"), _TEXT),
+    **dict.fromkeys(("int", "StrictInt"), _COUNT),
+    **dict.fromkeys(("float", "StrictFloat"), _NUMBER),
+    **{key: {"type": "boolean"} for key in ("bool", "StrictBool")},
+    **{key: {"type": "null"} for key in ("None", "NoneType")},
+    **{key: {} for key in ("Any", "object")},
+    "PositiveInt": {"type": "integer", "exclusiveMinimum": 0},
+    "NonNegativeInt": {"type": "integer", "minimum": 0},
+    "PositiveFloat": {"type": "number", "exclusiveMinimum": 0},
+    "NonNegativeFloat": {"type": "number", "minimum": 0},
+}
+_WRITTEN: dict[str, dict[str, Any]] = {
+    "date": {"type": "string", "format": "date"},
+    "datetime": {"type": "string", "format": "date-time"},
+    "time": {"type": "string", "format": "time"},
+    "timedelta": {"type": "string", "format": "duration"},
+    "UUID": {"type": "string", "format": "uuid"},
+    "EmailStr": {"type": "string", "format": "email"},
+    **{key: {"type": "string", "format": "uri"} for key in ("AnyUrl", "HttpUrl", "AnyHttpUrl")},
+    **dict.fromkeys(("Path", "PurePath", "PosixPath"), _TEXT),
+    "Decimal": _NUMBER,
+}
+"""Types that JSON has no word for, as what is sent for them."""
+_LISTS = {"list", "List", "Sequence", "MutableSequence", "Iterable", "Collection", "deque", "Deque"}
+_STREAMS = {"Iterator", "Generator", "AsyncIterator", "AsyncIterable", "AsyncGenerator"}
+_SETS = {"set", "Set", "frozenset", "FrozenSet", "AbstractSet", "MutableSet"}
+_DICTS = {"dict", "Dict", "Mapping", "MutableMapping", "OrderedDict", "defaultdict", "DefaultDict"}
+_INNER = {"Required", "NotRequired", "ReadOnly", "Final", "InitVar", "Awaitable"}
+_MODULES = {
+    "typing", "typing_extensions", "collections", "builtins", "types", "datetime", "uuid", "decimal", "pathlib", "pydantic",
+    "annotated_types", "enum", "dataclasses",
+}  # fmt: skip
+_FIELD_CALLS = {"Field", "field", "ib", "attrib"}
+_FIELD_CLASSES = {"BaseModel", "BaseSettings", "SQLModel", "NamedTuple", "Struct"}
+_FIELD_DECORATORS = {"dataclass", "define", "frozen", "mutable", "attrs"}
+_ENUMS = {"Enum", "IntEnum", "StrEnum"}
+_BOUNDS = {
+    "ge": "minimum",
+    "gt": "exclusiveMinimum",
+    "le": "maximum",
+    "lt": "exclusiveMaximum",
+    "multiple_of": "multipleOf",
+}
+_LENGTHS = {"min_length": "min", "max_length": "max", "min_items": "min", "max_items": "max"}
+_LIMIT_CALLS = {
+    "Ge": ("ge",), "Gt": ("gt",), "Le": ("le",), "Lt": ("lt",), "MultipleOf": ("multiple_of",), "MinLen": ("min_length",),
+    "MaxLen": ("max_length",), "Len": ("min_length", "max_length"), "Interval": (), "StringConstraints": (),
+    "Doc": ("description",), "Field": (),
+}  # fmt: skip
+"""What stands in Annotated -> the names of its positional arguments."""
+_NOT_OF_VALUES = {
+    "default", "default_factory", "factory", "title", "alias", "init", "repr", "compare", "hash", "kw_only", "frozen",
+    "strict", "validate_default", "exclude",
+}  # fmt: skip  # keywords of a field that say nothing of what a value may be
+NOTHING: Any = object()
+
+
+class Unread(SpecError):
+    """Why a type is no schema, as what comes after "it has"."""
+
+
+def statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements of a body and of the branches in it, in the order of the file."""
+    stack = [*body][::-1]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.If):
+            stack += [*node.body, *node.orelse][::-1]
+        elif isinstance(node, ast.Try):
+            handled = [item for handler in node.handlers for item in handler.body]
+            stack += [*node.body, *handled, *node.orelse, *node.finalbody][::-1]
+        elif isinstance(node, ast.With):
+            stack += node.body[::-1]
+        else:
+            yield node
+
+
+def last_name(node: ast.AST) -> str:
+    """The last name of a decorator, base or call: `dataclass` of `@dataclasses.dataclass(frozen=True)`."""
+    node = node.func if isinstance(node, ast.Call) else node
+    node = node.value if isinstance(node, ast.Subscript) else node
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+@dataclass
+class Hint:
+    """What a type hint says: a schema, whose description it may hold, and the classes of the file that it refers to.
+
+    `default` is that of a field in it, NOTHING where it has none; `optional` is true where there is one that is no literal, too.
+    """
+
+    schema: dict[str, Any]
+    classes: dict[str, None] = field(default_factory=dict)
+    default: Any = NOTHING
+    optional: bool = False
+
+
+@dataclass
+class _Fields:
+    """The fields of a class and of those above it, or why there are none that a call could give; what the class is."""
+
+    text: str = ""
+    properties: dict[str, Any] = field(default_factory=dict)
+    required: list[str] = field(default_factory=list)
+    classes: dict[str, None] = field(default_factory=dict)
+    told: Told = field(default_factory=Told)
+    fault: str = ""
+
+
+class Types:
+    """The types that a file's hints may name.
+
+    Args:
+        tree: the file.
+    """
+
+    def __init__(self, tree: ast.Module) -> None:
+        self._classes: dict[str, ast.ClassDef] = {}
+        self._aliases: dict[str, ast.expr] = {}
+        self._imports: dict[str, str] = {}
+        self._kinds: dict[str, str] = {}
+        self._fields: dict[str, _Fields] = {}
+        self._members: dict[str, dict[str, Any]] = {}
+        for node in statements(tree.body):
+            self._note(node)
+
+    def _note(self, node: ast.stmt) -> None:
+        if isinstance(node, ast.ClassDef):
+            self._classes[node.name] = node
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                self._imports[alias.asname or alias.name.split(".")[0]] = (
+                    alias.name if alias.asname else alias.name.split(".")[0]
+                )
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                self._imports[alias.asname or alias.name] = f"{'.' * node.level}{node.module or ''}.{alias.name}"
+        elif isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            self._aliases[node.targets[0].id] = node.value
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
+            self._aliases[node.target.id] = node.value
+        elif type(node).__name__ == "TypeAlias":  # Python 3.12's `type X = ...`
+            self._aliases[node.name.id] = node.value  # type: ignore[attr-defined]
+
+    def hint(self, node: ast.expr, told: Told, place: str) -> Hint:
+        """What a type hint says; what is translated is noted at `place`. Raises Unread."""
+        return _Hints(self, told, place).read(node)
+
+    def take_field(self, hint: Hint, call: ast.Call, told: Told, place: str) -> None:
+        """Take over what `Field(default, ge=0, description="...")` says of a value."""
+        _Hints(self, told, place).take(hint, call, ())
+
+    def hint_of_text(self, text: str, told: Told, place: str) -> Hint:
+        """The same of a type as docstrings write it: `list of str`, `int, optional`, `{'a', 'b'}`. Raises Unread."""
+        text = text.split(", optional")[0].split(", default")[0].strip()
+        container, _, inner = text.partition(" of ")
+        if inner and container in ("list", "sequence", "array", "set", "tuple"):
+            hint = self.hint_of_text(inner, told, place)
+            return Hint({"type": "array", "items": hint.schema}, hint.classes)
+        known = json_type(text)
+        if known is not None and text not in self._classes:
+            return Hint({"type": known})
+        choices = text if text.startswith("{") and text.endswith("}") else ""
+        node = _expression(f"Literal[{choices[1:-1]}]" if choices else text.replace(" or ", " | "))
+        if node is None:
+            raise Unread(f"the type {text[:60]!r}, which is not read")
+        return self.hint(node, told, place)
+
+    def definitions(self, names: Iterable[str], told: Told) -> dict[str, Any]:
+        """The schemas of classes and of those they refer to, by name. Raises Unread."""
+        found: dict[str, Any] = {}
+        waiting = list(names)
+        while waiting:
+            name = waiting.pop()
+            if name in found:
+                continue
+            fields = self._fields_of(name, 0)
+            if fields.fault:
+                raise Unread(fields.fault)
+            found[name] = {"type": "object", "properties": fields.properties, "required": fields.required}
+            if fields.text:
+                found[name]["description"] = fields.text
+            told.take(fields.told)
+            waiting += fields.classes
+        return found
+
+    def value(self, node: ast.expr) -> Any:
+        """What a literal or a member of one of the file's enums stands for in JSON, NOTHING for anything else."""
+        if isinstance(node, ast.Attribute):
+            owner = node.value.id if isinstance(node.value, ast.Name) else ""
+            try:
+                return self.members(owner).get(node.attr, NOTHING) if self.kind(owner) == "enum" else NOTHING
+            except Unread:
+                return NOTHING
+        try:
+            return check_json(_plain(ast.literal_eval(node)))
+        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+            return NOTHING
+
+    def kind(self, name: str) -> str:
+        """`enum`, `typed dict` or `fields` (of a dataclass, a pydantic model ...) of one of the file's classes, else ""."""
+        if name not in self._kinds:
+            self._kinds[name] = self._kind(name)
+        return self._kinds[name]
+
+    def _kind(self, name: str) -> str:
+        above: dict[str, None] = {name: None}
+        waiting = [name] if name in self._classes else []
+        for word in waiting:  # which grows by the classes above
+            node = self._classes.get(word)
+            if node is None:
+                if word in _ENUMS:
+                    return "enum"
+                if word in ("TypedDict", *_FIELD_CLASSES):
+                    return "typed dict" if word == "TypedDict" else "fields"
+                continue
+            if any(last_name(item) in _FIELD_DECORATORS for item in node.decorator_list):
+                return "fields"
+            new = [base for base in map(last_name, node.bases) if base not in above]
+            above.update(dict.fromkeys(new))
+            waiting += new
+        return ""
+
+    def members(self, name: str) -> dict[str, Any]:
+        """The members of an enum with their values. Raises Unread."""
+        if name not in self._members:
+            self._members[name] = self._read_members(name)
+        return self._members[name]
+
+    def _read_members(self, name: str) -> dict[str, Any]:
+        node = self._classes[name]
+        texts = any(last_name(base) == "StrEnum" for base in node.bases)
+        members: dict[str, Any] = {}
+        last: Any = 0
+        for item in statements(node.body):
+            target = item.targets[0] if isinstance(item, ast.Assign) and len(item.targets) == 1 else None
+            if not isinstance(item, ast.Assign) or not isinstance(target, ast.Name) or target.id.startswith("_"):
+                continue
+            if isinstance(item.value, ast.Call) and last_name(item.value) == "auto":
+                value = target.id.lower() if texts else last + 1 if isinstance(last, int) else NOTHING
+            else:
+                value = self.value(item.value)
+            if not (value is None or isinstance(value, str | int | float)):
+                raise Unread(f"the enum {name!r}, whose {target.id} is no plain value")
+            members[target.id] = last = value
+        if not members:
+            raise Unread(f"the enum {name!r}, which has no members")
+        return members
+
+    def known(self, node: ast.expr) -> str:
+        """The name of a type of Python, `typing` or the other modules that are known here; "" for any other."""
+        parts: list[str] = []
+        while isinstance(node, ast.Attribute):
+            parts.append(node.attr)
+            node = node.value
+        if not isinstance(node, ast.Name):
+            return ""
+        parts = [*self._imports.get(node.id, node.id).split("."), *parts[::-1]]
+        return parts[-1] if len(parts) == 1 or parts[0] in _MODULES else ""
+
+    def local(self, node: ast.expr) -> tuple[str, ast.expr | None]:
+        """The class of the file that is meant, and what an alias of the file stands for."""
+        if not isinstance(node, ast.Name):
+            return "", None
+        return (node.id, None) if node.id in self._classes else ("", self._aliases.get(node.id))
+
+    # Classes ---------------------------------------------------------------------------------------------------------
+
+    def _fields_of(self, name: str, depth: int) -> _Fields:
+        if name not in self._fields:
+            fields = _Fields()
+            try:
+                self._read_fields(name, fields, depth)
+            except Unread as error:
+                fields.fault = str(error)
+            self._fields[name] = fields
+        return self._fields[name]
+
+    def _read_fields(self, name: str, fields: _Fields, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            raise Unread(f"the class {name!r}, with more than {MAX_DEPTH} classes below it")
+        node, told = self._classes[name], fields.told
+        for base in node.bases:
+            if (word := last_name(base)) in self._classes and word != name:
+                above = self._fields_of(word, depth + 1)
+                if above.fault:
+                    raise Unread(above.fault)
+                fields.properties.update(above.properties)
+                fields.required = [item for item in fields.required if item not in above.properties] + above.required
+                fields.classes.update(above.classes)
+                told.take(above.told)
+        docs = documented(ast.get_docstring(node), ())
+        fields.text = docs.description.split("\n\n")[0]
+        total = not any(word.arg == "total" and self.value(word.value) is False for word in node.keywords)
+        body = list(statements(node.body))
+        for item, after in zip(body, [*body[1:], None], strict=True):
+            if not isinstance(item, ast.AnnAssign) or not isinstance(item.target, ast.Name):
+                continue
+            key, place = item.target.id, f"{name}.{item.target.id}"
+            mark = self.known(item.annotation.value) if isinstance(item.annotation, ast.Subscript) else ""
+            if key.startswith("_") or "ClassVar" in (mark, self.known(item.annotation)):
+                continue
+            words = item.value if isinstance(item.value, ast.Call) and last_name(item.value) in _FIELD_CALLS else None
+            if words is not None and any(
+                word.arg == "init" and self.value(word.value) is False for word in words.keywords
+            ):
+                continue
+            optional = item.value is not None and words is None
+            if self.kind(name) == "typed dict":
+                optional = mark == "NotRequired" or (not total and mark != "Required")
+            try:
+                hint = self.hint(item.annotation, told, place)
+                if words is not None:
+                    self.take_field(hint, words, told, place)
+            except Unread as error:
+                if not (optional or (words is not None and _has_default(words))):
+                    raise Unread(f"the class {name!r}, whose {key} has {error}") from error
+                told.add("left out, optional and its type is not read", place)
+                continue
+            if item.value is not None and words is None:
+                hint.default = self.value(item.value)
+            alias = (
+                next((self.value(word.value) for word in words.keywords if word.arg == "alias"), key) if words else key
+            )
+            key = alias if isinstance(alias, str) else key
+            above_text = _text_after(after) or docs.parameters.get(item.target.id, ("", ""))[0]
+            if above_text and "description" not in hint.schema:
+                hint.schema["description"] = above_text
+            if hint.default is not NOTHING:
+                hint.schema["default"] = hint.default
+            fields.properties[key] = hint.schema
+            fields.required = [other for other in fields.required if other != key]
+            if not (optional or hint.optional):
+                fields.required.append(key)
+            fields.classes.update(hint.classes)
+
+
+def _text_after(node: ast.stmt | None) -> str:
+    """A text that stands after a field, which is its description."""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+        return " ".join(node.value.value.split())
+    return ""
+
+
+def _has_default(call: ast.Call) -> bool:
+    first = bool(call.args) and not (isinstance(call.args[0], ast.Constant) and call.args[0].value is ...)
+    return first or any(word.arg in ("default", "default_factory", "factory") for word in call.keywords)
+
+
+def _plain(value: Any) -> Any:
+    """A literal with lists for tuples; what JSON has no word for stays, for check_json to refuse."""
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return {key: _plain(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def _expression(text: str) -> ast.expr | None:
+    """A text as an expression, None where it is none."""
+    if len(text) > MAX_HINT:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def written(node: ast.AST) -> str:
+    """An expression as people write it, the beginning of a long one."""
+    try:
+        return ast.unparse(node)[:60]
+    except (RecursionError, ValueError):
+        return type(node).__name__
+
+
+class _Hints:
+    """Reads one type hint.
+
+    Args:
+        types: what its names may mean.
+        told: where what is translated is noted.
+        place: of what it is the type.
+    """
+
+    def __init__(self, types: Types, told: Told, place: str) -> None:
+        self._types = types
+        self._told = told
+        self._place = place
+        self._left = MAX_PARTS
+        self._hint = Hint({})
+
+    def read(self, node: ast.expr) -> Hint:
+        """See Types.hint."""
+        self._hint.schema = self._schema(node, 0)
+        return self._hint
+
+    def _schema(self, node: ast.expr, depth: int) -> dict[str, Any]:
+        self._left -= 1
+        if self._left < 0 or depth > MAX_DEPTH:
+            raise Unread("a type of too many parts")
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            inner = _expression(node.value)
+            if inner is None:
+                raise Unread(f"the type {node.value[:60]!r}, which is not read")
+            return self._schema(inner, depth + 1)
+        if isinstance(node, ast.Constant) and node.value is None:
+            return dict(NULL)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+            return self._union(_joined(node), depth)
+        if isinstance(node, ast.Subscript):
+            return self._of(node, depth)
+        name, alias = self._types.local(node)
+        if name:
+            return self._class(name)
+        if alias is not None:
+            return self._alias(node, alias, depth)
+        known = self._types.known(node)
+        if known in _PLAIN:
+            return dict(_PLAIN[known])
+        if known in _WRITTEN:
+            self._written(known)
+            return dict(_WRITTEN[known])
+        if known in _DICTS:
+            return {"type": "object"}
+        if known in _LISTS | _SETS | _STREAMS or known in ("tuple", "Tuple"):
+            return self._list(known, None, depth)
+        raise Unread(f"the type {written(node)!r}, which is not read")
+
+    def _written(self, known: str) -> None:
+        self._told.add("types that JSON has no word for, as what is sent for them", f"{self._place} ({known})")
+
+    def _of(self, node: ast.Subscript, depth: int) -> dict[str, Any]:
+        """A type with others in brackets."""
+        parts = list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else [node.slice]
+        name, alias = self._types.local(node.value)
+        if name:
+            return self._class(name)
+        if alias is not None:
+            return self._alias(node.value, alias, depth)
+        known = self._types.known(node.value)
+        if known == "Annotated" and parts:
+            return self._annotated(parts, depth)
+        if known == "Literal":
+            return self._literal(parts)
+        if known == "Optional":
+            return self._union([*parts, ast.Constant(None)], depth)
+        if known == "Union":
+            return self._union(parts, depth)
+        if known in _INNER or known == "Coroutine":
+            return self._schema(parts[-1], depth + 1)
+        if known in _DICTS:
+            return self._dict(parts, depth)
+        if known in ("tuple", "Tuple"):
+            return self._tuple(parts, depth)
+        if known in _LISTS | _SETS | _STREAMS:
+            return self._list(known, parts[0], depth)
+        raise Unread(f"the type {written(node)!r}, which is not read")
+
+    def _list(self, known: str, item: ast.expr | None, depth: int) -> dict[str, Any]:
+        schema: dict[str, Any] = {"type": "array"}
+        if item is not None and (items := self._schema(item, depth + 1)):
+            schema["items"] = items
+        if known in _SETS:
+            schema["uniqueItems"] = True
+        if known not in _LISTS:
+            self._written(known)
+        return schema
+
+    def _tuple(self, parts: list[ast.expr], depth: int) -> dict[str, Any]:
+        if len(parts) == 2 and isinstance(parts[1], ast.Constant) and parts[1].value is ...:
+            return self._list("tuple", parts[0], depth)
+        self._written("tuple")
+        items = self._union(parts, depth, whole=True)
+        return {"type": "array", "minItems": len(parts), "maxItems": len(parts), **({"items": items} if items else {})}
+
+    def _dict(self, parts: list[ast.expr], depth: int) -> dict[str, Any]:
+        schema: dict[str, Any] = {"type": "object"}
+        if len(parts) == 2:
+            if self._schema(parts[0], depth + 1).get("type") != "string":
+                self._told.add("keys that are texts in JSON", f"{self._place} ({written(parts[0])})")
+            if values := self._schema(parts[1], depth + 1):
+                schema["additionalProperties"] = values
+        return schema
+
+    def _union(self, parts: list[ast.expr], depth: int, whole: bool = False) -> dict[str, Any]:
+        """What any of some types lets pass; unless it must be `whole`, those that are not read are left out where others than
+        null remain."""
+        schemas: list[dict[str, Any]] = []
+        faults: list[tuple[ast.expr, Unread]] = []
+        for part in parts:
+            try:
+                schema = self._schema(part, depth + 1)
+            except Unread as error:
+                faults.append((part, error))
+                continue
+            if not schema:
+                return {}
+            if schema not in schemas:
+                schemas.append(schema)
+        if faults and (whole or schemas in ([], [NULL])):
+            raise faults[0][1]
+        for part, _ in faults:
+            self._told.add("alternatives left out, not read", f"{self._place} ({written(part)})")
+        return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+
+    def _literal(self, parts: list[ast.expr]) -> dict[str, Any]:
+        values = [self._types.value(part) for part in parts]
+        if not all(value is None or isinstance(value, str | int | float) for value in values):
+            raise Unread("a Literal of what is no plain value")
+        return _choice(values)
+
+    def _class(self, name: str) -> dict[str, Any]:
+        kind = self._types.kind(name)
+        if kind == "enum":
+            return _choice(list(self._types.members(name).values()))
+        if not kind:
+            raise Unread(f"the class {name!r}, which is no dataclass, TypedDict, pydantic model or Enum")
+        self._hint.classes[name] = None
+        return {"$ref": f"#/$defs/{name}"}
+
+    def _alias(self, node: ast.expr, alias: ast.expr, depth: int) -> dict[str, Any]:
+        if not isinstance(alias, ast.Call):
+            return self._schema(alias, depth + 1)
+        word = last_name(alias)
+        if word == "NewType" and len(alias.args) == 2:
+            return self._schema(alias.args[1], depth + 1)
+        if word == "TypeVar":
+            self._told.add("a type variable stands for any value", self._place)
+            return {}
+        raise Unread(f"the type {written(node)!r}, which is not read")
+
+    def _annotated(self, parts: list[ast.expr], depth: int) -> dict[str, Any]:
+        schema = self._schema(parts[0], depth + 1)
+        outer, self._hint.schema = self._hint.schema, schema
+        for extra in parts[1:]:
+            text = self._types.value(extra)
+            if isinstance(text, str):
+                self._hint.schema.setdefault("description", text.strip())
+            elif isinstance(extra, ast.Call) and last_name(extra) in _LIMIT_CALLS:
+                self.take(self._hint, extra, _LIMIT_CALLS[last_name(extra)])
+            else:
+                self._told.add("of Annotated, not carried", f"{self._place} ({written(extra)})")
+        schema, self._hint.schema = self._hint.schema, outer
+        return schema
+
+    def take(self, hint: Hint, call: ast.Call, names: tuple[str, ...]) -> None:
+        """See Types.take_field. `names` are those of the call's positional arguments."""
+        given = [(word.arg or "**", word.value) for word in call.keywords]
+        if names:
+            given += list(zip(names, call.args, strict=False))
+        elif call.args and not (isinstance(call.args[0], ast.Constant) and call.args[0].value is ...):
+            given.append(("default", call.args[0]))
+        for word, node in given:
+            value = self._types.value(node)
+            if word in ("default", "default_factory", "factory") and not (
+                isinstance(node, ast.Constant) and node.value is ...
+            ):
+                hint.optional = True
+                if word == "default":
+                    hint.default = value
+            if word in _NOT_OF_VALUES:
+                continue
+            if not _limited(hint.schema, word, value):
+                self._told.add("of a field, not carried", f"{self._place} ({word[:40]})")
+
+
+def _joined(node: ast.expr) -> list[ast.expr]:
+    """The parts of `a | b | c`."""
+    parts: list[ast.expr] = []
+    while isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        parts.append(node.right)
+        node = node.left
+    return [node, *parts[::-1]]
+
+
+def _choice(values: list[Any]) -> dict[str, Any]:
+    kinds = {type(value) for value in values}
+    names = {str: "string", int: "integer", float: "number", bool: "boolean"}
+    schema: dict[str, Any] = {"enum": list(dict.fromkeys(values)) if len(kinds) == 1 else values}
+    kind = names.get(kinds.pop()) if len(kinds) == 1 else None
+    return {"type": kind, **schema} if kind else schema
+
+
+def _limited(schema: dict[str, Any], word: str, value: Any) -> bool:
+    """Put what a field says into a schema, of Optional[X] into that of X; False where that can't be."""
+    if word == "description" and isinstance(value, str):
+        schema["description"] = value.strip()
+        return True
+    if word == "examples" and isinstance(value, list):
+        schema["examples"] = value
+        return True
+    branches = [item for item in schema.get("anyOf", ()) if item != NULL]
+    target = branches[0] if len(branches) == 1 else schema
+    kind = target.get("type")
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if word in _BOUNDS and number and kind in ("integer", "number"):
+        target[_BOUNDS[word]] = value
+    elif word in _LENGTHS and number and kind in ("string", "array"):
+        target[_LENGTHS[word] + ("Length" if kind == "string" else "Items")] = value
+    elif word in ("pattern", "regex") and isinstance(value, str) and kind == "string":
+        target["pattern"] = value
+    else:
+        return False
+    return True
