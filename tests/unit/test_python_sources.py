@@ -679,8 +679,11 @@ def test_files_folders_and_installed_modules_are_found_and_not_imported(tmp_path
     assert not any(name.startswith("remote_desk") for name in sys.modules)
     (start,) = specs.import_python(str(package / "__init__.py"))
     assert start.domain == ("Remote_desk",)
-    for name in ("no_such_module", "remote_desk.gone", "remote_desk.inner.part.gone", "math", "no/such.py"):
-        with pytest.raises(UserError, match=r"^sources\.python: .*no file ending in \.py"):
+    for name in ("no_such_module", "remote_desk.gone", "remote_desk.inner.part.gone", "math"):
+        with pytest.raises(UserError, match=rf"^sources\.python: {name}: .* no installed module of this name"):
+            sources.files(SourcesConfig(python=(name,)))
+    for name in ("no_such.py", "no/such.py", "no_*"):
+        with pytest.raises(UserError, match=r"^sources\.python: .*matches no file ending in \.py"):
             sources.files(SourcesConfig(python=(name,)))
 
 

@@ -51,7 +51,10 @@ def files(config: SourcesConfig) -> dict[str, list[str]]:
 
 
 def named(config: SourcesConfig) -> dict[str, list[str]]:
-    """Kind -> the spec files that the configuration names one by one: what is wrong with them is the user's error."""
+    """Kind -> the spec files that the configuration names one by one: what is wrong with them is the user's error.
+
+    Raises UserError for a Python module that isn't there.
+    """
     return {
         kind: [path for path in patterns if Path(path).is_file()] for kind, patterns in _spec_patterns(config).items()
     }
@@ -64,9 +67,15 @@ def _spec_patterns(config: SourcesConfig) -> dict[str, tuple[str, ...]]:
 
 
 def _places(name: str) -> Iterator[str]:
-    """Where an installed module or package lies; what is no module's name, or the name of one that isn't there, is a path."""
-    places = [] if Path(name).exists() or not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", name) else _module(name)
-    yield from places or [name]
+    """A path or glob itself, or where the module or package of this name lies. Raises UserError for a name of neither."""
+    if name.endswith(".py") or Path(name).exists() or not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", name):
+        yield name
+    elif places := _module(name):
+        yield from places
+    else:
+        raise UserError(
+            f"sources.python: {name}: there is no such path, and no installed module of this name is written in Python"
+        )
 
 
 def _module(name: str) -> list[str]:
