@@ -40,8 +40,10 @@ class Lineage(Record):
 
     `parent` is the id of the example that its writer was shown; `indicators` were applied in this order; `dropped` are
     those that were tried and failed, with their reasons; `documents` are ids; `server` and `tool` are the names of a live
-    MCP server and of its tool. `operation` is what an imported API is in its document (`GET /rooms/{room}`, or a tool's or function's name);
-    `notes` say what its import left out, translated or made up.
+    MCP server and of its tool. `operation` is what an imported API is in its document (`GET /rooms/{room}`, or a tool's or
+    function's name); `notes` say what its import left out, translated or made up. `undescribed` are the places
+    (`rooms[].name`, "" for the API itself) that its document does not describe and code did; `written` are those of them that
+    a model described instead.
     """
 
     parent: str | None = None
@@ -54,6 +56,8 @@ class Lineage(Record):
     tool: str = ""
     operation: Text = ""
     notes: tuple[Text, ...] = ()
+    undescribed: tuple[Text, ...] = ()
+    written: tuple[Text, ...] = ()
 
 
 class Api(Record):

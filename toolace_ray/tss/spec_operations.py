@@ -12,6 +12,7 @@ from toolace_ray.schemas.gate import MAX_PARAMETERS
 from toolace_ray.tss.references import References, SpecError
 from toolace_ray.tss.spec_schemas import Expansion
 from toolace_ray.tss.spec_unions import flattened
+from toolace_ray.tss.told import Derived
 
 METHODS = ("get", "put", "post", "delete", "patch")
 INLINE = ("type", "format", "items", "enum", "default", "minimum", "maximum", "pattern", "minLength", "maxLength", "minItems",
@@ -261,7 +262,7 @@ class _Parameters:
             if schema.get("properties") == {} and schema.get("additionalProperties") is False:
                 return {}
             name = _free("body" if "body" not in properties else "request_body", properties)
-            text = str(schema.get("description") or body.text).strip() or "The request body"
+            text = schema.get("description") or body.text.strip() or Derived("The request body")
             properties[name] = {**schema, "description": text}
             if body.required:
                 required.append(name)

@@ -15,7 +15,7 @@ from toolace_ray.schemas.gate import MAX_PARAMETERS
 from toolace_ray.schemas.validate import SchemaError, check_schema
 from toolace_ray.tss.references import References, SpecError
 from toolace_ray.tss.spec_unions import NULL, both, with_null, without_null
-from toolace_ray.tss.told import Told, describe
+from toolace_ray.tss.told import Derived, Told, describe
 
 MAX_SCHEMAS = 256  # of one operation's parameters, or of its answer
 MAX_NESTING = 48
@@ -238,7 +238,7 @@ class Expansion:
                 result[flag] = result.pop(bound)
         text = str(result.pop("description", None) or "").strip()
         if not text and self.derive and isinstance(node.get("title"), str) and node["title"].strip():
-            text = node["title"].strip()
+            text = Derived(node["title"].strip())
             if not self.answers:
                 self.told.add("descriptions derived", place)
         if text:

@@ -22,6 +22,7 @@ from toolace_ray.records.json import canonical_json, check_json, digest
 from toolace_ray.schemas.draw import example_object, instance
 from toolace_ray.schemas.gate import unwieldy
 from toolace_ray.schemas.validate import SchemaError, check_schema, errors
+from toolace_ray.schemas.walk import fields
 from toolace_ray.tss import python_files, tool_lists
 from toolace_ray.tss.found import Found, Tool
 from toolace_ray.tss.references import References, SpecError
@@ -29,9 +30,9 @@ from toolace_ray.tss.spec_files import read_spec
 from toolace_ray.tss.spec_operations import METHODS, operation_parts
 from toolace_ray.tss.spec_schemas import BOUNDS, Expansion, NothingLeft, TooLarge
 from toolace_ray.tss.spec_unions import flattened
-from toolace_ray.tss.told import Told, words_of
+from toolace_ray.tss.told import Derived, Told, words_of
 
-Undescribed = Literal["refuse", "derive"]
+Undescribed = Literal["refuse", "derive", "write"]
 MAX_CHARS = 20_000  # of one operation's parameters, or of its answer, as JSON
 MAX_NAME = 64
 _FAULTS = (ValueError, TypeError, KeyError, AttributeError, RecursionError, IndexError)
@@ -41,7 +42,8 @@ def import_openapi(path: str, undescribed: Undescribed = "derive") -> Iterator[A
     """The operations of an OpenAPI 3.x or Swagger 2 document as APIs; a string says why an operation was left out.
 
     Args:
-        undescribed: whether descriptions that are missing are derived, see sources.undescribed.
+        undescribed: whether descriptions that are missing are derived, see sources.undescribed; what is to be written is
+            derived first.
 
     Raises:
         UserError: the file is no such document.
@@ -88,7 +90,7 @@ def _operation(
 ) -> Api:
     operation, told = item[method], Told()
     parts = operation_parts(references, base, item, method)
-    derive = undescribed == "derive"
+    derive = undescribed != "refuse"
     parameters = _bounded(parts.parameters, references, derive, told)
     returns, response_errors = _answer(parts.answer, references, told), parts.errors
     name = names.unique(str(operation.get("operationId") or f"{method}{route}"))
@@ -172,7 +174,11 @@ def _api(
         told.add("description derived")
         said = f"{description.rstrip('.')}: " if description else ""
         text = words_of(name)
-        description = f"{said}{text[:1].upper()}{text[1:]} ({domain[0]})."
+        description = Derived(f"{said}{text[:1].upper()}{text[1:]} ({domain[0]}).")
+    undescribed = [""] if isinstance(description, Derived) else []
+    undescribed += [
+        sub.place for sub in fields(parameters) if sub.named and isinstance(sub.schema.get("description"), Derived)
+    ]
     api = Api(
         name=name,
         description=description,
@@ -192,7 +198,8 @@ def _api(
             fault = str(error)
         if fault:
             told.add(f"no example of its {part} can be drawn ({fault[:120]})")
-    return api.model_copy(update={"lineage": lineage.model_copy(update={"notes": told.notes()})})
+    lineage = lineage.model_copy(update={"notes": told.notes(), "undescribed": tuple(undescribed)})
+    return api.model_copy(update={"lineage": lineage})
 
 
 def _valid_example(what: str, schema: Any, told: Told) -> Any:
@@ -359,7 +366,7 @@ _INPUTS = ("inputSchema", "input_schema", "parameters")
 def _tool(
     item: Tool, told: Told, domain: tuple[str, ...], lineage: Lineage, names: _Names, undescribed: Undescribed
 ) -> Api:
-    tool, derive = item.words, undescribed == "derive"
+    tool, derive = item.words, undescribed != "refuse"
     key = next((key for key in _INPUTS if isinstance(tool.get(key), dict)), None)
     if key is None:
         raise SpecError("it has no inputSchema, so what it takes is not known")

@@ -9,6 +9,12 @@ from typing import Any
 MOST_NAMED = 12
 
 
+class Derived(str):
+    """A description that code made; one that a document gives is a plain str."""
+
+    __slots__ = ()
+
+
 @dataclass
 class Told:
     """Kind of change -> the places where it was made, in the order in which they were met."""
@@ -41,12 +47,12 @@ def words_of(name: str) -> str:
     return " ".join(word if word.isupper() and len(word) > 1 else word.lower() for word in words) or name
 
 
-def describe(name: str, schema: Any) -> str:
+def describe(name: str, schema: Any) -> Derived:
     """A description of a value from its name and what its schema says: format, values, range and example."""
     text = words_of(name)
     said = text[:1].upper() + text[1:]
     if not isinstance(schema, dict):
-        return said
+        return Derived(said)
     items = schema.get("items")
     if isinstance(schema.get("format"), str):
         said += f" ({schema['format']})"
@@ -59,4 +65,4 @@ def describe(name: str, schema: Any) -> str:
             said += f", for example {example}"
     elif "minimum" in schema and "maximum" in schema:
         said += f", from {schema['minimum']} to {schema['maximum']}"
-    return said
+    return Derived(said)
