@@ -71,7 +71,7 @@ def off_topic(api: Api, topic: Iterable[str], names: Iterable[str], prompts: Ite
     wanted = " ".join(topic)
     if re.search(r"[a-zA-Z]{3}", wanted) and not related(api.name, wanted):  # names are Latin, topics need not be
         return Verdict(stage="gate", rule="off_topic", evidence=f"{api.name} shares no word with {wanted}"[:300])
-    if _scripts(wanted) <= {"LATIN"} and not related(
+    if scripts(wanted) <= {"LATIN"} and not related(
         api.description, " ".join([*names, api.name])
     ):  # a sentence of the document about something else
         evidence = f"{api.name} is described as {api.description}"
@@ -84,13 +84,14 @@ def off_topic(api: Api, topic: Iterable[str], names: Iterable[str], prompts: Ite
     for value in (*choices(api.parameters), *choices(api.returns)):
         if _SCRAP.search(value):
             return Verdict(stage="gate", rule="scraps", evidence=f"{api.name} has the value {value!r}"[:300])
-    foreign = _scripts(" ".join([api.name, *written])) - _scripts(wanted) - {"LATIN"}
+    foreign = scripts(" ".join([api.name, *written])) - scripts(wanted) - {"LATIN"}
     if foreign:
         evidence = f"{api.name} is partly written in {', '.join(sorted(foreign))}, its topic is not"
         return Verdict(stage="gate", rule="language", evidence=evidence)
     return None
 
 
-def _scripts(text: str) -> set[str]:
-    scripts = {unicodedata.name(letter, "?").split()[0] for letter in set(text) if letter.isalpha()}
-    return {"CJK" if script in ("HIRAGANA", "KATAKANA") else script for script in scripts if script in _SCRIPTS}
+def scripts(text: str) -> set[str]:
+    """The scripts of a text's letters, by their names in Unicode."""
+    found = {unicodedata.name(letter, "?").split()[0] for letter in set(text) if letter.isalpha()}
+    return {"CJK" if script in ("HIRAGANA", "KATAKANA") else script for script in found if script in _SCRIPTS}
