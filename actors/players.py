@@ -26,9 +26,10 @@ from toolace_ray.store.folder import attempt_id, load_pool, task_row
 from toolace_ray.store.rows import ledger_row, usage_columns
 from toolace_ray.store.storage import RunStore
 from toolace_ray.text.dedup import api_key
+from toolace_ray.tss.describing import describe_api
 from toolace_ray.tss.evolution import Writing, evolve
 from toolace_ray.tss.generations import Generation
-from toolace_ray.tss.saved import Documents, load_frontier, load_nodes
+from toolace_ray.tss.saved import Documents, Undescribed, load_frontier, load_nodes
 from toolace_ray.tss.speciation import Extraction, Parts, divide, speciate
 
 
@@ -162,6 +163,34 @@ async def _played_extraction(
     return Played(kind, attempt, True, row)
 
 
+class DescriptionPlayer:
+    """Writes the descriptions that imported APIs lack; attempt i is the i-th API of the run that lacks any."""
+
+    def __init__(self, config: Config, store: RunStore) -> None:
+        self._config = config
+        self._undescribed = Undescribed(store)
+
+    async def play(self, kind: str, attempt: int, engines: TaskEngines) -> Played:
+        """See Player.play."""
+        settings = self._config.evolve
+        found = await describe_api(
+            self._undescribed.at(attempt),
+            seed_of(self._config, kind, attempt),
+            Writing(settings.samples, settings.temperature),
+            engines,
+        )
+        base = {
+            "id": attempt_id(self._config, kind, attempt),
+            "type": kind,
+            "kind": kind,
+            "attempt": attempt,
+            "key": "",
+        }
+        return Played(
+            kind, attempt, True, {**base, "record": found.model_dump_json(), **usage_columns(engines.usage, 0.0)}
+        )
+
+
 class ApiPlayer:
     """Writes APIs; attempt i of a generation is the i-th of its designs."""
 
@@ -205,5 +234,6 @@ PLAYERS: dict[str, type[Any]] = {
     "contrasts": ContrastPlayer,
     "documents": DocumentPlayer,
     "nodes": NodePlayer,
+    "descriptions": DescriptionPlayer,
     "apis": ApiPlayer,
 }

@@ -37,7 +37,7 @@ class Worker:
 
     Args:
         name: unique among all workers of the run's epoch; part of the shards' names.
-        player: `documents`, `nodes`, `apis`, `dialogs` or `contrasts`.
+        player: `descriptions`, `documents`, `nodes`, `apis`, `dialogs` or `contrasts`.
         drafts: folder of the shards.
     """
 

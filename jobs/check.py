@@ -21,6 +21,7 @@ from toolace_ray.tss import sources, specs
 # Measured on the demo with the 0.5B model (docs/benchmarks.md); an estimate is all they are good for.
 TOKENS_A_DOCUMENT = 240
 TOKENS_AN_API = 800
+TOKENS_A_DESCRIPTION = 60  # of all its candidates
 TOKENS_A_DIALOG = 2100
 PROBE_SECONDS = 120.0  # for a server's answer
 PROBE_TOKENS = 64
@@ -36,11 +37,14 @@ def check(config: Config) -> str:
     """The plan of a run in a few lines. Raises UserError for what would fail."""
     store = RunStore(config.run.path)
     files = sources.files(config.sources)
-    imported, unreadable = 0, 0
+    imported, unreadable, undescribed = 0, 0, 0
     for kind, importer in specs.IMPORTERS.items():
         for path in files[kind]:
             try:
-                imported += sum(not isinstance(item, str) for item in importer(path, config.sources.undescribed))
+                for item in importer(path, config.sources.undescribed):
+                    if not isinstance(item, str):
+                        imported += 1
+                        undescribed += len(item.lineage.undescribed)
             except UserError:
                 if path in sources.named(config.sources)[kind]:
                     raise
@@ -63,6 +67,7 @@ def check(config: Config) -> str:
         f"{len(files['python'])} Python files"
         + (f" ({unreadable} of them are none)" if unreadable else "")
         + (f", and {', '.join(config.sources.mcp_servers)} asked live" if config.sources.mcp_servers else "")
+        + (f"; {undescribed} descriptions are to be written" if config.sources.undescribed == "write" else "")
     )
     settings = config.evolve
     lines.append(
@@ -78,6 +83,8 @@ def check(config: Config) -> str:
     experts = [f"{name} ({item.against} of {item.votes})" for name, item in config.verify.experts.items()]
     lines.append(f"verify: {len(layer(config.verify).rules)} rules, experts: {', '.join(experts) or 'none'}")
     tokens = expected_tokens(config) + len(files["document"]) * TOKENS_A_DOCUMENT
+    if config.sources.undescribed == "write":
+        tokens += undescribed * TOKENS_A_DESCRIPTION
     lines.append(f"estimate: about {tokens:,} generated tokens; divide by your engines' tokens/s for the time")
     return "\n".join(lines)
 

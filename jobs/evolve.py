@@ -29,6 +29,7 @@ from toolace_ray.store.rows import (
     FILE,
     FRONTIER,
     LEDGER,
+    UNDESCRIBED,
     api_row,
     ledger_row,
     usage_columns,
@@ -38,6 +39,7 @@ from toolace_ray.store.settle import Flow, settle
 from toolace_ray.store.storage import RunStore
 from toolace_ray.text.dedup import NearDuplicates, api_key
 from toolace_ray.tss import generations, mcp_client, saved, sources, speciation, specs
+from toolace_ray.tss.describing import with_descriptions
 from toolace_ray.tss.generations import Evolution
 from toolace_ray.tss.readers import Limits
 from toolace_ray.tss.speciation import Node
@@ -70,7 +72,8 @@ def evolve(current: Session) -> dict[str, Any]:
     evolution.take(store.rows("apis", part=PART))
     number, attempts = _replay(store, evolution)
     _read_sources(current, files, evolution)
-    nodes, tree_is_whole = _grow_tree(current)
+    described = _describe(current, evolution)
+    nodes, tree_is_whole = _grow_tree(current) if described else ([], False)
     if tree_is_whole:
         made_count = _grow_pool(current, nodes, evolution, number, attempts)
     else:  # designs come from the whole tree: they wait until more may be spent
@@ -84,7 +87,7 @@ def evolve(current: Session) -> dict[str, Any]:
     if made_count < config.evolve.apis:
         why = f", since {current.budget}" if current.budget else ""
         current.progress.say(f"APIs: {made_count} of {config.evolve.apis} wanted were made{why}; going on with them")
-    return {"types": {"api": {"reached": made_count >= config.evolve.apis}}}
+    return {"types": {"api": {"reached": described and made_count >= config.evolve.apis}}}
 
 
 # Sources -------------------------------------------------------------------------------------------------------------
@@ -102,7 +105,7 @@ def _ask_servers(current: Session) -> dict[str, str]:
 def _read_sources(current: Session, files: dict[str, list[str]], evolution: Evolution) -> None:
     """Read what is new or changed: documents are numbered on, APIs pass the gate, the rest is in the ledger."""
     store, settings = current.store, current.config.sources
-    imports = _Imports(store, evolution)
+    imports = _Imports(store, evolution, settings.undescribed == "write")
     for name in sorted(settings.mcp_servers):
         key = f"sources.mcp_servers.{name}"
         tools = json.loads(store.read_bytes("sources/mcp", f"{name}.json"))
@@ -179,19 +182,28 @@ def _unreadable_row(path: str, reason: str) -> dict[str, Any]:
 
 
 class _Imports:
-    """APIs of specs, lists of tools and Python files on their way into the pool: numbered on, none twice."""
+    """APIs of specs, lists of tools and Python files on their way into the pool: numbered on, none twice. With `write` those that
+    lack a description wait beside it, and get their numbers when they come in."""
 
-    def __init__(self, store: RunStore, evolution: Evolution) -> None:
+    def __init__(self, store: RunStore, evolution: Evolution, write: bool) -> None:
         self._evolution = evolution
+        self._write = write
         # All of the pool, that of a generation that is still open as well: what was made stays, newcomers give way.
         self._index = evolution.novelty.copy()
         for row in store.rows("apis", ["kind", "attempt", "key"]):
             self._index.repeats(row["key"], f"{row['kind']}-{row['attempt']:06d}")
         # What a start that was killed imported or refused is not taken twice.
-        self._taken_ids = {row["id"] for folder in ("apis", "rejected") for row in store.rows(folder, ["id"], PART)}
+        self._taken_ids = _imported_ids(store)
         self._first = len(self._taken_ids)
+        waiting = saved.Undescribed(store).places()
+        self._first_waiting = len(waiting)
+        for row_id, key in waiting:
+            if row_id not in self._taken_ids:
+                self._taken_ids.add(row_id)
+                self._index.repeats(key, row_id)
         self._accepted: list[dict[str, Any]] = []
         self._rejected: list[dict[str, Any]] = []
+        self._waiting: list[dict[str, Any]] = []
 
     def take(self, row: dict[str, Any]) -> None:
         """Take one row of actors.ingest: an API with the gate's verdicts, or why there is none."""
@@ -209,6 +221,10 @@ class _Imports:
             verdicts = [Verdict(stage="gate", rule="duplicate", evidence=f"{row['path']}: {api.name} is {twin}")]
         if verdicts:
             self._rejected.append(ledger_row({**base, "key": key}, verdicts, row["text"], NOTHING))
+            return
+        if self._write and api.lineage.undescribed:
+            attempt = self._first_waiting + len(self._waiting)
+            self._waiting.append({"attempt": attempt, "id": row_id, "key": key, "record": row["text"]})
             return
         accepted = api_row(api, {**base, "key": key, **NOTHING})
         self._accepted.append(accepted)
@@ -228,6 +244,8 @@ class _Imports:
     def write(self, current: Session) -> None:
         """Commit what was taken."""
         name = f"{current.epoch}{PART}apis.parquet"
+        if self._waiting:
+            current.store.write("sources/undescribed", f"{self._first_waiting:08d}.parquet", self._waiting, UNDESCRIBED)
         if self._rejected:
             current.store.write("rejected", name, self._rejected, LEDGER)
             first = self._rejected[0]
@@ -236,6 +254,42 @@ class _Imports:
             )
         if self._accepted:
             current.store.write("apis", name, self._accepted, API)
+
+
+def _imported_ids(store: RunStore) -> set[str]:
+    """The ids of what was imported or refused."""
+    return {row["id"] for folder in ("apis", "rejected") for row in store.rows(folder, ["id"], PART)}
+
+
+def _describe(current: Session, evolution: Evolution) -> bool:
+    """Have the descriptions written that imported APIs lack, then take these APIs into the pool.
+
+    Returns False when what the run may spend was spent before: then all of them wait until more may be spent.
+    """
+    store = current.store
+    undescribed, in_pool = saved.Undescribed(store), _imported_ids(store)
+    waiting = [(attempt, *place) for attempt, place in enumerate(undescribed.places()) if place[0] not in in_pool]
+    if not waiting:
+        return True
+    name, total = "sources/descriptions", len(undescribed)
+    flow = Flow("descriptions", "descriptions", name, name, {"description": (total, total)}, **budget(current.config))
+    current.run_flow(flow, "APIs described")
+    if len({attempt for _, attempt, _ in ledger.resolved(store, name, flow.quotas, flow.part)}) < total:
+        current.progress.say(f"{len(waiting)} imported APIs wait for their descriptions, since {current.budget}")
+        return False
+    found = saved.load_descriptions(store)
+    rows: list[dict[str, Any]] = []
+    lacking = written = 0
+    for number, (attempt, row_id, key) in enumerate(waiting, len(in_pool)):
+        api = with_descriptions(undescribed.at(attempt), found.get(attempt))
+        lacking += len(api.lineage.undescribed)
+        written += len(api.lineage.written)
+        base = {"id": row_id, "type": IMPORTED, "kind": IMPORTED, "attempt": number, "key": key}
+        rows.append(api_row(api, {**base, **NOTHING}))
+    store.write("apis", f"{current.epoch}{PART}described.parquet", rows, API)
+    evolution.take(rows)
+    current.progress.say(f"{len(rows)} imported APIs: {written} descriptions written, {lacking - written} derived")
+    return True
 
 
 # Tree ----------------------------------------------------------------------------------------------------------------

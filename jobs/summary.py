@@ -71,8 +71,10 @@ def _pool_line(store: RunStore) -> str:
     nodes = saved.load_nodes(store)
     kinds = Counter(row["type"] for row in store.rows("apis", ["type"]))
     domains = sum(node.kind == "domain" for node in nodes)
+    written = [len(found.texts) for found in saved.load_descriptions(store).values()]
+    described = f" with {sum(written)} descriptions written for {len(written)} of them" if written else ""
     return (
-        f"{store.path('apis')}: {kinds.total()} APIs ({kinds['imported']} imported, {kinds['api']} synthesised), "
+        f"{store.path('apis')}: {kinds.total()} APIs ({kinds['imported']} imported{described}, {kinds['api']} synthesised), "
         f"tree of {len(nodes)} nodes in {domains} domains"
     )
 

@@ -247,6 +247,64 @@ def test_a_server_that_is_not_there_is_the_users_error(tmp_path, environment, se
     assert not (tmp_path / "run" / "run.yaml").exists()
 
 
+def undescribed_tools(path, count=12):
+    """A list of tools of which neither the tool nor its parameters are described."""
+    names = (
+        "lamp",
+        "parcel",
+        "court",
+        "recipe",
+        "train",
+        "room",
+        "invoice",
+        "ticket",
+        "meeting",
+        "song",
+        "garden",
+        "boat",
+    )
+    tools = [
+        {"name": f"find_{name}", "inputSchema": {"type": "object", "required": [f"{name}_number"], "properties": {
+            f"{name}_number": {"type": "integer"}, "sort_order": {"type": "string", "enum": ["newest", "oldest"]}}}}
+        for name in names[:count]
+    ]  # fmt: skip
+    path.write_text(json.dumps({"tools": tools}))
+    return (f"sources.mcp=[{path}]", "sources.openapi=[]", "sources.documents=[]", "sources.undescribed=write", "evolve.apis=0")  # fmt: skip
+
+
+def test_descriptions_are_written_and_a_killed_run_does_not_pay_twice(tmp_path, environment):
+    settings = (*undescribed_tools(tmp_path / "tools.mcp.json"), "pools.simulated.simulated.latency_ms=300")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    text = evolve(whole, environment, *settings)
+    assert "12 imported with" in text
+    assert "descriptions written for 12 of them" in text
+    slow = ("execution.shard_rows=1", "execution.in_flight=1")
+    driver = subprocess.Popen(
+        command(killed, *settings, *slow), cwd=ROOT, env=environment, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while len(list((killed / "sources" / "descriptions").glob("*.parquet"))) < 3:
+        assert time.monotonic() < deadline, "no description"
+        assert driver.poll() is None, "it ended before it could be killed"
+        time.sleep(0.02)
+    os.killpg(driver.pid, signal.SIGKILL)
+    driver.wait()
+    before = {row["id"]: row["tokens"] for row in RunStore(str(killed)).rows("sources/descriptions")}
+    assert 3 <= len(before) < 12
+    assert pool(killed)[1] == []
+    evolve(killed, environment, *settings)
+    after = [(row["id"], row["tokens"]) for row in RunStore(str(killed)).rows("sources/descriptions")]
+    assert len(after) == len(dict(after)) == 12
+    assert before.items() <= dict(after).items()
+    apis = {row["id"]: row["record"] for row in pool(whole)[1]}
+    assert {row["id"]: row["record"] for row in pool(killed)[1]} == apis
+    lineages = [json.loads(record)["lineage"] for record in apis.values()]
+    assert all(len(lineage["undescribed"]) == 3 for lineage in lineages)
+    assert any(lineage["written"] for lineage in lineages)
+    assert ledger.spending(RunStore(str(whole)))[0] >= sum(row["tokens"] for row in RunStore(str(whole)).rows("sources/descriptions")) > 0  # fmt: skip
+
+
 def test_the_report_shows_the_pool(finished, environment):
     done = subprocess.run(
         [sys.executable, "-m", "jobs.cli", "report", str(finished)], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120

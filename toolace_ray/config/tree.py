@@ -183,10 +183,11 @@ class SourcesConfig(Section):
         "mask",
         "What becomes of documents with secrets or personal data: stand-ins in their place, the ledger, or nothing.",
     )
-    undescribed: Literal["refuse", "derive"] = content(
+    undescribed: Literal["refuse", "derive", "write"] = content(
         "derive",
-        "What becomes of imported parameters and operations without a description: refused, or given one made by code of their "
-        "name, title, values, format and example (told in the lineage).",
+        "What becomes of imported parameters and operations without a description: refused; given one made by code of their "
+        "name, title, values, format and example; or given one that the model of roles.writer writes, where it passes the checks "
+        "(each is told in the lineage).",
     )
     text_column: str = content("text", "Column of the text in JSONL and Parquet files.")
     chunk_chars: int = content(

@@ -19,7 +19,7 @@ from toolace_ray.records.kinds import KINDS
 from toolace_ray.store.storage import RunStore
 
 FOLDERS = (
-    "sources/files", "sources/documents", "sources/mcp",
+    "sources/files", "sources/documents", "sources/mcp", "sources/undescribed", "sources/descriptions",
     "tree", "tree/extractions", "tree/frontiers", "tree/divisions",
     "apis", "evolution", "drafts/apis", "drafts/dialogs", "dialogs", "contrasts", "rejected", "spent", "corpus", "report",
 )  # fmt: skip

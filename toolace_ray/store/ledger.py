@@ -69,6 +69,7 @@ def usages(store: RunStore, columns: list[str]) -> Iterator[dict[str, Any]]:
         "apis",
         "tree/extractions",
         "tree/divisions",
+        "sources/descriptions",
         "rejected",
         "drafts/dialogs",
         "drafts/apis",

@@ -90,6 +90,10 @@ DOCUMENT = pa.schema(
 )
 """A document as the model reads it; `attempt` numbers the documents of a run in the order in which they were met."""
 
+UNDESCRIBED = pa.schema([("attempt", pa.int64()), ("id", pa.string()), ("key", pa.string()), ("record", pa.string())])
+"""An imported API that waits for its descriptions; `attempt` numbers those of a run in the order in which they were met, `id`
+and `key` are what it has in the pool afterwards."""
+
 FILE = pa.schema([("path", pa.string()), ("size", pa.int64()), ("modified", pa.int64())])
 """A source file that was read: its size in bytes and its modification time in nanoseconds."""
 

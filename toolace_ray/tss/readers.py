@@ -44,7 +44,7 @@ class Limits:
     file_bytes: int
     text_column: str
     private: Literal["mask", "reject", "keep"] = "keep"
-    undescribed: Literal["refuse", "derive"] = "derive"
+    undescribed: Literal["refuse", "derive", "write"] = "derive"
 
 
 def read(path: str, limits: Limits) -> Iterator[Document | str]:

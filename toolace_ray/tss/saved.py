@@ -1,4 +1,4 @@
-"""What the first half of a run leaves in the run's folder: documents and the context tree."""
+"""What the first half of a run leaves in the run's folder: documents, descriptions and the context tree."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
-from toolace_ray.store.rows import DOCUMENT, NODE
+from toolace_ray.records.api import Api
+from toolace_ray.store.rows import DOCUMENT, NODE, UNDESCRIBED
 from toolace_ray.store.storage import RunStore
+from toolace_ray.tss.describing import Descriptions
 from toolace_ray.tss.readers import Document
 from toolace_ray.tss.speciation import Division, Extraction, Node, Parts
 
@@ -21,9 +23,7 @@ class Documents:
     """The documents of a run in the order in which they were met, as Arrow tables: texts become objects when asked for."""
 
     def __init__(self, store: RunStore) -> None:
-        names = store.files("sources/documents")
-        tables = [store.table("sources/documents", name) for name in names] or [DOCUMENT.empty_table()]
-        self._table = pa.concat_tables(tables).sort_by("attempt")
+        self._table = _by_attempt(store, "sources/documents", DOCUMENT)
         ids = self._table["id"].to_pylist()
         self._rows = {document: index for index, document in enumerate(ids)}
 
@@ -36,6 +36,35 @@ class Documents:
         """The text of a document by its id; "" for one that is not among them (a spec)."""
         row = self._rows.get(document)
         return "" if row is None else str(self._table["text"][row].as_py())
+
+
+class Undescribed:
+    """The imported APIs of a run that wait for descriptions, or did, in the order in which they were met, as Arrow tables."""
+
+    def __init__(self, store: RunStore) -> None:
+        self._table = _by_attempt(store, "sources/undescribed", UNDESCRIBED)
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    def at(self, attempt: int) -> Api:
+        """The API of an attempt, with its derived descriptions."""
+        return Api.model_validate_json(self._table["record"][attempt].as_py())
+
+    def places(self) -> list[tuple[str, str]]:
+        """Id and key that each of them has in the pool."""
+        return list(zip(self._table["id"].to_pylist(), self._table["key"].to_pylist(), strict=True))
+
+
+def _by_attempt(store: RunStore, folder: str, schema: pa.Schema) -> pa.Table:
+    tables = [store.table(folder, name) for name in store.files(folder)] or [schema.empty_table()]
+    return pa.concat_tables(tables).sort_by("attempt")
+
+
+def load_descriptions(store: RunStore) -> dict[int, Descriptions]:
+    """Attempt -> what was written for the API of it."""
+    rows = {row["attempt"]: row["record"] for row in store.rows("sources/descriptions", ["attempt", "record"])}
+    return {attempt: Descriptions.model_validate_json(record) for attempt, record in rows.items()}
 
 
 def load_nodes(store: RunStore) -> list[Node]:
