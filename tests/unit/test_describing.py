@@ -13,6 +13,7 @@ from actors import ingest
 from actors.planner import Planner
 from actors.players import PLAYERS
 from jobs import evolve
+from jobs.check import check
 from jobs.flow import survey
 from jobs.session import new_epoch
 from tests.material import ScriptedEngine
@@ -409,6 +410,15 @@ def test_where_the_writer_fails_the_derived_descriptions_stay(start, tmp_path):
     assert apis["red"]["parameters"]["properties"]["red_room"]["description"] == "Red room"
     assert apis["red"]["lineage"]["notes"][-1] == "derived descriptions kept, the writer could not be asked"
     assert apis["blue"]["lineage"]["written"] == ["blue_room"]
+
+
+def test_a_plan_says_how_many_are_to_be_written(tmp_path):
+    sources = {"mcp": [write(tmp_path / "home.mcp.json", lamp("red"), WHOLE, lamp("blue"))]}
+    run = {"path": str(tmp_path / "run")}
+    assert "; 2 descriptions are to be written" in check(
+        parse({"run": run, "sources": {**sources, "undescribed": "write"}})
+    )
+    assert "to be written" not in check(parse({"run": run, "sources": sources}))
 
 
 def test_the_same_seed_asks_the_same(start, tmp_path):
