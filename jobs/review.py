@@ -83,7 +83,7 @@ def _apply(
                 verdict = Verdict(
                     stage="human", rule="review", evidence=decisions[row["id"]]["note"][:300] or "rejected by a person"
                 )
-                spent = {name: row[name] for name in USAGE_COLUMNS}
+                spent = {name: row.get(name) for name in USAGE_COLUMNS}
                 to_ledger.setdefault(_part(row), []).append(
                     ledger_row(row, [verdict], row_dialog(row).model_dump_json(), spent)
                 )

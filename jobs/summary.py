@@ -14,6 +14,7 @@ from toolace_ray.corpus.formats import WRITERS
 from toolace_ray.errors import UserError
 from toolace_ray.records.dialog import Dialog
 from toolace_ray.records.kinds import DIALOG_TYPES, KINDS
+from toolace_ray.records.usage import Usage
 from toolace_ray.store import ledger
 from toolace_ray.store.rows import row_dialog
 from toolace_ray.store.storage import RunStore
@@ -36,12 +37,20 @@ def _counts(store: RunStore) -> Counter[str]:
     return Counter(row["type"] for row in store.rows("dialogs", ["type"]))
 
 
-def _spent(store: RunStore) -> Counter[str]:
-    spent: Counter[str] = Counter()
-    columns = ["tokens", "prompt_tokens", "cached_tokens", "requests", "cost"]
-    for row in ledger.usages(store, columns):
-        spent.update({name: row[name] or 0 for name in columns})
-    return spent
+def _told(spent: Usage) -> str:
+    """What was spent, in words; tokens that nobody counted are marked."""
+    if not spent.requests:
+        return "nothing, no model was asked"
+    told = (
+        f"{spent.tokens:,} generated tokens, {spent.prompt_tokens:,} prompt tokens ({spent.cached_tokens:,} from the prefix cache), "
+        f"{spent.requests:,} requests"
+    )
+    cost = f", cost {spent.cost:.4f}" if spent.cost else ""
+    if not spent.estimated_tokens:
+        return told + cost
+    return (
+        f"about {told}{cost}; {spent.estimated_tokens:,} of these tokens are estimated, since a server sends no usage"
+    )
 
 
 def _reasons(store: RunStore) -> Counter[tuple[str, str, str]]:
@@ -56,12 +65,11 @@ def _label(row: dict[str, Any]) -> str:
 
 def describe_pool(store: RunStore, _: Any, seconds: float) -> str:
     """The end of `toolace evolve`."""
-    spent = _spent(store)
     return "\n".join(
         [
             f"done in {clock(seconds)}",
             f"  {_pool_line(store)}",
-            f"  spent {spent['tokens']:,} generated and {spent['prompt_tokens']:,} prompt tokens in this run",
+            f"  spent in this run: {_told(ledger.total(store))}",
             f"  look at them: toolace show {store.uri} --apis    toolace show {store.uri} --tree",
         ]
     )
@@ -82,7 +90,6 @@ def _pool_line(store: RunStore) -> str:
 def describe_dialogs(store: RunStore, status: dict[str, Any], seconds: float) -> str:
     """The end of `toolace generate` and `toolace run`."""
     counts = _counts(store)
-    spent = _spent(store)
     by_type = ", ".join(f"{kind} {counts[kind]}" for kind in DIALOG_TYPES if counts[kind])
     short = sum(item["wanted"] - item["passing"] for item in status["types"].values())
     if short:
@@ -98,9 +105,7 @@ def describe_dialogs(store: RunStore, status: dict[str, Any], seconds: float) ->
         f"  {store.path('rejected')}: {failed} of {attempts} attempts not accepted"
         + (f", {100 * counts.total() / attempts:.0f} % accepted" if attempts else ""),
         f"  {store.path('corpus')}: {', '.join(f'{name}.jsonl' for name in WRITERS)}",
-        f"  spent in this run: {spent['tokens']:,} generated tokens, {spent['prompt_tokens']:,} prompt tokens "
-        f"({spent['cached_tokens']:,} from the prefix cache), {spent['requests']:,} requests"
-        + (f", cost {spent['cost']:.4f}" if spent["cost"] else ""),
+        f"  spent in this run: {_told(ledger.total(store))}",
         f"  look at one dialog: toolace show {store.uri}      why not: toolace show {store.uri} --rejected",
     ]
     return "\n".join(lines)
@@ -125,7 +130,7 @@ def status(store: RunStore) -> str:
     """Counts by type, reasons of rejection, what was spent."""
     run = yaml.safe_load(store.read_bytes("run.yaml")) or {}
     quotas = run.get("config", {}).get("generate", {}).get("quotas", {})
-    counts, spent = _counts(store), _spent(store)
+    counts = _counts(store)
     drafts = sum(len(rows) for rows in ledger.drafted(store, "drafts/dialogs", KINDS).values())
     lines = [_pool_line(store), "accepted dialogs:"]
     lines += [f"  {kind:10} {counts[kind]:>7} of {quotas.get(kind, 0)}" for kind in DIALOG_TYPES]
@@ -134,9 +139,7 @@ def status(store: RunStore) -> str:
     reasons = _reasons(store)
     lines.append("not accepted:" if reasons else "not accepted: none")
     lines += [f"  {count:>7}  {kind:10} {stage}/{rule}" for (kind, stage, rule), count in reasons.most_common()]
-    lines.append(
-        f"spent: {spent['tokens']:,} generated tokens, {spent['prompt_tokens']:,} prompt tokens, cost {spent['cost']:.4f}"
-    )
+    lines.append(f"spent: {_told(ledger.total(store))}")
     return "\n".join(lines)
 
 

@@ -147,5 +147,6 @@ class Experts:
         row["prompt_tokens"] += spent.prompt_tokens
         row["cached_tokens"] += spent.cached_tokens
         row["tokens"] += spent.tokens
+        row["estimated_tokens"] = (row["estimated_tokens"] or 0) + spent.estimated_tokens
         row["cost"] += spent.cost
         row.update(judge_tokens=spent.tokens, judge_prompt_tokens=spent.prompt_tokens, judge_cost=spent.cost)

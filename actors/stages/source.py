@@ -14,7 +14,7 @@ from ray.data import Datasource
 from ray.data.block import BlockMetadata
 from ray.data.datasource import ReadTask
 
-from toolace_ray.store.rows import DRAFT
+from toolace_ray.store.rows import DRAFT, completed
 from toolace_ray.store.storage import RunStore
 
 SHARDS_A_TASK = 4
@@ -44,7 +44,7 @@ class DraftSource(Datasource):
                 table = store.table(folder, name)
                 if keep is not None:
                     table = table.filter(pa.compute.is_in(table["id"], pa.array(keep, pa.string())))
-                tables.append(table.cast(DRAFT))
+                tables.append(completed(table, DRAFT))
             yield pa.concat_tables(tables) if tables else DRAFT.empty_table()
 
         metadata = BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None)

@@ -17,7 +17,7 @@ from jobs import flow as flows
 from jobs.flow import Stall, survey
 from jobs.progress import Progress
 from jobs.session import Session
-from jobs.summary import _reasons, _spent
+from jobs.summary import _reasons
 from tests.material import Clock, draft_row, good_dialogs
 from toolace_ray.config.load import parse
 from toolace_ray.engines.protocol import (
@@ -301,7 +301,7 @@ def test_the_budget_is_the_runs_and_counts_all_that_is_on_disk(store):
     store.write("drafts/dialogs", "e-dialogs-a.parquet", drafts, DRAFT)
     back = [draft_row("single.plain", 3, tokens=16)] * 2
     store.write("spent", "e-dialogs-w001-000001.parquet", back, rows.SPENT)
-    assert _spent(store)["tokens"] == 1 + 2 + 4 + 8 + 2 * 16  # and the user is told the same
+    assert ledger.total(store).tokens == 1 + 2 + 4 + 8 + 2 * 16  # and the user is told the same
     for name in ("dialogs", "contrasts"):
         planner = survey(replace(flow(5), name=name, max_tokens=47), store, ledger.spending(store))
         assert planner.tokens == 1 + 2 + 4 + 8 + 2 * 16

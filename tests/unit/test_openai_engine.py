@@ -563,10 +563,20 @@ def test_the_key_is_in_no_message(status, body, no_pauses, caplog):
 def test_tokens_are_estimated_where_a_server_counts_none_and_that_is_said_once(caplog):
     with MockServer(ignores=("usage",)) as server, caplog.at_level(logging.WARNING):
         for answer in ask(server.url, 2, one_after_another=True, n=2):
-            assert answer.estimated
             assert answer.tokens == 2 * (len("A fixed answer.") // 4 + 1)
             assert answer.prompt_tokens > 0
+            assert answer.estimated == answer.tokens + answer.prompt_tokens
     assert [record.getMessage().count("estimated") for record in caplog.records] == [1]
+
+
+@pytest.mark.parametrize(("counted", "estimated"), [("prompt_tokens", 5), ("completion_tokens", 1)])
+def test_only_what_a_server_does_not_count_is_estimated(counted, estimated):
+    choice = {"index": 0, "message": {"role": "assistant", "content": "A long good answer."}, "finish_reason": "stop"}
+    answers = [(200, {"choices": [choice], "usage": {counted: 9}}, {}), (200, {"choices": [choice], "usage": {}}, {})]
+    with MockServer(script=answers) as server:  # two samples are two requests there, of which the second counts nothing
+        (answer,) = ask(server.url, n=2)
+    assert answer.tokens + answer.prompt_tokens == 9 + estimated + 5 + 1
+    assert answer.estimated == estimated + 5 + 1
 
 
 TEXTS_WITH_KEYS = st.lists(st.text() | st.just(KEY), max_size=4).map("".join)

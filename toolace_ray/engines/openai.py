@@ -61,7 +61,7 @@ class _Part:
     samples: tuple[Sample, ...]
     prompt_tokens: int
     cached_tokens: int
-    estimated: bool
+    estimated: int
 
 
 @dataclass
@@ -292,11 +292,13 @@ class OpenAIEngine:
                 f"{self._where}: the server's moderation withheld the answer (finish_reason content_filter)"
             )
         total, prompt = _count(usage.get("completion_tokens")), _count(usage.get("prompt_tokens"))
-        estimated = not prompt or (not total and any(text for text, _ in texts))
-        prompt = prompt or _estimate("".join(message["content"] for message in body["messages"]))
+        estimated = 0
+        if not prompt:
+            estimated = prompt = _estimate("".join(message["content"] for message in body["messages"]))
         samples = []
         for index, (choice, (text, thought)) in enumerate(zip(choices, texts, strict=True)):
             tokens = total // len(choices) + (index < total % len(choices)) if total else _estimate(text + thought)
+            estimated += 0 if total or not (text or thought) else tokens
             finish = "length" if choice.get("finish_reason") in ("length", "content_filter") else "stop"
             if self._thinking or (request.stop and "stop" not in body):
                 samples.append(answered(text, thought, finish, tokens, request.stop))
@@ -378,7 +380,7 @@ def _joined(samples: Iterable[Sample], parts: Iterable[_Part], dropped: Iterable
         (first, *rest),
         sum(part.prompt_tokens for part in parts),
         sum(part.cached_tokens for part in parts),
-        any(part.estimated for part in parts),
+        sum(part.estimated for part in parts),
     )
 
 

@@ -76,13 +76,13 @@ def answered(text: str, thought: str, finish: str, tokens: int, stop: Sequence[s
 
 @dataclass(frozen=True)
 class Generation:
-    """The answers to one request; `cached_tokens` of the prompt's tokens came from the prefix cache. `estimated`: the engine
-    does not know its tokens; they are told from the texts' length."""
+    """The answers to one request; `cached_tokens` of the prompt's tokens came from the prefix cache. `estimated` of all tokens,
+    prompt and answers together, were not counted by the engine: they are told from the texts' length."""
 
     samples: tuple[Sample, ...]
     prompt_tokens: int
     cached_tokens: int = 0
-    estimated: bool = False
+    estimated: int = 0
 
     @property
     def tokens(self) -> int:

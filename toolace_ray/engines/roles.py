@@ -91,7 +91,7 @@ class TaskEngines:
             request, affinity=self.affinity, timeout=min(request.timeout, self.config.execution.request_timeout)
         )
         answer = await self._answer(role, pool, engine, engine.generate(request))
-        self._count(role, pool, answer.prompt_tokens, answer.cached_tokens, answer.tokens)
+        self._count(role, pool, answer)
         return answer
 
     async def _answer(self, role: Role, pool: str, engine: Engine, asked: Awaitable[Answer]) -> Answer:
@@ -120,7 +120,7 @@ class TaskEngines:
             request, affinity=self.affinity, timeout=min(request.timeout, self.config.execution.request_timeout)
         )
         answer = await self._answer(role, pool, engine, engine.score(request))
-        self._count(role, pool, len(request.token_ids), 0, 0)
+        self._count(role, pool, Generation((), len(request.token_ids)))
         return answer
 
     async def pool_answers(self) -> bool:
@@ -142,18 +142,20 @@ class TaskEngines:
             return True
         except EngineError:
             return False
-        self._count(failure.role, failure.pool, answer.prompt_tokens, answer.cached_tokens, answer.tokens)
+        self._count(failure.role, failure.pool, answer)
         return True
 
-    def _count(self, role: Role, pool: str, prompt_tokens: int, cached_tokens: int, tokens: int) -> None:
+    def _count(self, role: Role, pool: str, answer: Generation) -> None:
         self.answered[pool] += 1
         settings = self.config.pools[pool]
         self.models[role] = settings.model  # as configured: a folder of this machine's cache tells nobody anything
         self.usage.requests += 1
-        self.usage.prompt_tokens += prompt_tokens
-        self.usage.cached_tokens += cached_tokens
-        self.usage.tokens += tokens
-        self.usage.cost += (prompt_tokens * settings.price_prompt + tokens * settings.price_completion) / 1_000_000
+        self.usage.prompt_tokens += answer.prompt_tokens
+        self.usage.cached_tokens += answer.cached_tokens
+        self.usage.tokens += answer.tokens
+        self.usage.estimated_tokens += answer.estimated
+        price = answer.prompt_tokens * settings.price_prompt + answer.tokens * settings.price_completion
+        self.usage.cost += price / 1_000_000
 
 
 class Engines:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields
 from typing import Any
 
-from toolace_ray.store.rows import spent_in
+from toolace_ray.records.usage import Usage
 from toolace_ray.store.storage import RunStore
 from toolace_ray.text.dedup import Exact, Novelty
 
@@ -80,9 +81,19 @@ def usages(store: RunStore, columns: list[str]) -> Iterator[dict[str, Any]]:
                 yield row
 
 
+def total(store: RunStore) -> Usage:
+    """What the run has spent so far, see usages."""
+    totals: dict[str, Any] = {field.name: 0 for field in fields(Usage)}
+    for row in usages(store, list(totals)):
+        for name in totals:
+            totals[name] += row.get(name) or 0  # what an earlier version wrote has no column for what it did not count
+    return Usage(**totals)
+
+
 def spending(store: RunStore) -> tuple[int, int, float]:
-    """Generated tokens, prompt tokens and cost of the run so far, see usages."""
-    return spent_in(usages(store, ["tokens", "prompt_tokens", "cost"]))
+    """Generated tokens, prompt tokens and cost of the run so far, see usages; what is estimated counts like the rest."""
+    spent = total(store)
+    return spent.tokens, spent.prompt_tokens, spent.cost
 
 
 def drafted(

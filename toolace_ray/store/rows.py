@@ -19,6 +19,7 @@ _USAGE = [
     ("prompt_tokens", pa.int64()),
     ("cached_tokens", pa.int64()),
     ("tokens", pa.int64()),
+    ("estimated_tokens", pa.int64()),
     ("cost", pa.float64()),
     ("seconds", pa.float64()),
 ]
@@ -144,9 +145,18 @@ def usage_columns(usage: Usage, seconds: float) -> dict[str, Any]:
         "prompt_tokens": usage.prompt_tokens,
         "cached_tokens": usage.cached_tokens,
         "tokens": usage.tokens,
+        "estimated_tokens": usage.estimated_tokens,
         "cost": usage.cost,
         "seconds": round(seconds, 3),
     }
+
+
+def completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """A table of a run that an earlier version began, with all columns of today; those that it lacks are empty."""
+    for field in schema:
+        if field.name not in table.column_names:
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+    return table.select(schema.names).cast(schema)
 
 
 def spent_in(rows: Iterable[dict[str, Any]]) -> tuple[int, int, float]:

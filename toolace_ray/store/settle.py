@@ -140,7 +140,7 @@ def _shelve(flow: Flow, store: RunStore, prefix: str, leaving: set[Attempt], dup
         else:
             stage: Literal["gate", "rules"] = "rules" if flow.makes_dialogs else "gate"
             verdict = Verdict(stage=stage, rule="duplicate", evidence=repeated)
-        rows.append(ledger_row(row, [verdict], _record(flow, row), {name: row[name] for name in USAGE_COLUMNS}))
+        rows.append(ledger_row(row, [verdict], _record(flow, row), {name: row.get(name) for name in USAGE_COLUMNS}))
     store.write("rejected", f"{prefix}{folder.SETTLED}.parquet", rows, LEDGER)
 
 
