@@ -1,10 +1,12 @@
 """Reading the sources through Ray Data: files in, documents, APIs and reasons out, in the order of the files.
 
-Invariant: what a file holds never stops the run; a row says what became of it.
+Invariants: what a file holds never stops the run; a row says what became of it. The last row of a file says how long reading
+it took.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
@@ -18,15 +20,13 @@ from toolace_ray.tss.readers import Limits, read, readable
 
 READ = pa.schema(
     [
-        (
-            "kind",
-            pa.string(),
-        ),  # document, api, refused (an operation, tool or function) or unread (a file or a row of it)
+        ("kind", pa.string()),  # document, api, refused (an operation or tool), unread (a file or a row of it) or end
         ("path", pa.string()),
         ("id", pa.string()),
         ("part", pa.int32()),
         ("text", pa.string()),  # a document's text, an API as JSON, or the reason
         ("verdicts", pa.string()),  # the gate's, of an API
+        ("seconds", pa.float64()),  # CPU time that reading the file took, in its last row
     ]
 )
 FILES_A_BLOCK, MOST_BLOCKS = 8, 1000
@@ -46,11 +46,13 @@ def ingest(files: Sequence[tuple[str, str]], limits: Limits) -> Iterator[pa.Tabl
 def _read_all(table: pa.Table, limits: Limits) -> Iterator[pa.Table]:
     rows: list[dict[str, object]] = []
     for file in table.to_pylist():
+        started = time.thread_time()  # not the clock: whoever takes the rows may let us wait
         for row in _file_rows(file["source"], file["path"], limits):
             rows.append(row)
             if len(rows) >= ROWS:
                 yield pa.Table.from_pylist(rows, schema=READ)
                 rows = []
+        rows.append({"kind": "end", "path": file["path"], "seconds": time.thread_time() - started})
     yield pa.Table.from_pylist(rows, schema=READ)
 
 

@@ -23,9 +23,9 @@ from toolace_ray.records.api import Api
 from toolace_ray.schemas import gate
 from toolace_ray.text.dedup import NearDuplicates, api_key
 from toolace_ray.tss import specs
+from toolace_ray.tss.intake import IMPORT, Intake
 
 NEAR_DUPLICATE = 0.8  # evolve.near_duplicate
-PRUNED = re.compile("left out, (?:optional|refers to itself)|alternatives left out")
 
 
 def main(paths: list[str]) -> int:
@@ -48,33 +48,29 @@ def main(paths: list[str]) -> int:
 def measured(path: str) -> dict[str, Any]:
     """A document's row."""
     index, started = NearDuplicates(NEAR_DUPLICATE), time.monotonic()
-    row: dict[str, Any] = {"operations": 0, "imported": 0, "pruned": 0, "noted": 0, "refused": {}, "error": ""}
+    taken, error = Intake(path), ""
     try:
         for item in _import(path):
-            row["operations"] += 1
-            if reason := _refused(item, index):
-                kind = re.sub(
-                    r"'[^']*'|\d+", "…", reason.split(": ", 1)[-1] if isinstance(item, str) else reason.split(": ")[0]
-                )
-                count, example = row["refused"].get(kind, (0, reason[:300]))
-                row["refused"][kind] = (count + 1, example)
+            if fault := _refused(item, index):
+                taken.met += 1
+                taken.refuse(*fault)
             elif isinstance(item, Api):
-                row["imported"] += 1
-                row["noted"] += bool(item.lineage.notes)
-                row["pruned"] += any(PRUNED.search(note) for note in item.lineage.notes)
-    except UserError as error:
-        row["error"] = str(error).removeprefix(f"{path}: ")
-    return {**row, "seconds": round(time.monotonic() - started, 2)}
+                taken.take(item.lineage.notes)
+    except UserError as wrong:
+        error = str(wrong).removeprefix(f"{path}: ")
+    counts = {"operations": taken.met, "imported": taken.apis, "pruned": taken.pruned, "noted": taken.noted}
+    refused = {why: (count, taken.examples[why][:300]) for why, count in taken.refused.items()}
+    return {**counts, "refused": refused, "error": error, "seconds": round(time.monotonic() - started, 2)}
 
 
-def _refused(item: Api | str, index: NearDuplicates) -> str:
-    """Why an operation does not join the pool, "" where it does."""
+def _refused(item: Api | str, index: NearDuplicates) -> tuple[str, str] | None:
+    """The rule by which an operation does not join the pool, and the evidence; None where it does."""
     if isinstance(item, str):
-        return item
+        return IMPORT, item
     if verdicts := gate.check(item):
-        return f"{verdicts[0].rule}: {verdicts[0].evidence}"
+        return verdicts[0].rule, verdicts[0].evidence
     twin = index.repeats(api_key(item), item.name)
-    return f"duplicate: {item.name} is {twin}" if twin else ""
+    return ("duplicate", f"{item.name} is {twin}") if twin else None
 
 
 def _import(path: str) -> Iterator[Api | str]:

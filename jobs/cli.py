@@ -84,6 +84,7 @@ def run_all(config: Config) -> None:
 @click.option("--rejected", is_flag=True, help="Show the ledger: why attempts were not accepted.")
 @click.option("--tree", is_flag=True, help="Show the API context tree.")
 @click.option("--apis", is_flag=True, help="Show the API pool.")
+@click.option("--sources", is_flag=True, help="Show what came of each source, and why not all of it came in.")
 @click.option(
     "--type",
     "kind",
@@ -91,8 +92,17 @@ def run_all(config: Config) -> None:
 )
 @click.option("--limit", default=3, show_default=True, help="How many to show.")
 @guarded
-def show(run: str, dialog_id: str | None, rejected: bool, tree: bool, apis: bool, kind: str | None, limit: int) -> None:
-    """Look into a run: its dialogs, or one by its id; its tree, pool or ledger."""
+def show(
+    run: str,
+    dialog_id: str | None,
+    rejected: bool,
+    tree: bool,
+    apis: bool,
+    sources: bool,
+    kind: str | None,
+    limit: int,
+) -> None:
+    """Look into a run: its dialogs, or one by its id; its tree, pool, sources or ledger."""
     from jobs import summary
 
     store = summary.open_run(run)
@@ -100,6 +110,8 @@ def show(run: str, dialog_id: str | None, rejected: bool, tree: bool, apis: bool
         click.echo(summary.show_tree(store))
     elif apis:
         click.echo(summary.show_apis(store, limit))
+    elif sources:
+        click.echo(summary.show_sources(store))
     elif rejected:
         click.echo(summary.show_rejected(store, kind, limit))
     else:

@@ -38,7 +38,7 @@ from toolace_ray.store.rows import (
 from toolace_ray.store.settle import Flow, settle
 from toolace_ray.store.storage import RunStore
 from toolace_ray.text.dedup import NearDuplicates, api_key
-from toolace_ray.tss import generations, mcp_client, saved, sources, speciation, specs
+from toolace_ray.tss import generations, intake, mcp_client, saved, sources, speciation, specs
 from toolace_ray.tss.describing import with_descriptions
 from toolace_ray.tss.generations import Evolution
 from toolace_ray.tss.readers import Limits
@@ -107,7 +107,7 @@ def _read_sources(current: Session, files: dict[str, list[str]], evolution: Evol
     store, settings = current.store, current.config.sources
     imports = _Imports(store, evolution, settings.undescribed == "write")
     for name in sorted(settings.mcp_servers):
-        key = f"sources.mcp_servers.{name}"
+        key = f"{intake.SERVERS}{name}"
         tools = json.loads(store.read_bytes("sources/mcp", f"{name}.json"))
         for item in specs.import_tools(tools, name, live=True, undescribed=settings.undescribed):
             imports.take(import_row(key, item))
@@ -119,8 +119,7 @@ def _read_sources(current: Session, files: dict[str, list[str]], evolution: Evol
         return
     current.ray()
     documents = saved.document_ids(store)
-    unread: list[dict[str, Any]] = []
-    was_useful: dict[str, bool] = {}  # path -> whether it gave anything
+    met = _Files()
     limits = Limits(
         settings.chunk_chars, settings.max_file_mb << 20, settings.text_column, settings.private, settings.undescribed
     )
@@ -130,23 +129,22 @@ def _read_sources(current: Session, files: dict[str, list[str]], evolution: Evol
         for table in ingest(new_files, limits):
             rows = []
             for row in table.to_pylist():
-                was_useful[row["path"]] = was_useful.get(row["path"], False) or row["kind"] != "unread"
+                met.take(row)
                 if row["kind"] in ("api", "refused"):
                     imports.take(row)
-                elif row["kind"] == "unread":
-                    unread.append(_unreadable_row(row["path"], row["text"]))
-                elif row["id"] not in documents and row["id"] not in seen:
+                elif row["kind"] == "document" and row["id"] not in documents and row["id"] not in seen:
                     seen.add(row["id"])
                     rows.append({"attempt": number, **{name: row[name] for name in ("id", "path", "part", "text")}})
                     number += 1
             yield pa.Table.from_pylist(rows, schema=DOCUMENT)
 
     name = f"{len(documents):08d}.parquet"
-    store.write_tables("sources/documents", name, tables(), DOCUMENT)
+    with current.progress.phase("reading the sources"):
+        store.write_tables("sources/documents", name, tables(), DOCUMENT)
     if not store.table("sources/documents", name, ["attempt"]).num_rows:
         store.delete("sources/documents", name)
     imports.write(current)
-    if unread:
+    if unread := met.unread:
         in_ledger = {row["id"] for row in store.rows("rejected", ["id"], f"-{SOURCE}-")}
         rows = [row for row in unread if row["id"] not in in_ledger]
         if rows:
@@ -156,10 +154,10 @@ def _read_sources(current: Session, files: dict[str, list[str]], evolution: Evol
         if not saved.document_ids(store) and not store.files("apis"):
             raise UserError(f"sources: none of {len(new_files)} files could be read; first: {first}")
     # A file that gave nothing but a reason is tried again at the next start: a limit may be raised, a right be given.
-    useless = {path for path, useful in was_useful.items() if not useful}
+    useless = met.useless
     stamps = [
-        {"path": path, "size": size, "modified": modified}
-        for _, path, size, modified in stamped_files
+        {"path": path, "size": size, "modified": modified, "kind": kind, "seconds": met.seconds.get(path)}
+        for kind, path, size, modified in stamped_files
         if path not in useless
     ]
     store.write("sources/files", f"{current.epoch}.parquet", stamps, FILE)
@@ -173,11 +171,51 @@ def _stamped_files(files: dict[str, list[str]]) -> list[tuple[str, str, int, int
             status = os.stat(path)
             stamped.append((kind, path, status.st_size, status.st_mtime_ns))
     return stamped
+class _Files:
+    """What became of the files that are read, told by the rows of actors.ingest as they come.
+
+    `seconds` is path -> CPU time that reading it took; `useless` are the paths that gave nothing but reasons.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._useful: set[str] = set()
+        self._told: list[tuple[bool, dict[str, Any]]] = []  # whether the file gave anything else, and the reason
+        self._reasons: list[dict[str, Any]] = []  # of the file at hand
+        self._gave = False
+
+    def take(self, row: dict[str, Any]) -> None:
+        """Take a file's next row."""
+        if row["kind"] == "unread":
+            self._reasons.append(_unreadable_row(row["path"], row["text"]))
+        elif row["kind"] != "end":
+            self._gave = True
+        else:
+            path = row["path"]
+            self.seconds[path] = self.seconds.get(path, 0.0) + row["seconds"]
+            if self._gave or not self._reasons:
+                self._useful.add(path)
+            self._told += [(self._gave, reason) for reason in self._reasons]
+            self._reasons, self._gave = [], False
+
+    @property
+    def useless(self) -> set[str]:
+        """See the class."""
+        return self.seconds.keys() - self._useful
+
+    @property
+    def unread(self) -> list[dict[str, Any]]:
+        """Rows of the ledger; a file that is named as two kinds of sources, and is one of them, is not told to be none of the
+        other."""
+        return [row for gave, row in self._told if gave or row["source"] not in self._useful]
+
+
 
 
 def _unreadable_row(path: str, reason: str) -> dict[str, Any]:
-    base = {"id": f"{SOURCE}-{digest(path, reason, length=12)}", "type": SOURCE, "kind": SOURCE, "attempt": 0}
-    verdict = Verdict(stage="source", rule="unreadable", evidence=f"{path}: {reason}"[:300])
+    row_id = f"{SOURCE}-{digest(path, reason, length=12)}"
+    base = {"id": row_id, "type": SOURCE, "kind": SOURCE, "attempt": 0, "source": path}
+    verdict = Verdict(stage="source", rule=intake.UNREADABLE, evidence=f"{path}: {reason}"[:300])
     return ledger_row(base, [verdict], None, NOTHING)
 
 
@@ -215,7 +253,8 @@ class _Imports:
         if row_id in self._taken_ids:
             return
         self._taken_ids.add(row_id)
-        base = {"id": row_id, "type": IMPORTED, "kind": IMPORTED, "attempt": self._next_number()}
+        task = {"id": row_id, "type": IMPORTED, "kind": IMPORTED, "attempt": self._next_number()}
+        base = {**task, "source": row["path"]}
         verdicts, key = verdicts_from(row["verdicts"]), api_key(api)
         if not verdicts and (twin := self._index.repeats(key, f"{api.name} ({row['path']})")):
             verdicts = [Verdict(stage="gate", rule="duplicate", evidence=f"{row['path']}: {api.name} is {twin}")]
@@ -234,8 +273,9 @@ class _Imports:
         row_id = f"{IMPORTED}-{digest(path, reason, length=12)}"
         if row_id not in self._taken_ids:
             self._taken_ids.add(row_id)
-            base = {"id": row_id, "type": IMPORTED, "kind": IMPORTED, "attempt": self._next_number()}
-            verdict = Verdict(stage="source", rule="import", evidence=f"{path}: {reason}"[:300])
+            task = {"id": row_id, "type": IMPORTED, "kind": IMPORTED, "attempt": self._next_number()}
+            base = {**task, "source": path}
+            verdict = Verdict(stage="source", rule=intake.IMPORT, evidence=f"{path}: {reason}"[:300])
             self._rejected.append(ledger_row(base, [verdict], None, NOTHING))
 
     def _next_number(self) -> int:

@@ -9,7 +9,7 @@ import yaml
 from toolace_ray.corpus.report import ApiReservoir, render
 from toolace_ray.records.api import Api
 from toolace_ray.store.storage import RunStore
-from toolace_ray.tss import saved
+from toolace_ray.tss import intake, saved
 from toolace_ray.tss.statistics import PoolStatistics, distances, tree_counts
 
 
@@ -47,8 +47,14 @@ def report(store: RunStore) -> str:
     pool, keys = statistics(store, sample)
     nodes = saved.load_nodes(store)
     nearest = distances(keys, seed)
-    page = render(f"Report of {store.uri}", store.uri, simulated, pool, nearest, nodes, sample.chosen)
-    figures = {**pool.as_json(), "tree": tree_counts(nodes), "nearest": [round(value, 4) for value in sorted(nearest)]}
+    intakes = intake.of_run(store)
+    page = render(f"Report of {store.uri}", store.uri, simulated, pool, nearest, nodes, sample.chosen, intakes)
+    figures = {
+        **pool.as_json(),
+        "tree": tree_counts(nodes),
+        "nearest": [round(value, 4) for value in sorted(nearest)],
+        "read": [item.as_json() for item in intakes],
+    }
     store.make("report")
     store.write_bytes("report", "statistics.json", json.dumps(figures, indent=1, ensure_ascii=False).encode())
     store.write_bytes("report", "index.html", page.encode())

@@ -19,9 +19,10 @@ from toolace_ray.store import ledger
 from toolace_ray.store.rows import row_dialog
 from toolace_ray.store.storage import RunStore
 from toolace_ray.text.tidy import printable
-from toolace_ray.tss import saved
+from toolace_ray.tss import intake, saved
 
 MOST_NAMES = 500
+MOST_SOURCES, MOST_REASONS = 12, 3  # that a table tells before it refers to one that tells all
 NAMES = {"system": "system", "user": "USER", "assistant": "ASSISTANT", "tool": "  result"}
 
 
@@ -69,6 +70,7 @@ def describe_pool(store: RunStore, _: Any, seconds: float) -> str:
         [
             f"done in {clock(seconds)}",
             f"  {_pool_line(store)}",
+            *(f"  {line}" for line in _source_lines(store, MOST_SOURCES)),
             f"  spent in this run: {_told(ledger.total(store))}",
             f"  look at them: toolace show {store.uri} --apis    toolace show {store.uri} --tree",
         ]
@@ -85,6 +87,46 @@ def _pool_line(store: RunStore) -> str:
         f"{store.path('apis')}: {kinds.total()} APIs ({kinds['imported']} imported{described}, {kinds['api']} synthesised), "
         f"tree of {len(nodes)} nodes in {domains} domains"
     )
+
+
+def _source_lines(store: RunStore, most: int | None = None) -> list[str]:
+    """What came of each source as a table, those first of which most was refused; `most` sources at most."""
+    intakes = intake.of_run(store)
+    if not intakes:
+        return []
+    shown, more = intakes[:most], intakes[len(intakes[:most]) :]
+    names = [printable(name) for name in intake.short_names(intakes)[: len(shown)]]
+    width = min(max(map(len, (*names, "source"))), 48)
+    lines = [
+        "sources (pruned: APIs without some optional parts; noted: with notes on what was left out, translated or derived):",
+        f"  {'source':{width}}  {'kind':8} {'met':>6} {'in pool':>7} {'pruned':>6} {'noted':>6} {'refused':>7} {'CPU s':>6}",
+    ]
+    for item, name in zip(shown, names, strict=True):
+        seconds = "-" if item.seconds is None else f"{item.seconds:,.1f}"
+        clipped = name if len(name) <= width else f"...{name[3 - width :]}"
+        lines.append(
+            f"  {clipped:{width}}  {item.kind or '-':8} {item.met:>6,} {item.apis:>7,} {item.pruned:>6,} {item.noted:>6,} "
+            f"{item.refused.total():>7,} {seconds:>6}"
+        )
+        lines += _reason_lines(item, most and MOST_REASONS)
+    if more:
+        refused = sum(item.refused.total() for item in more)
+        also = f", with {refused:,} refused" if refused else ", nothing of which was refused"
+        lines.append(f"  and {len(more):,} more{also}: toolace show {store.uri} --sources")
+    return lines
+
+
+def _reason_lines(item: intake.Intake, most: int | None) -> list[str]:
+    """The reasons why something of a source was refused, `most` at most, each with its count and an example."""
+    lines = []
+    reasons = item.refused.most_common()
+    for why, count in reasons[:most]:
+        example = item.examples[why]
+        told = example if count == 1 else f"{why}; such as {example}"
+        lines.append(printable(f"      {count:,} x {' '.join(told.split())}"))
+    if len(reasons) > len(lines):
+        lines.append(f"      and {len(reasons) - len(lines)} more reasons")
+    return lines
 
 
 def describe_dialogs(store: RunStore, status: dict[str, Any], seconds: float) -> str:
@@ -132,7 +174,7 @@ def status(store: RunStore) -> str:
     quotas = run.get("config", {}).get("generate", {}).get("quotas", {})
     counts = _counts(store)
     drafts = sum(len(rows) for rows in ledger.drafted(store, "drafts/dialogs", KINDS).values())
-    lines = [_pool_line(store), "accepted dialogs:"]
+    lines = [_pool_line(store), *_source_lines(store, MOST_SOURCES), "accepted dialogs:"]
     lines += [f"  {kind:10} {counts[kind]:>7} of {quotas.get(kind, 0)}" for kind in DIALOG_TYPES]
     lines += _consensus_and_complexity(store)
     lines.append(f"played to the end: {drafts}")
@@ -261,6 +303,11 @@ def show_apis(store: RunStore, limit: int) -> str:
                 names.append(printable(f"  {row['name']:32} {origin:12} {row['domain']}"))
     more = [f"  ... and {count - len(names):,} more"] if count > len(names) else []
     return "\n".join([*map(printable, records), f"{count:,} APIs:", *names, *more])
+
+
+def show_sources(store: RunStore) -> str:
+    """What came of each source, with all reasons why something was refused."""
+    return "\n".join(_source_lines(store)) or "no source was read yet"
 
 
 def show_rejected(store: RunStore, kind: str | None, limit: int) -> str:

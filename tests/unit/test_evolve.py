@@ -1,5 +1,6 @@
 """Reading sources over several starts, with the reading itself in this process instead of Ray."""
 
+import io
 import json
 from types import SimpleNamespace
 
@@ -8,6 +9,7 @@ import pytest
 
 from actors import ingest
 from jobs import evolve
+from jobs.progress import Progress
 from jobs.session import new_epoch
 from toolace_ray.config.load import parse
 from toolace_ray.errors import UserError
@@ -16,7 +18,7 @@ from toolace_ray.store import folder
 from toolace_ray.store.rows import API, api_row, usage_columns
 from toolace_ray.store.storage import RunStore
 from toolace_ray.text.dedup import NearDuplicates
-from toolace_ray.tss import saved, sources, specs
+from toolace_ray.tss import intake, saved, sources, specs
 from toolace_ray.tss.generations import Evolution
 
 
@@ -34,8 +36,10 @@ def start(tmp_path, monkeypatch):
 
     def begin(**settings):
         config = parse({"sources": settings})
-        progress = SimpleNamespace(say=lambda text: None)
-        current = SimpleNamespace(config=config, store=store, progress=progress, epoch=new_epoch(), ray=lambda: None)
+        progress = Progress(io.StringIO())
+        current = SimpleNamespace(
+            config=config, store=store, progress=progress, epoch=new_epoch(), ray=lambda: None
+        )
         evolution = Evolution(NearDuplicates(0.8))
         evolution.take(store.rows("apis", part=evolve.PART))
         evolve._read_sources(current, sources.files(config.sources), evolution)
@@ -91,3 +95,53 @@ def test_an_edited_spec_brings_what_is_new_and_says_nothing_of_the_rest(start, t
     _, ledger = start(mcp=[write(path, TOOL, other)])
     assert sorted(row["name"] for row in start.store.rows("apis")) == ["dim_lamp", "find_lamp"]
     assert ledger == []
+
+
+def test_what_came_of_each_source_is_told_whatever_its_kind(start, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    other = {**TOOL, "name": "dim_lamp", "description": "Make a lamp in a room darker."}
+    write(folder / "home.mcp.json", TOOL, {"name": "x"}, {"name": "y"}, {**TOOL, "name": "bad", "description": ""})
+    (folder / "other.json").write_text("{}")
+    (folder / "guide.md").write_text("How to find a lamp.")
+    start.store.write_bytes("sources/mcp", "live.json", json.dumps({"tools": [other]}).encode())
+    server = {"live": {"command": ["serve"]}}
+    for _ in range(2):  # the second start tells the same of what the first one read
+        start(documents=[str(folder)], mcp=[str(folder)], mcp_servers=server, undescribed="refuse")
+        told = intake.of_run(start.store)
+        found = dict(zip(intake.short_names(told), told, strict=True))
+        assert list(found) == ["home.mcp.json", "other.json", "guide.md", "sources.mcp_servers.live"]
+        home, other_file, guide, live = found.values()
+        assert (home.kind, home.met, home.apis) == ("mcp", 4, 1)
+        assert home.refused == {"it has no inputSchema, so what it takes is not known": 2, "description": 1}
+        assert home.seconds > 0
+        assert (other_file.met, other_file.seconds) == (0, None)
+        assert "not an MCP tools/list result" in other_file.examples[next(iter(other_file.refused))]
+        assert (guide.kind, guide.met, guide.refused.total()) == ("document", 0, 0)
+        assert (live.met, live.apis, live.seconds) == (1, 1, None)
+
+
+def test_a_folder_that_is_named_as_two_kinds_of_sources_is_read_as_both(start, tmp_path):
+    """What is one of the two is not told to be none of the other; what is neither is told to be neither."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write(folder / "home.json", TOOL)
+    operation = {
+        "operationId": "find_room",
+        "description": "Find a room by its name.",
+        "parameters": [{"name": "room", "in": "query", "schema": {"type": "string"}}],
+    }
+    (folder / "desk.json").write_text(
+        json.dumps({"openapi": "3.1.0", "info": {"title": "Desk"}, "paths": {"/rooms": {"get": operation}}})
+    )
+    (folder / "none.json").write_text("{}")
+    _, ledger = start(openapi=[str(folder)], mcp=[str(folder)])
+    assert sorted(row["name"] for row in start.store.rows("apis")) == ["find_lamp", "find_room"]
+    assert [evidence.partition(": ")[0] for evidence in ledger] == [str(folder / "none.json")] * 2
+    told = intake.of_run(start.store)
+    found = dict(zip(intake.short_names(told), told, strict=True))
+    assert {name: item.kind for name, item in found.items()} == {
+        "none.json": "",
+        "home.json": "mcp",
+        "desk.json": "openapi",
+    }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ import jinja2
 from toolace_ray.corpus import figures
 from toolace_ray.records.api import Api
 from toolace_ray.records.json import digest
+from toolace_ray.tss.intake import Intake, short_names
 from toolace_ray.tss.speciation import Node
 from toolace_ray.tss.statistics import PoolStatistics, tree_counts
 
 MOST_DOMAINS = 300  # of the tree that the page unfolds
 MOST_BELOW = 60  # children of one node that it unfolds
 EXAMPLES = 12
+OPEN_SOURCES, MOST_SOURCES = 20, 2000  # that the page shows at once, and that it holds at all
+MOST_NOTES = 12  # kinds of notes of one source
 
 
 def render(
@@ -28,6 +32,7 @@ def render(
     distances: Sequence[float],
     nodes: Sequence[Node],
     examples: Sequence[Api],
+    intakes: Sequence[Intake] = (),
 ) -> str:
     """The page. `distances` are those of `tss.statistics.distances`."""
     counts = tree_counts(nodes)
@@ -71,6 +76,7 @@ def render(
         simulated=simulated,
         facts=facts,
         figures=charts,
+        sources=_sources(intakes),
         rejected=rejected,
         tree_facts=f"{counts['nodes']:,} nodes: {counts['domain']:,} domains, {counts['topic']:,} topics, "
         f"{counts['functionality']:,} functionalities, of which {counts['leaves']:,} have no parts",
@@ -82,6 +88,41 @@ def render(
             for api in examples
         ],
     )
+
+
+def _sources(intakes: Sequence[Intake]) -> dict[str, Any]:
+    """The table of the sources: the rows that are shown at once, those that are folded, and why all that was refused was."""
+    rows = [
+        {
+            "name": name,
+            "whole_name": item.source,
+            "kind": item.kind or "-",
+            "counts": [item.met, item.apis, item.pruned, item.noted, item.refused.total()],
+            "seconds": "-" if item.seconds is None else f"{item.seconds:,.1f}",
+            "told": [
+                *_reasons(item),
+                *((f"noted {number:,} x {kind}", "") for kind, number in item.notes.most_common(MOST_NOTES)),
+            ],
+        }
+        for item, name in zip(intakes[:MOST_SOURCES], short_names(intakes), strict=False)
+    ]
+    refused = sum((item.refused for item in intakes), Counter[str]())
+    return {
+        "number": len(intakes),
+        "open": rows[:OPEN_SOURCES],
+        "folded": rows[OPEN_SOURCES:],
+        "left_out": len(intakes) - len(rows),
+        "met": sum(item.met for item in intakes),
+        "total": refused.total(),
+        "refused": refused.most_common(),
+    }
+
+
+def _reasons(item: Intake) -> Iterator[tuple[str, str]]:
+    """Each reason why something of a source was refused, and an example of what was; of one alone it is the reason."""
+    for why, count in item.refused.most_common():
+        example = item.examples[why]
+        yield (f"refused {count:,} x {why}", example) if count > 1 else (f"refused 1 x {example}", "")
 
 
 def _share(part: int, whole: int) -> str:

@@ -44,10 +44,12 @@ LEDGER = pa.schema(
         ("evidence", pa.string()),
         ("verdicts", pa.string()),
         ("record", pa.string()),
+        ("source", pa.string()),
         *_USAGE,
     ]
 )
-"""What was not accepted, and why: the first rejecting verdict in columns, all of them in `verdicts`."""
+"""What was not accepted, and why: the first rejecting verdict in columns, all of them in `verdicts`; `source` is the file, or
+the key of the live server, of what was read or imported."""
 
 SPENT = pa.schema([*_TASK, *_USAGE])
 """What was spent on an attempt that has no row for it: it was given back to be played again, or dropped when the flow was
@@ -70,8 +72,18 @@ DIALOG = pa.schema(
 )
 """An accepted dialog."""
 
-API = pa.schema([*_TASK, ("name", pa.string()), ("domain", pa.string()), ("record", pa.string()), *_USAGE])
-"""An API of the pool; `id` is the task's; `key` tells what it repeats (toolace_ray/text/dedup.py)."""
+API = pa.schema(
+    [
+        *_TASK,
+        ("name", pa.string()),
+        ("domain", pa.string()),
+        ("record", pa.string()),
+        ("source", pa.string()),
+        *_USAGE,
+    ]
+)
+"""An API of the pool; `id` is the task's; `key` tells what it repeats (toolace_ray/text/dedup.py); `source` is the file, or the
+key of the live server, that an imported one comes from."""
 
 NODE = pa.schema(
     [
@@ -95,8 +107,17 @@ UNDESCRIBED = pa.schema([("attempt", pa.int64()), ("id", pa.string()), ("key", p
 """An imported API that waits for its descriptions; `attempt` numbers those of a run in the order in which they were met, `id`
 and `key` are what it has in the pool afterwards."""
 
-FILE = pa.schema([("path", pa.string()), ("size", pa.int64()), ("modified", pa.int64())])
-"""A source file that was read: its size in bytes and its modification time in nanoseconds."""
+FILE = pa.schema(
+    [
+        ("path", pa.string()),
+        ("size", pa.int64()),
+        ("modified", pa.int64()),
+        ("kind", pa.string()),
+        ("seconds", pa.float64()),
+    ]
+)
+"""A source file that was read: its size in bytes, its modification time in nanoseconds, its kind of source, and the seconds of
+CPU time that reading it took."""
 
 FRONTIER = pa.schema([("attempt", pa.int64()), ("node", pa.string()), ("record", pa.string())])
 """A functionality that the model was asked to divide."""
@@ -182,6 +203,7 @@ def ledger_row(
         "evidence": first.evidence,
         "verdicts": verdicts_json(verdicts),
         "record": record,
+        "source": task.get("source"),
         **{name: usage.get(name) for name in USAGE_COLUMNS},
     }
 
@@ -246,5 +268,6 @@ def api_row(api: Api, draft: dict[str, Any]) -> dict[str, Any]:
         "name": api.name,
         "domain": " > ".join(api.domain),
         "record": api.model_dump_json(),
+        "source": draft.get("source"),
         **{name: draft.get(name) for name in USAGE_COLUMNS},
     }
