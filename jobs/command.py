@@ -6,6 +6,7 @@ Invariant: nothing heavy is imported before a command runs, so that `--help` ans
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from toolace_ray.store.storage import RunStore
 
 OURS, USER, SHORT, INTERRUPTED = 1, 2, 3, 130
+
+DEFAULT_CONFIG = "configs/local.yaml"
 
 Work = Callable[["Session"], dict[str, Any] | None]
 Describe = Callable[["RunStore", Any, float], str]
@@ -68,7 +71,7 @@ def _say_error(error: Exception) -> None:
 def configured(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --config and --set; the command gets the Config first, and its errors are said as `guarded` says them."""
 
-    @click.option("--config", "-c", "path", default="configs/local.yaml", show_default=True, help="Configuration file.")
+    @click.option("--config", "-c", "path", default=DEFAULT_CONFIG, show_default=True, help="Configuration file.")
     @click.option(
         "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. generate.quotas.single=50."
     )
@@ -82,7 +85,9 @@ def configured(command: Callable[..., Any]) -> Callable[..., Any]:
 def _with_config(command: Callable[..., Any], path: str, overrides: tuple[str, ...], kwargs: dict[str, Any]) -> Any:
     from toolace_ray.config.load import load
 
-    return command(load(path, overrides), **kwargs)
+    # Outside of the project's folder, `--set sources.openapi=...` alone is a configuration.
+    nameless = path == DEFAULT_CONFIG and overrides and not os.path.exists(path)
+    return command(load(None if nameless else path, overrides), **kwargs)
 
 
 def in_session(config: Config, work: Work, describe: Describe) -> None:

@@ -50,8 +50,13 @@ SOURCE = "source"
 NOTHING = usage_columns(Usage(), 0.0)
 
 
-def evolve(current: Session) -> dict[str, Any]:
+def evolve(current: Session, dialogs: bool = False) -> dict[str, Any]:
     """Grow the tree and the pool of a run; what is there already is left alone.
+
+    APIs are synthesised from texts: a run that has none, and is not told evolve.apis, imports and asks no model.
+
+    Args:
+        dialogs: they come next, so that the models are needed in any case.
 
     Returns:
         Whether as many APIs as wanted are there, in the form of a flow's status.
@@ -71,23 +76,28 @@ def evolve(current: Session) -> dict[str, Any]:
     evolution = Evolution(NearDuplicates(config.evolve.near_duplicate))
     evolution.take(store.rows("apis", part=PART))
     number, attempts = _replay(store, evolution)
-    _read_sources(current, files, evolution)
+    has_texts = bool(files["document"] or saved.document_ids(store))
+    wanted = config.evolve.apis if has_texts or "apis" in config.evolve.model_fields_set else 0
+    # What a writer is to describe is known once it is read; by then Ray runs, and models are fetched before it starts.
+    models = dialogs or has_texts or config.sources.undescribed == "write"
+    _read_sources(current, files, evolution, models)
     described = _describe(current, evolution)
     nodes, tree_is_whole = _grow_tree(current) if described else ([], False)
-    if tree_is_whole:
+    made_count = evolution.count
+    if not tree_is_whole:  # designs come from the whole tree: they wait until more may be spent
+        made_count += len(_accepted_rows(store, _part(number)))
+    elif has_texts or wanted:
         made_count = _grow_pool(current, nodes, evolution, number, attempts)
-    else:  # designs come from the whole tree: they wait until more may be spent
-        made_count = evolution.count + len(_accepted_rows(store, _part(number)))
     if not store.files("apis") and current.budget:
         raise UserError(f"{store.uri}: the pool is empty and {current.budget}; allow more")
     if not store.files("apis"):
         raise UserError(
             f"{store.uri}: the pool is empty: no API passed the gate; see the ledger with `toolace show {store.uri} --rejected`"
         )
-    if made_count < config.evolve.apis:
+    if made_count < wanted:
         why = f", since {current.budget}" if current.budget else ""
-        current.progress.say(f"APIs: {made_count} of {config.evolve.apis} wanted were made{why}; going on with them")
-    return {"types": {"api": {"reached": described and made_count >= config.evolve.apis}}}
+        current.progress.say(f"APIs: {made_count} of {wanted} wanted were made{why}; going on with them")
+    return {"types": {"api": {"reached": described and made_count >= wanted}}}
 
 
 # Sources -------------------------------------------------------------------------------------------------------------
@@ -102,7 +112,7 @@ def _ask_servers(current: Session) -> dict[str, str]:
     return tool_lists
 
 
-def _read_sources(current: Session, files: dict[str, list[str]], evolution: Evolution) -> None:
+def _read_sources(current: Session, files: dict[str, list[str]], evolution: Evolution, models: bool = True) -> None:
     """Read what is new or changed: documents are numbered on, APIs pass the gate, the rest is in the ledger."""
     store, settings = current.store, current.config.sources
     imports = _Imports(store, evolution, settings.undescribed == "write")
@@ -117,7 +127,7 @@ def _read_sources(current: Session, files: dict[str, list[str]], evolution: Evol
     if not new_files:
         imports.write(current)
         return
-    current.ray()
+    current.ray(models)
     documents = saved.document_ids(store)
     met = _Files()
     limits = Limits(
@@ -163,14 +173,6 @@ def _read_sources(current: Session, files: dict[str, list[str]], evolution: Evol
     store.write("sources/files", f"{current.epoch}.parquet", stamps, FILE)
 
 
-def _stamped_files(files: dict[str, list[str]]) -> list[tuple[str, str, int, int]]:
-    """(kind, path, size, modification time) of every file."""
-    stamped = []
-    for kind, paths in files.items():
-        for path in paths:
-            status = os.stat(path)
-            stamped.append((kind, path, status.st_size, status.st_mtime_ns))
-    return stamped
 class _Files:
     """What became of the files that are read, told by the rows of actors.ingest as they come.
 
@@ -210,6 +212,14 @@ class _Files:
         return [row for gave, row in self._told if gave or row["source"] not in self._useful]
 
 
+def _stamped_files(files: dict[str, list[str]]) -> list[tuple[str, str, int, int]]:
+    """(kind, path, size, modification time) of every file."""
+    stamped = []
+    for kind, paths in files.items():
+        for path in paths:
+            status = os.stat(path)
+            stamped.append((kind, path, status.st_size, status.st_mtime_ns))
+    return stamped
 
 
 def _unreadable_row(path: str, reason: str) -> dict[str, Any]:

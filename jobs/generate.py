@@ -43,7 +43,7 @@ def generate(current: Session) -> dict[str, Any]:
     """
     config, store = current.config, current.store
     if not store.files("apis"):
-        evolve(current)
+        evolve(current, dialogs=True)
     folder.begin(store, config, "generate")
     check_band(config)
     settings = config.generate

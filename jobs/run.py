@@ -18,7 +18,7 @@ def run(current: Session) -> dict[str, Any]:
     Raises:
         UserError: see evolve and generate.
     """
-    evolve(current)
+    evolve(current, dialogs=True)
     return generate(current)
 
 

@@ -43,16 +43,19 @@ class Session:
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _pools: Pools | None = None
     _ray: bool = False
+    _has_models: bool = False
     _flow_count: int = 0
     _spent: Spent | None = None  # by the run so far, whichever flow spent it; None without a budget
 
-    def ray(self) -> None:
-        """Meet Ray, once."""
-        if not self._ray:
+    def ray(self, models: bool = True) -> None:
+        """Meet Ray, once. Without `models` neither they nor room for them need to be there: no pool is going to be asked."""
+        if models and not self._has_models:
             # Before Ray: what is missing is fetched by child processes, and said before anything starts.
             check_models(self.config, self.progress)
+            self._has_models = True
+        if not self._ray:
             with self.progress.phase("starting Ray"):
-                self._stack.enter_context(ray_session(self.config, self.progress.say))
+                self._stack.enter_context(ray_session(self.config, self.progress.say, check=models))
             self._ray = True
             self._lock = lock_on_cluster(self.store)
 

@@ -100,6 +100,16 @@ def test_a_configuration_that_is_not_there():
     assert "no/such.yaml" in text
 
 
+def test_settings_alone_are_a_configuration_where_the_default_one_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, text = toolace("check", "--set", f"sources.mcp={ROOT / 'examples/specs/office.mcp.json'}")
+    assert code == 0, text
+    assert "1 MCP files" in text
+    code, text = toolace("check")
+    assert (code, text.count("\n")) == (2, 1)
+    assert "configs/local.yaml" in text
+
+
 @pytest.mark.parametrize("arguments", [("show", "no/such/run"), ("status", "no/such/run")])
 def test_a_run_that_is_not_there(arguments):
     code, text = toolace(*arguments)

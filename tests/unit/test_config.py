@@ -200,3 +200,12 @@ def test_any_tree_gives_a_configuration_or_a_user_error(tree):
     except UserError as error:
         said = str(error)
     assert not any(name in said for name in ("[key]", "constrained-", "literal[", "dict["))
+
+
+def test_one_path_may_stand_for_a_list_of_paths():
+    sources = parse({"sources": {"openapi": "specs", "mcp": ["a", "b"], "text_column": "body"}}).sources
+    assert (sources.openapi, sources.mcp, sources.text_column) == (("specs",), ("a", "b"), "body")
+    with pytest.raises(UserError, match=r"sources\.openapi"):
+        parse({"sources": {"openapi": 3}})
+    with pytest.raises(UserError, match=r"sources"):
+        parse({"sources": "specs"})

@@ -1,5 +1,6 @@
 """Reading sources over several starts, with the reading itself in this process instead of Ray."""
 
+import contextlib
 import io
 import json
 from types import SimpleNamespace
@@ -8,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from actors import ingest
-from jobs import evolve
+from jobs import evolve, session
 from jobs.progress import Progress
 from jobs.session import new_epoch
 from toolace_ray.config.load import parse
@@ -38,7 +39,7 @@ def start(tmp_path, monkeypatch):
         config = parse({"sources": settings})
         progress = Progress(io.StringIO())
         current = SimpleNamespace(
-            config=config, store=store, progress=progress, epoch=new_epoch(), ray=lambda: None
+            config=config, store=store, progress=progress, epoch=new_epoch(), ray=lambda models=True: None
         )
         evolution = Evolution(NearDuplicates(0.8))
         evolution.take(store.rows("apis", part=evolve.PART))
@@ -110,8 +111,8 @@ def test_what_came_of_each_source_is_told_whatever_its_kind(start, tmp_path):
         start(documents=[str(folder)], mcp=[str(folder)], mcp_servers=server, undescribed="refuse")
         told = intake.of_run(start.store)
         found = dict(zip(intake.short_names(told), told, strict=True))
-        assert list(found) == ["home.mcp.json", "other.json", "guide.md", "sources.mcp_servers.live"]
-        home, other_file, guide, live = found.values()
+        assert list(found) == ["home.mcp.json", "other.json", "sources.mcp_servers.live", "guide.md"]
+        home, other_file, live, guide = found.values()
         assert (home.kind, home.met, home.apis) == ("mcp", 4, 1)
         assert home.refused == {"it has no inputSchema, so what it takes is not known": 2, "description": 1}
         assert home.seconds > 0
@@ -119,6 +120,37 @@ def test_what_came_of_each_source_is_told_whatever_its_kind(start, tmp_path):
         assert "not an MCP tools/list result" in other_file.examples[next(iter(other_file.refused))]
         assert (guide.kind, guide.met, guide.refused.total()) == ("document", 0, 0)
         assert (live.met, live.apis, live.seconds) == (1, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("sections", "more", "met", "reached"),
+    [
+        ({}, {}, [False], True),  # neither models nor room for them were asked for
+        ({"evolve": {"apis": 3}}, {}, [False], False),  # asked for in words, and there is nothing to make them of
+        ({"evolve": {"apis": 0}}, {}, [False], True),
+        ({}, {"dialogs": True}, ["models", True], True),
+    ],
+)
+def test_a_run_of_specifications_alone_needs_no_model(start, tmp_path, monkeypatch, sections, more, met, reached):
+    found = []
+
+    @contextlib.contextmanager
+    def no_ray(config, say, check):
+        found.append(check)
+        yield
+
+    monkeypatch.setattr(session, "check_models", lambda *_: found.append("models"))
+    monkeypatch.setattr(session, "ray_session", no_ray)
+    monkeypatch.setattr(session, "lock_on_cluster", lambda _: None)
+    path = write(tmp_path / "home.mcp.json", TOOL)
+    config = parse({"run": {"path": str(tmp_path / "new")}, "sources": {"mcp": [path]}, **sections})
+    said = io.StringIO()
+    with session.session(config, Progress(said)) as current:
+        status = evolve.evolve(current, **more)
+        assert [row["name"] for row in current.store.rows("apis")] == ["find_lamp"]
+    assert status["types"]["api"]["reached"] is reached
+    assert found == met
+    assert ("0 of 3 wanted" in said.getvalue()) is not reached
 
 
 def test_a_folder_that_is_named_as_two_kinds_of_sources_is_read_as_both(start, tmp_path):

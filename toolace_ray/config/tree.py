@@ -195,11 +195,25 @@ class SourcesConfig(Section):
     )
     max_file_mb: int = execution(64, "Larger files are not read (tables are: they are read row by row).", ge=1)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_is_a_list(cls, tree: Any) -> Any:
+        """A single path or glob may stand for the list of it."""
+        if not isinstance(tree, dict):
+            return tree
+        lists = {name for name, info in cls.model_fields.items() if info.annotation == tuple[str, ...]}
+        return {key: [value] if key in lists and isinstance(value, str) else value for key, value in tree.items()}
+
 
 class EvolveConfig(Section):
     """TSS: from documents to the API pool."""
 
-    apis: int = execution(16, "APIs to synthesise beside the imported ones; 0 imports only.", ge=0)
+    apis: int = execution(
+        16,
+        "APIs to synthesise from documents beside the imported ones; 0 imports only, as does a run without documents where this "
+        "is not set.",
+        ge=0,
+    )
     generation_size: int = content(
         1000, "APIs of one generation; the next one's examples and indicators come from what was made before.", ge=1
     )

@@ -99,7 +99,7 @@ class Intake:
 
 
 def of_run(store: RunStore) -> list[Intake]:
-    """The sources of a run, those first of which most was refused."""
+    """The sources of a run, those first of which most was refused, and specifications before texts."""
     found: dict[str, Intake] = {}
 
     def of(source: str | None) -> Intake:
@@ -136,7 +136,9 @@ def of_run(store: RunStore) -> list[Intake]:
         else:
             continue
         item.refuse(row["rule"], str(row["evidence"]).removeprefix(f"{item.source}: "))
-    return sorted(found.values(), key=lambda item: (-item.refused.total(), item.kind, item.source))
+    return sorted(
+        found.values(), key=lambda item: (-item.refused.total(), item.kind == "document", item.kind, item.source)
+    )
 
 
 def _once(rows: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
