@@ -16,13 +16,13 @@ from typing import Any
 
 from toolace_ray.errors import UserError
 from toolace_ray.records.json import digest
-from toolace_ray.tss.found import Found, Tool
 from toolace_ray.tss.python_docs import Documented, documented
 from toolace_ray.tss.python_types import NOTHING, Hint, Types, Unread, last_name, statements
 from toolace_ray.tss.references import SpecError
 from toolace_ray.tss.spec_files import spec_text
 from toolace_ray.tss.spec_unions import NULL
 from toolace_ray.tss.told import Told
+from toolace_ray.tss.unread_tool import Tool, UnreadTool
 
 MAX_SOURCE = 1 << 20  # bytes; the tree of a file takes some hundred times as much
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -31,7 +31,7 @@ _WITHOUT_EFFECT = {"staticmethod", "classmethod", "abstractmethod", "override", 
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
 
 
-def read(path: str) -> tuple[str, Iterator[Found | str]]:
+def read(path: str) -> tuple[str, Iterator[UnreadTool | str]]:
     """A Python file's digest and its public functions and methods.
 
     Raises:
@@ -53,7 +53,7 @@ def read(path: str) -> tuple[str, Iterator[Found | str]]:
     return digest(text), _functions(tree, module.capitalize())
 
 
-def _functions(tree: ast.Module, module: str) -> Iterator[Found | str]:
+def _functions(tree: ast.Module, module: str) -> Iterator[UnreadTool | str]:
     types, exported = Types(tree), _exported(tree)
     found: dict[str, tuple[_Function, str]] = {}
     bodies: list[tuple[list[ast.stmt], str]] = [(tree.body, "")]
@@ -70,7 +70,7 @@ def _functions(tree: ast.Module, module: str) -> Iterator[Found | str]:
                 found[name] = node, owner  # of two of one name Python keeps the later, too
     for name, (node, owner) in found.items():
         domain = (module, owner) if owner else (module,)
-        yield Found(f"{name} (line {node.lineno})", name, domain, partial(_tool, types, node, name, bool(owner)))
+        yield UnreadTool(f"{name} (line {node.lineno})", name, domain, partial(_tool, types, node, name, bool(owner)))
 
 
 def _exported(tree: ast.Module) -> set[str] | None:
@@ -92,7 +92,7 @@ def _exported(tree: ast.Module) -> set[str] | None:
 
 
 def _tool(types: Types, node: _Function, name: str, method: bool, told: Told) -> Tool:
-    """See Found.read."""
+    """See UnreadTool.read."""
     arguments = node.args
     positional = [*arguments.posonlyargs, *arguments.args]
     defaults: list[ast.expr | None] = [None] * (len(positional) - len(arguments.defaults)) + list(arguments.defaults)

@@ -24,13 +24,13 @@ from toolace_ray.schemas.gate import unwieldy
 from toolace_ray.schemas.validate import SchemaError, check_schema, errors
 from toolace_ray.schemas.walk import fields
 from toolace_ray.tss import python_files, tool_lists
-from toolace_ray.tss.found import Found, Tool
 from toolace_ray.tss.references import References, SpecError
 from toolace_ray.tss.spec_files import read_spec
 from toolace_ray.tss.spec_operations import METHODS, operation_parts
 from toolace_ray.tss.spec_schemas import BOUNDS, Expansion, NothingLeft, TooLarge
 from toolace_ray.tss.spec_unions import flattened
 from toolace_ray.tss.told import Derived, Told, words_of
+from toolace_ray.tss.unread_tool import Tool, UnreadTool
 
 Undescribed = Literal["refuse", "derive", "write"]
 MAX_CHARS = 20_000  # of one operation's parameters, or of its answer, as JSON
@@ -336,7 +336,7 @@ def import_python(path: str, undescribed: Undescribed = "derive") -> Iterator[Ap
 
 
 def _import_found(
-    found: Iterable[Found | str], source: Literal["tools", "python"], document: str, undescribed: Undescribed
+    found: Iterable[UnreadTool | str], source: Literal["tools", "python"], document: str, undescribed: Undescribed
 ) -> Iterator[Api | str]:
     names = _Names()
     for item in found:

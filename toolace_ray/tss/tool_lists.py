@@ -16,10 +16,10 @@ from toolace_ray.errors import UserError
 from toolace_ray.records.json import LimitExceeded, canonical_json, digest
 from toolace_ray.schemas.dialects import object_schema, standard_schema
 from toolace_ray.schemas.validate import schema_depth
-from toolace_ray.tss.found import Found, Tool
 from toolace_ray.tss.references import SpecError
 from toolace_ray.tss.spec_files import MAX_SPEC_DEPTH, load_spec_json, read_spec, spec_text
 from toolace_ray.tss.told import Told
+from toolace_ray.tss.unread_tool import Tool, UnreadTool
 
 MAX_WRAPPED = 8  # lists in lists
 MAX_STRAYS = 20  # entries that are no tools of which the ledger tells one by one
@@ -40,14 +40,14 @@ class _Stray(str):
     """Why an entry is no tool in any form."""
 
 
-def read(path: str) -> tuple[str, Iterator[Found | str]]:
+def read(path: str) -> tuple[str, Iterator[UnreadTool | str]]:
     """A JSON or JSONL file's digest and its tools; a string says why an entry was left out.
 
     Raises:
         UserError: the file is not readable, or nothing in it is a tool.
     """
     reader = _Reader(Path(path).name.split(".")[0].capitalize())
-    items: list[Found | str] = []
+    items: list[UnreadTool | str] = []
     if path.lower().endswith(".jsonl"):
         text = spec_text(path)
         for number, line in enumerate(text.split("\n"), 1):
@@ -64,7 +64,7 @@ def read(path: str) -> tuple[str, Iterator[Found | str]]:
     return digest(text), _fewer(items, len(strays))
 
 
-def _line(reader: _Reader, line: str, number: int) -> Iterator[Found | str]:
+def _line(reader: _Reader, line: str, number: int) -> Iterator[UnreadTool | str]:
     try:
         tree = load_spec_json(line)
     except (LimitExceeded, ValueError, RecursionError) as error:
@@ -76,7 +76,7 @@ def _line(reader: _Reader, line: str, number: int) -> Iterator[Found | str]:
     yield from reader.entries(tree, f"line {number}, ")
 
 
-def _fewer(items: list[Found | str], count: int) -> Iterator[Found | str]:
+def _fewer(items: list[UnreadTool | str], count: int) -> Iterator[UnreadTool | str]:
     met = 0
     for item in items:
         met += isinstance(item, _Stray)
@@ -100,7 +100,7 @@ class _Reader:
 
     def entries(
         self, value: Any, line: str = "", space: str = "", declared: bool = False, depth: int = 0
-    ) -> Iterator[Found | str]:
+    ) -> Iterator[UnreadTool | str]:
         """The tools of a value: of a list, of what is wrapped around one, or itself.
 
         Args:
@@ -128,7 +128,7 @@ class _Reader:
         self._count += 1
         return label
 
-    def _entry(self, value: Any, line: str, space: str, declared: bool) -> Iterator[Found | str]:
+    def _entry(self, value: Any, line: str, space: str, declared: bool) -> Iterator[UnreadTool | str]:
         if not isinstance(value, dict):
             yield _Stray(f"{self._label(line)}: {_kind(value)} in place of a tool")
             return
@@ -159,7 +159,7 @@ class _Reader:
         else:
             domain = (self._domain, space) if space else (self._domain,)
             operation = f"{space}.{name}" if space else name
-            yield Found(label, operation, domain, partial(_tool, value, function, inputs))
+            yield UnreadTool(label, operation, domain, partial(_tool, value, function, inputs))
 
 
 def _wraps(value: dict[str, Any]) -> bool:
@@ -178,7 +178,7 @@ def _kind(value: Any) -> str:
 
 
 def _tool(value: dict[str, Any], function: dict[str, Any], inputs: str | None, told: Told) -> Tool:
-    """See Found.read."""
+    """See UnreadTool.read."""
     words: dict[str, Any] = {"name": function["name"]}
     for word in ("description", "title"):
         text = function.get(word)

@@ -19,7 +19,7 @@ class Tool:
 
 
 @dataclass(frozen=True)
-class Found:
+class UnreadTool:
     """A tool that is yet to be read.
 
     `label` names it in reasons, `operation` is its name in its file (see Lineage), `domain` is that of its API. `read` notes
