@@ -245,7 +245,7 @@ class _Imports:
         self._first = len(self._taken_ids)
         waiting = saved.Undescribed(store).places()
         self._first_waiting = len(waiting)
-        for row_id, key in waiting:
+        for row_id, key, _ in waiting:
             if row_id not in self._taken_ids:
                 self._taken_ids.add(row_id)
                 self._index.repeats(key, row_id)
@@ -273,7 +273,8 @@ class _Imports:
             return
         if self._write and api.lineage.undescribed:
             attempt = self._first_waiting + len(self._waiting)
-            self._waiting.append({"attempt": attempt, "id": row_id, "key": key, "record": row["text"]})
+            place = {"id": row_id, "key": key, "source": row["path"]}
+            self._waiting.append({"attempt": attempt, **place, "record": row["text"]})
             return
         accepted = api_row(api, {**base, "key": key, **NOTHING})
         self._accepted.append(accepted)
@@ -330,11 +331,11 @@ def _describe(current: Session, evolution: Evolution) -> bool:
     found = saved.load_descriptions(store)
     rows: list[dict[str, Any]] = []
     lacking = written = 0
-    for number, (attempt, row_id, key) in enumerate(waiting, len(in_pool)):
+    for number, (attempt, row_id, key, source) in enumerate(waiting, len(in_pool)):
         api = with_descriptions(undescribed.at(attempt), found.get(attempt))
         lacking += len(api.lineage.undescribed)
         written += len(api.lineage.written)
-        base = {"id": row_id, "type": IMPORTED, "kind": IMPORTED, "attempt": number, "key": key}
+        base = {"id": row_id, "type": IMPORTED, "kind": IMPORTED, "attempt": number, "key": key, "source": source}
         rows.append(api_row(api, {**base, **NOTHING}))
     store.write("apis", f"{current.epoch}{PART}described.parquet", rows, API)
     evolution.take(rows)

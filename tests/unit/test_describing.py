@@ -1,6 +1,7 @@
 """Descriptions that a specification lacks, written by a scripted writer: what is asked, what is taken, what stays derived."""
 
 import asyncio
+import contextlib
 import json
 from types import SimpleNamespace
 
@@ -27,7 +28,7 @@ from toolace_ray.store import folder, ledger
 from toolace_ray.store.rows import DRAFT, LEDGER, ledger_row, usage_columns
 from toolace_ray.store.storage import RunStore
 from toolace_ray.text.dedup import NearDuplicates
-from toolace_ray.tss import saved, sources, specs
+from toolace_ray.tss import intake, saved, sources, specs
 from toolace_ray.tss.describing import MOST_ASKED, TRIES, describe_api, with_descriptions
 from toolace_ray.tss.evolution import Writing
 from toolace_ray.tss.generations import Evolution
@@ -289,8 +290,8 @@ def start(tmp_path, monkeypatch):
             return planner.status()
 
         current = SimpleNamespace(
-            config=config, store=store, epoch=new_epoch(), ray=lambda: None, run_flow=run_flow, budget=None,
-            progress=SimpleNamespace(say=said.append),
+            config=config, store=store, epoch=new_epoch(), ray=lambda models=True: None, run_flow=run_flow, budget=None,
+            progress=SimpleNamespace(say=said.append, phase=contextlib.nullcontext),
         )  # fmt: skip
         evolution = Evolution(NearDuplicates(0.8))
         evolution.take(store.rows("apis", part=evolve.PART))
@@ -340,6 +341,8 @@ def test_apis_wait_for_their_descriptions_and_join_the_pool_once(start, tmp_path
     assert apis["whole"]["lineage"]["written"] == []
     rows = {row["attempt"]: row["name"] for row in start.store.rows("apis")}
     assert rows == {0: "whole", 1: "red", 2: "blue"}
+    (met,) = intake.of_run(start.store)
+    assert (met.source, met.kind, met.met, met.apis) == (path, "mcp", 3, 3)
     assert ledger.spending(start.store)[0] == sum(row["tokens"] for row in start.store.rows("sources/descriptions")) > 0
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "run").rglob("*.parquet")}
     start(mcp=[path])

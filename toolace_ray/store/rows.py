@@ -103,9 +103,17 @@ DOCUMENT = pa.schema(
 )
 """A document as the model reads it; `attempt` numbers the documents of a run in the order in which they were met."""
 
-UNDESCRIBED = pa.schema([("attempt", pa.int64()), ("id", pa.string()), ("key", pa.string()), ("record", pa.string())])
-"""An imported API that waits for its descriptions; `attempt` numbers those of a run in the order in which they were met, `id`
-and `key` are what it has in the pool afterwards."""
+UNDESCRIBED = pa.schema(
+    [
+        ("attempt", pa.int64()),
+        ("id", pa.string()),
+        ("key", pa.string()),
+        ("source", pa.string()),
+        ("record", pa.string()),
+    ]
+)
+"""An imported API that waits for its descriptions; `attempt` numbers those of a run in the order in which they were met, `id`,
+`key` and `source` are what it has in the pool afterwards."""
 
 FILE = pa.schema(
     [

@@ -51,9 +51,9 @@ class Undescribed:
         """The API of an attempt, with its derived descriptions."""
         return Api.model_validate_json(self._table["record"][attempt].as_py())
 
-    def places(self) -> list[tuple[str, str]]:
-        """Id and key that each of them has in the pool."""
-        return list(zip(self._table["id"].to_pylist(), self._table["key"].to_pylist(), strict=True))
+    def places(self) -> list[tuple[str, str, str]]:
+        """Id, key and source that each of them has in the pool."""
+        return list(zip(*(self._table[name].to_pylist() for name in ("id", "key", "source")), strict=True))
 
 
 def _by_attempt(store: RunStore, folder: str, schema: pa.Schema) -> pa.Table:
