@@ -52,8 +52,10 @@ def _json_types(value: Any) -> Any:
     raise ValueError(f"{type(value).__name__} is not a JSON type")
 
 
-def read_calls(text: str, name_pattern: re.Pattern[str], read_value: ReadValue) -> Iterator[ToolCall]:
-    """The calls of a bracketed list that spans the whole text."""
+def read_calls(
+    text: str, name_pattern: re.Pattern[str], read_value: ReadValue, *, lines: bool = False
+) -> Iterator[ToolCall]:
+    """The calls of a bracketed list that spans the whole text; with `lines` each may stand on a line of its own, without a comma."""
     offset = skip_space(text, skip_space(text, 0) + 1)
     if text[offset : offset + 1] == "]":
         raise CallSyntaxError("an empty list of calls", offset)
@@ -73,12 +75,12 @@ def read_calls(text: str, name_pattern: re.Pattern[str], read_value: ReadValue) 
         if text[offset : offset + 1] != ")":
             raise CallSyntaxError("the call is not closed", start)
         yield make_call(match.group(1), arguments, start)
-        offset = skip_space(text, offset + 1)
+        closed, offset = offset, skip_space(text, offset + 1)
         if text[offset : offset + 1] == ",":
             offset = skip_space(text, offset + 1)
         elif text[offset : offset + 1] == "]":
             break
-        else:
+        elif not lines or "\n" not in text[closed:offset]:
             raise CallSyntaxError("calls are separated by commas and closed by ]", offset)
     if text[offset + 1 :].strip():
         raise CallSyntaxError("text after the list of calls", offset + 1)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+from toolace_ray.calls import brackets
 from toolace_ray.calls.result import CallSyntaxError, Parsed, ParseFailure, decode_json, guarded, make_call, skip_space
 from toolace_ray.records.dialog import ToolCall
 
@@ -19,8 +21,11 @@ def render(calls: Sequence[ToolCall]) -> str:
     )
 
 
-def parse(text: str) -> Parsed | ParseFailure:
-    """Read all tagged blocks; a stray tag of either kind is a failure."""
+def parse(text: str, *, python: bool = False) -> Parsed | ParseFailure:
+    """Read all tagged blocks; a stray tag of either kind is a failure.
+
+    With `python` a call may also be a Python literal ({'name': ..., 'arguments': {...}}), as Hermes' first sets write it.
+    """
     prose: list[str] = []
     calls: list[ToolCall] = []
 
@@ -28,7 +33,7 @@ def parse(text: str) -> Parsed | ParseFailure:
         offset = 0
         while (start := text.find(OPEN, offset)) >= 0:
             prose.append(text[offset:start])
-            value, end = decode_json(text, skip_space(text, start + len(OPEN)))
+            value, end = _value(text, skip_space(text, start + len(OPEN)), python)
             end = skip_space(text, end)
             if not text.startswith(CLOSE, end):
                 raise CallSyntaxError(f"no {CLOSE} after the call", end)
@@ -45,3 +50,17 @@ def parse(text: str) -> Parsed | ParseFailure:
         return result
     calls.extend(result.calls)
     return Parsed(tuple(calls), "".join(prose).strip())
+
+
+def _value(text: str, offset: int, python: bool) -> tuple[Any, int]:
+    """The value of a block and the index after it; `offset` is its first character."""
+    try:
+        return decode_json(text, offset)
+    except CallSyntaxError:
+        end = text.find(CLOSE, offset)
+        if not python or end < 0:
+            raise
+        try:
+            return brackets.python_value(text[offset:end]), end
+        except ValueError as error:
+            raise CallSyntaxError(str(error), offset) from error

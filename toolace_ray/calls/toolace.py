@@ -38,6 +38,12 @@ def parse(text: str) -> Parsed | ParseFailure:
     return guarded(text, brackets.read_calls(text, _NAME, _read_value))
 
 
+def parse_lines(text: str) -> Parsed | ParseFailure:
+    """Read calls that stand a line each without the brackets, as Olmo's sets have them; nothing else may stand there."""
+    listed = f"[{text}]"
+    return guarded(listed, brackets.read_calls(listed, _NAME, _read_value, lines=True))
+
+
 def _read_value(source: str) -> Any:
     try:
         return brackets.python_value(source)

@@ -36,10 +36,15 @@ def object_schema(schema: dict[str, Any], changed: set[str]) -> dict[str, Any]:
         kind = str(item.get("type", ""))
         bare_type = _without_optional(kind)
         typed = _typed_as(bare_type)
-        properties[name] = {key: value for key, value in item.items() if key != "type"} | typed
+        properties[name] = {
+            key: value
+            for key, value in item.items()
+            if key != "type" and (key != "required" or isinstance(value, list))
+        } | typed
         if typed != {"type": kind}:
             changed.add(f"type {kind!r} read as {typed.get('type', 'any') if set(typed) <= {'type'} else typed!r}")
-        if bare_type == kind and not kind.lower().startswith("optional[") and "default" not in item:
+        optional = bare_type != kind or kind.lower().startswith("optional[") or "default" in item
+        if item.get("required") is True or (item.get("required") is not False and not optional):
             required.append(name)
     changed.add("parameters without an object schema around them")
     return {"type": "object", "properties": properties, "required": required}

@@ -10,7 +10,7 @@ from typing import Any
 from toolace_ray.calls import Parsed, ParseFailure, hermes
 from toolace_ray.corpus.formats.prompts import take_tools
 from toolace_ray.corpus.formats.reading import Reading, RowReader, first_list
-from toolace_ray.corpus.formats.turns import Turn, turn_of
+from toolace_ray.corpus.formats.turns import Turn, turn_of, weightless
 from toolace_ray.records.json import load_json
 
 _RESPONSE = re.compile(r"<tool_response>((?:(?!<tool_response>).)*?)</tool_response>", re.DOTALL)
@@ -28,7 +28,7 @@ def read_conversation(reader: RowReader, row: Mapping[str, Any], add_assistant: 
     for index, item in enumerate(items):
         reader.place = index
         turn = turn_of(reader, item)
-        mask: dict[str, Any] = {"train": False} if index in (masked or ()) or item.get("weight") == 0 else {}
+        mask: dict[str, Any] = {"train": False} if index in (masked or ()) or weightless(item) else {}
         if turn.thought:
             mask["thought"] = turn.thought
         if turn.kind == "system":
@@ -92,8 +92,12 @@ def _add_json_calls(reader: RowReader, text: str, mask: dict[str, Any]) -> None:
 
 
 def add_tagged(reader: RowReader, text: str, mask: dict[str, Any]) -> None:
-    """Prose, or calls between Hermes' tags."""
-    add_parsed(reader, text, hermes.parse(text), mask)
+    """Prose, or calls between Hermes' tags, as JSON or written by Python."""
+    parsed = hermes.parse(text)
+    if isinstance(parsed, ParseFailure) and isinstance(read_as_python := hermes.parse(text, python=True), Parsed):
+        reader.note("schema_dialect", "calls are written as Python, not JSON", len(reader.messages))
+        parsed = read_as_python
+    add_parsed(reader, text, parsed, mask)
 
 
 def add_parsed(reader: RowReader, text: str, parsed: Parsed | ParseFailure, mask: dict[str, Any]) -> None:

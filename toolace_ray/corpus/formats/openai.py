@@ -8,7 +8,7 @@ from typing import Any
 from toolace_ray.calls import openai
 from toolace_ray.corpus.formats.conversations import add_structured, add_system, given_tools
 from toolace_ray.corpus.formats.reading import Reading, RowReader, first_list
-from toolace_ray.corpus.formats.turns import turn_of
+from toolace_ray.corpus.formats.turns import turn_of, weightless
 from toolace_ray.records.dialog import Dialog
 
 TURNS = ("messages", "conversation", "conversations")  # keys of OpenAI's list of messages
@@ -21,7 +21,8 @@ def read(row: Mapping[str, Any]) -> Reading:
     for index, item in enumerate(first_list(row, *TURNS)[1]):
         reader.place = index
         turn = turn_of(reader, item)
-        fields: dict[str, Any] = {} if item.get("weight") != 0 else {"train": False}
+        tools = given_tools({"tools": tools, "functions": item.get("functions")})  # beside the prompt, as Olmo's sets
+        fields: dict[str, Any] = {"train": False} if weightless(item) else {}
         if turn.thought:
             fields["thought"] = turn.thought
         if turn.kind == "system":

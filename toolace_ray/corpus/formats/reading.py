@@ -25,7 +25,7 @@ MAX_CHARS = 1 << 20  # of a row
 ROLES = {
     "system": "system", "developer": "system", "user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant",
     "model": "assistant", "tool": "tool", "function": "tool", "observation": "tool", "function_response": "tool",
-    "tool_response": "tool", "ipython": "tool", "function_call": "assistant", "tool_call": "assistant",
+    "tool_response": "tool", "ipython": "tool", "environment": "tool", "function_call": "assistant", "tool_call": "assistant",
 }  # fmt: skip
 _ARGUMENTS = ("arguments", "parameters", "input", "args")  # where a call has its values
 _CALLS_BESIDE = ("tool_calls", "function_call", "function_calls", "calls")  # fields of a row that no format knows

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from toolace_ray.calls import Parsed, ParseFailure, toolace
 from toolace_ray.corpus.formats.reading import ROLES, RowReader, Unreadable
 from toolace_ray.records.json import load_json
 
@@ -20,7 +21,18 @@ _THOUGHTS = ("reasoning", "thinking", "reasoning_content")  # types of parts, an
 _CALLS = ("tool_use", "tool_call", "function_call")
 _RESULTS = ("tool_result", "tool_response")
 _THOUGHT = re.compile(r"\s*<(think|thinking)>(.*?)</\1>\s*", re.DOTALL)
-_READ = {"role", "from", "content", "value", "tool_calls", "function_call", "tool_call_id", "name", "weight"}
+_READ = {
+    "role",
+    "from",
+    "content",
+    "value",
+    "tool_calls",
+    "function_call",
+    "function_calls",
+    "tool_call_id",
+    "name",
+    "weight",
+}
 
 
 @dataclass
@@ -48,7 +60,7 @@ def turn_of(reader: RowReader, item: Any) -> Turn:
     turn = Turn(role.lower())
     content = item.get("content")
     _add_content(turn, item.get("value") if content in (None, "", []) else content)
-    turn.calls += _given_calls(item)
+    turn.calls += [*_given_calls(item), *_written_calls(reader, item.get("function_calls"))]
     for name in _THOUGHTS:
         if isinstance(item.get(name), str):
             turn.thought = turn.thought or item[name].strip()
@@ -58,9 +70,14 @@ def turn_of(reader: RowReader, item: Any) -> Turn:
     if turn.kind == "tool" and turn.calls:
         reader.note("call_syntax", "a result has calls beside it", len(reader.messages))
     for name, value in item.items():
-        if name not in _READ and (name in ("tool_call", "toolCalls", "function_calls") or holds_calls(value)) and value:
+        if name not in _READ and (name in ("tool_call", "toolCalls") or holds_calls(value)) and value:
             reader.note("call_syntax", f"calls under {name!r}, which is not read", len(reader.messages))
     return turn
+
+
+def weightless(item: Mapping[str, Any]) -> bool:
+    """True for a turn that is kept from the loss: `weight` 0 as OpenAI has it, `loss_weight` 0 as LLaMA-Factory."""
+    return 0 in (item.get("weight"), item.get("loss_weight"))
 
 
 def _given_calls(item: Mapping[str, Any]) -> list[Any]:
@@ -72,6 +89,21 @@ def _given_calls(item: Mapping[str, Any]) -> list[Any]:
             value = load_json(value)
         found += (value if isinstance(value, list) else [value]) if value else []
     return found
+
+
+def _written_calls(reader: RowReader, written: Any) -> list[Any]:
+    """What stands in `function_calls`: a list of calls, or Olmo's text of one name(argument=value, ...) a line."""
+    if isinstance(written, list):
+        return written
+    if written in (None, "", "[]", {}):
+        return []
+    parsed = toolace.parse_lines(written) if isinstance(written, str) else ParseFailure(type(written).__name__)
+    if isinstance(parsed, Parsed):
+        return [{"name": call.name, "arguments": call.arguments} for call in parsed.calls]
+    reader.note(
+        "call_syntax", f"calls under 'function_calls', which cannot be read: {parsed.reason}", len(reader.messages)
+    )
+    return []
 
 
 def _add_content(turn: Turn, content: Any) -> None:
