@@ -121,3 +121,135 @@ def test_a_turn_whose_loss_has_no_weight_is_masked(form, weight):
     turns = [{"role": "user", "content": ASKED}, {"role": "assistant", "content": "At 14:20.", weight: 0.0}]
     turns += [{"role": "user", "content": "And low water?"}, {"role": "assistant", "content": "At 08:05.", weight: 1.0}]
     assert [item.train for item in read({"messages": turns}, form).dialog.messages] == [True, False, True, True]
+
+
+def asked_and_called(request, name, arguments, properties, *more):
+    """A row of one request and one call of a tool with these parameters; `more` are the turns before the call."""
+    tool = {
+        "name": name,
+        "description": "Does what its name says.",
+        "parameters": {
+            "type": "object",
+            "properties": {key: {"description": key, **kind} for key, kind in properties.items()},
+        },
+    }
+    call = {"id": "c9", "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
+    turns = [{"role": "user", "content": request}, *more, {"role": "assistant", "content": None, "tool_calls": [call]}]
+    return {"messages": turns, "tools": [tool]}
+
+
+TEXT, NUMBER = {"type": "string"}, {"type": "number"}
+
+
+def earlier(name, arguments, result):
+    call = {"id": "c1", "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
+    return [
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": json.dumps(result)},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "passed", "kind", "right"),
+    [
+        (60.3913, "60.3913", TEXT, True),
+        (-71.0898892, "-71.0898892", TEXT, True),
+        ("-4471", -4471, NUMBER, True),
+        (60.3913, "60.3914", TEXT, False),
+        (7.25, "7.2", TEXT, False),
+    ],
+)
+def test_a_number_may_be_passed_on_as_its_digits(given, passed, kind, right):
+    steps = earlier("look_up", {"place": "Bryggen"}, {"found": given})
+    row = asked_and_called("Which ferries go near Bryggen?", "list_ferries", {"at": passed}, {"at": kind}, *steps)
+    row["tools"].append(
+        {
+            "name": "look_up",
+            "description": "Looks up a place.",
+            "parameters": {"type": "object", "properties": {"place": {"type": "string", "description": "Place"}}},
+        }
+    )
+    assert ("argument_provenance" in rejecting(row, "openai")) is not right
+
+
+@pytest.mark.parametrize(
+    ("name", "order", "arguments", "swapped"),
+    [
+        ("list_flights", ("returnDate", "departDate"), {"departDate": "2024-05-04", "returnDate": "2024-05-09"}, False),
+        ("list_flights", ("departDate", "returnDate"), {"departDate": "2024-05-09", "returnDate": "2024-05-04"}, True),
+        (
+            "list_rooms",
+            ("departure_date", "arrival_date"),
+            {"arrival_date": "2024-05-04", "departure_date": "2024-05-09"},
+            False,
+        ),
+        (
+            "list_rooms",
+            ("arrival_date", "departure_date"),
+            {"arrival_date": "2024-05-04", "departure_date": "2024-05-09"},
+            False,
+        ),
+        (
+            "list_rooms",
+            ("arrival_date", "departure_date"),
+            {"arrival_date": "2024-05-09", "departure_date": "2024-05-04"},
+            True,
+        ),
+    ],
+)
+def test_a_stay_is_told_from_a_flight_by_its_days_not_by_the_order_of_the_schema(name, order, arguments, swapped):
+    request = "We are in Bergen from May 4th to May 9th, 2024: what is there?"
+    row = asked_and_called(request, name, arguments, dict.fromkeys(order, TEXT))
+    assert ("swapped_values" in rejecting(row, "openai")) is swapped
+
+
+def test_a_parameter_takes_the_field_whose_name_ends_with_its_own():
+    steps = earlier("list_tours", {}, {"tours": [{"id": "aWQ6MTIz", "productId": "PRx81"}]})
+    tours = {"name": "list_tours", "description": "Lists tours.", "parameters": {"type": "object", "properties": {}}}
+    row = asked_and_called("When is the first tour?", "list_days", {"id": "PRx81"}, {"id": TEXT}, *steps)
+    row["tools"].append(tours)
+    assert rejecting(row, "openai") == {}
+    steps = earlier("list_tours", {}, {"tours": [{"id": "aWQ6MTIz", "guide": "PRx81"}]})
+    row["messages"][1:3] = steps
+    assert "source_field" in rejecting(row, "openai")
+
+
+@pytest.mark.parametrize(
+    ("request_text", "right"), [("Who owns AS64500?", True), ("Who owns AS645001?", False), ("Who owns AS64?", False)]
+)
+def test_a_number_behind_letters_is_said(request_text, right):
+    row = asked_and_called(request_text, "get_network", {"number": 64500}, {"number": {"type": "integer"}})
+    assert ("argument_provenance" in rejecting(row, "openai")) is not right
+
+
+def answered(result, answer):
+    row = asked_and_called("Log me in as lena and tell me what is due.", "log_in", {"name": "lena"}, {"name": TEXT})
+    row["messages"] += [
+        {"role": "tool", "tool_call_id": "c9", "content": json.dumps(result)},
+        {"role": "assistant", "content": answer},
+    ]
+    return row
+
+
+@pytest.mark.parametrize(
+    ("result", "answer", "right"),
+    [
+        ({"session_token": "e149636f-d9ca-0792"}, "You are logged in. What shall I look for?", True),
+        ({"token": "p9o8i7u6y5t4r3e2w1q"}, "Now, what is the reminder to say?", True),
+        ({"notice": "the account of lena is locked"}, "Good day. What shall I look for?", False),
+        (
+            {"due": [{"task": "rent"}, {"task": "tax"}, {"task": "visa"}]},
+            "You have 3 reminders. Shall I read them to you?",
+            True,
+        ),
+        (
+            {"due": [{"task": "rent"}, {"task": "tax"}, {"task": "visa"}]},
+            "You have 4 reminders. Shall I read them to you?",
+            False,
+        ),
+        ({"due": [{"task": "rent", "at": "2024-05-04 18:00:00"}]}, "The rent is due at 6 pm.", True),
+        ({"due": [{"task": "rent", "at": "2024-05-04 18:00:00"}]}, "The rent is due at 7 pm.", False),
+    ],
+)
+def test_an_answer_may_keep_a_token_to_itself_count_a_list_and_tell_a_time_by_the_clock(result, answer, right):
+    assert ("answer_grounded" in rejecting(answered(result, answer), "openai")) is not right

@@ -113,7 +113,10 @@ def _described_as_default(value: Any, schema: dict[str, Any]) -> bool:
 
 
 def _same(left: Any, right: Any) -> bool:
-    """Equal as JSON values: true is not 1."""
+    """Equal as JSON values (true is not 1), or a number and its digits as a string: services take as one what they give as the other."""
+    if isinstance(left, str) != isinstance(right, str):
+        number = right if isinstance(left, str) else left
+        return isinstance(number, int | float) and not isinstance(number, bool) and str(left) == str(right)
     return (
         type(left) is type(right) and left == right
         if isinstance(left, bool) or isinstance(right, bool)

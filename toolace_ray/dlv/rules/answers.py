@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from toolace_ray.dlv.derived import answer_number_follows, number_follows, number_in_other_unit, numbers_in_any_writing
@@ -14,6 +14,7 @@ from toolace_ray.records.api import is_error
 from toolace_ray.records.dialog import Message
 from toolace_ray.schemas.walk import leaves
 from toolace_ray.text import memo, units
+from toolace_ray.text.dates import clock_mentions, clocks_in
 from toolace_ray.text.numerals import numbers, other_numbers, word_numbers
 from toolace_ray.text.values import find
 
@@ -61,6 +62,7 @@ def _ungrounded(view: View, turn: int, message: Message) -> Iterator[Finding]:
     answer = message.content
     if not view.planned:
         answer = _ANGLE.sub(" ", _without_working(_LIST_MARK.sub(" ", answer)))
+        answer = _without_clocks(answer, view.dialog.messages[:turn])
         if not view.english:
             answer = _COMMA.sub(lambda match: re.sub(r"\D", "", match[1]) + "." + match[2], answer)
     answer_numbers = dict.fromkeys(
@@ -107,6 +109,17 @@ def _without_working(text: str) -> str:
             done = end if (line_end := text.find("\n", at, end)) < 0 else line_end
         at = text.find("=", done if operator else at + 1)
     return " ".join([*parts, text[done:]])
+
+
+def _without_clocks(answer: str, before: Sequence[Message]) -> str:
+    """An answer without the times of day that were said or returned, however they are written: 6 pm is 18:00."""
+    mentions = clock_mentions(answer)
+    if mentions:
+        stated = frozenset().union(*(clocks_in(_message_text(item)[:20000].replace("T", " ")) for item in before))
+        for written, readings in mentions:
+            if readings & stated:
+                answer = answer.replace(written, " ", 1)
+    return answer
 
 
 # 1.178,50 and 1 178,50 are written so in most of Europe.
@@ -365,7 +378,9 @@ def _unused_results(view: View, turn: int, message: Message) -> Iterator[Finding
             values = [value for _, value in leaves(result) if value is not None and not isinstance(value, bool)]
             if view.dialog.imported:
                 values = [value for value in values if str(value).lower() not in _STATES and str(value).strip()]
-            must_use = view.planned or not (_confirmed(view, index, values, answer) or _compared(view, index, answer))
+            must_use = view.planned or not (
+                _confirmed(view, index, values, answer) or _compared(view, index, answer) or _counted(result, answer)
+            )
             if values and must_use and not any(_used(value, answer, view) for value in values):
                 unused.append(f"nothing of the result of {view.dialog.messages[index].name} is in the answer")
             if view.english and _empty(result) and not _NOTHING.search(answer):
@@ -428,13 +443,27 @@ def _confirmed(view: View, index: int, values: list[Any], answer: str) -> bool:
     if any(len(path) != 1 for path in places):
         return False
     names = [str(path[0]) for path in places]
-    if not values or all(_BARE.search(name) for name in names):
+    if not values or all(_BARE.search(name) for name in names) or all(map(_opaque, values)):
         return True
     messages = view.dialog.messages
     if sum(not _BARE.search(name) for name in names) > 1 or messages[index - 1].role != "assistant":
         return False
     arguments = [value for call in messages[index - 1].tool_calls for _, value in leaves(call.arguments)]
     return any(_used(value, answer, view) for value in arguments if not isinstance(value, bool) and value is not None)
+
+
+def _opaque(value: Any) -> bool:
+    """True for a token or a hash: long, without spaces, letters and digits mixed; nobody is told it."""
+    return isinstance(value, str) and bool(_TOKEN.fullmatch(value))
+
+
+_TOKEN = re.compile(r"(?=[^\W_]*[A-Za-z-]+\d|[^\W_]*\d+[A-Za-z-])[\w=+/.-]{16,}")
+
+
+def _counted(result: Any, answer: str) -> bool:
+    """True for an answer that tells how many a result has: "You have 3 reminders."."""
+    lengths = {float(len(item)) for item in _lists(result)} - {0.0}
+    return bool(lengths & {*numbers(answer), *other_numbers(answer), *map(float, word_numbers(answer))})
 
 
 def _repeats_error(result: Any, answer: str) -> bool:

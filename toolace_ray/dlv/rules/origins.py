@@ -114,6 +114,8 @@ def _number_follows(view: View, leaf: Leaf, request: str, schema: dict[str, Any]
         return True  # a level on a scale: "cheap" is 1 of 4
     if number_follows(leaf.value, request, leaf.name, low, high):
         return True
+    if isinstance(leaf.value, int) and re.search(rf"(?<=[A-Za-z#]){leaf.value}(?![\w.,]*\d)", request):
+        return True  # AS15169, #42
     if "age" in name_parts(leaf.name) and view.today is not None:
         ages = {view.today.year - int(year) for year in re.findall(r"\b(?:19|20)\d{2}\b", request)}
         return leaf.value in ages or leaf.value + 1 in ages
@@ -237,6 +239,8 @@ def source_field(view: View) -> Iterator[Finding]:
             continue  # a new request may turn things round
         fields = [(path, value) for path, value in leaves(view.results[turn]) if path]
         named = [value for path, value in fields if _same_name(_field(path), leaf.name)]
+        if view.dialog.imported and any(value == leaf.value and _ends_with(path, leaf.name) for path, value in fields):
+            continue  # a parameter `id` takes a productId
         others = [
             _field(path) for path, value in fields if value == leaf.value and not _same_name(_field(path), leaf.name)
         ]
@@ -249,6 +253,13 @@ def _same_name(field: str, name: str) -> bool:
     name = name.lower()
     short, long = sorted((field, name), key=len)
     return field == name or (len(short) >= 3 and "_" not in long and long.startswith(short))
+
+
+def _ends_with(path: Path, name: str) -> bool:
+    """True for a field whose name ends with a parameter's whole name: productId and id."""
+    parts = name_parts(next((part for part in reversed(path) if isinstance(part, str)), ""))
+    wanted = name_parts(name)
+    return parts[-len(wanted) :] == wanted
 
 
 def _field(path: Path) -> str:

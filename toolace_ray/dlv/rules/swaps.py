@@ -132,11 +132,8 @@ def _better_swapped(view: View, left: _Side, right: _Side) -> bool:
     ):
         roles[1] = "second"
     wants = [wanted_side(side.leaf) for side in (first, second)]
-    if is_date(first.leaf) and {"arrival", "arrive", "departure", "depart"} & {
-        *name_parts(first.leaf.name),
-        *name_parts(second.leaf.name),
-    }:
-        wants = _listed(view, first.leaf, second.leaf)  # a stay begins with the arrival, a flight with the departure
+    if is_date(first.leaf):
+        wants = _travel_days(view, first.leaf, second.leaf) or wants
     if set(wants) == {"first", "second"} and (roles[0] or roles[1]):
         sides = [
             roles[0] or ("second" if roles[1] == "first" else "first"),
@@ -154,6 +151,27 @@ def _named_otherwise(text: str, left: _Side, right: _Side) -> bool:
     as_passed = _name_beside(text, left, left.leaf) + _name_beside(text, right, right.leaf)
     as_swapped = _name_beside(text, left, right.leaf) + _name_beside(text, right, left.leaf)
     return as_passed == 0 and as_swapped >= 2
+
+
+def _travel_days(view: View, first: Leaf, second: Leaf) -> list[str]:
+    """Which side two days of arrival and departure are wanted on; [] for other names and for a departure with a return.
+
+    A stay begins with the arrival, a flight with the departure, and no flight takes days.
+    """
+    arrivals, departures = (
+        [leaf for leaf in (first, second) if names & {*name_parts(leaf.name)}] for names in (_ARRIVALS, _DEPARTURES)
+    )
+    if (not arrivals and not departures) or any("return" in name_parts(leaf.name) for leaf in (first, second)):
+        return []
+    if arrivals and departures and arrivals[0] is not departures[0]:
+        arrival, departure = (day(str(leaf.value)[:10]) for leaf in (arrivals[0], departures[0]))
+        if arrival and departure and not 0 <= (arrival - departure).days <= _LONGEST_FLIGHT:
+            return ["first", "second"] if arrivals[0] is first else ["second", "first"]
+    return _listed(view, first, second)
+
+
+_ARRIVALS, _DEPARTURES = {"arrival", "arrive"}, {"departure", "depart"}
+_LONGEST_FLIGHT = 2  # days, over the date line
 
 
 def _listed(view: View, first: Leaf, second: Leaf) -> list[str]:
