@@ -253,3 +253,27 @@ def answered(result, answer):
 )
 def test_an_answer_may_keep_a_token_to_itself_count_a_list_and_tell_a_time_by_the_clock(result, answer, right):
     assert ("answer_grounded" in rejecting(answered(result, answer), "openai")) is not right
+
+
+def test_the_evidence_names_the_function_whose_result_has_only_its_calls_id():
+    told = rejecting(
+        answered({"notice": "the account of lena is locked"}, "Good day. What shall I look for?"), "openai"
+    )
+    assert told["answer_grounded"] == "nothing of the result of log_in is in the answer"
+
+
+@pytest.mark.parametrize("written", ["list(str)", "List[str]", "list[str]"])
+def test_a_list_is_typed_in_brackets_of_either_kind(written):
+    tool = {
+        "name": "invite",
+        "description": "Invites people.",
+        "parameters": {"people": {"type": written, "description": "Who"}},
+    }
+    row = {
+        "query": "Invite Ada and Bo.",
+        "tools": [tool],
+        "answers": [{"name": "invite", "arguments": {"people": ["Ada", "Bo"]}}],
+    }
+    assert rejecting(row, "xlam") == {}
+    row["answers"] = [{"name": "invite", "arguments": {"people": "Ada"}}]
+    assert "arguments_valid" in rejecting(row, "xlam")

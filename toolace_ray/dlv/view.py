@@ -78,6 +78,12 @@ class View:
             ]
         return self._by_roles[roles]
 
+    def returned_by(self, turn: int) -> str:
+        """The function whose result a message is, going by its name or its call's id; "a call" where neither tells."""
+        message = self.dialog.messages[turn]
+        named = {call.id: call.name for _, call in self.calls}.get(message.tool_call_id or "")
+        return message.name or named or "a call"
+
     def noted(self, rule: str) -> Iterator[Finding]:
         """The reader's notes for one rule, as its findings."""
         return ((note.turn, note.evidence) for note in self.notes if note.rule == rule)

@@ -82,12 +82,12 @@ def _typed_as(kind: str, depth: int = 0) -> dict[str, Any]:
     """A Python type's name as a schema: "List[str]" is an array of strings, "Optional[int]" an integer or null."""
     kind = kind.strip()
     choices = _split(kind, "|")
-    match = re.fullmatch(r"(?:typing\.)?(\w+)\s*(?:\[(.*)\])?", kind, re.DOTALL)
+    match = re.fullmatch(r"(?:typing\.)?(\w+)\s*(?:\[(.*)\]|\((.*)\))?", kind, re.DOTALL)  # API-Bank has list(str)
     if depth > 8 or (match is None and len(choices) == 1):
         return {"type": kind}
     if len(choices) > 1 or match is None:
         return _any_of(choices, depth)
-    base, inner = match[1].lower(), match[2]
+    base, inner = match[1].lower(), match[2] or match[3]
     if base in ("list", "set", "frozenset", "tuple", "array", "sequence", "iterable"):
         return {"type": "array", "items": _typed_as(_split(inner, ",")[0], depth + 1) if inner else {}}
     if base in ("dict", "mapping"):

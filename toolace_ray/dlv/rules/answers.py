@@ -382,9 +382,9 @@ def _unused_results(view: View, turn: int, message: Message) -> Iterator[Finding
                 _confirmed(view, index, values, answer) or _compared(view, index, answer) or _counted(result, answer)
             )
             if values and must_use and not any(_used(value, answer, view) for value in values):
-                unused.append(f"nothing of the result of {view.dialog.messages[index].name} is in the answer")
+                unused.append(f"nothing of the result of {view.returned_by(index)} is in the answer")
             if view.english and _empty(result) and not _NOTHING.search(answer):
-                yield turn, f"{view.dialog.messages[index].name} found nothing, the answer does not say so"
+                yield turn, f"{view.returned_by(index)} found nothing, the answer does not say so"
         index -= 1
     if unused and view.dialog.imported and _summed(view, turn, message.content):
         return

@@ -202,7 +202,7 @@ def _later(view: View, leaf: Leaf) -> str:
     """Where a value that comes from nowhere stands after its call."""
     for turn in range(leaf.turn + 1, len(view.dialog.messages)):
         if turn in view.results and any(value == leaf.value for _, value in leaves(view.results[turn])):
-            return f"; it is in a later result of {view.dialog.messages[turn].name}"
+            return f"; it is in a later result of {view.returned_by(turn)}"
     return ""
 
 
