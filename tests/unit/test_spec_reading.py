@@ -175,6 +175,16 @@ def test_what_is_needed_and_has_only_optional_parts_stays(read):
     assert needed["type"] == "object"
 
 
+def test_parameters_whose_descriptions_fill_pages_are_left_out_where_they_are_optional(read):
+    long = [
+        {"name": f"q{i}", "in": "query", "schema": {**TEXT, "description": "What it is for. " * 80}} for i in range(40)
+    ]
+    long[30]["required"] = True
+    api = read(document({"parameters": long}, method="get"))
+    assert 3 < len(api.properties) < 32
+    assert api.required == ("q30",)
+
+
 def test_more_parameters_than_a_function_may_have_are_left_out_and_told(read):
     many = {"type": "object", "properties": {f"p{i}": TEXT for i in range(50)}, "required": ["p49"]}
     room = {"name": "room", "in": "path", "required": True, "schema": TEXT}

@@ -165,7 +165,7 @@ class _Parameters:
     def __call__(self, expansion: Expansion) -> dict[str, Any]:
         properties: dict[str, Any] = {}
         required: list[str] = []
-        files = 0
+        files, room = 0, expansion.top
         more: dict[str, Any] = {}
         for parameter, base in self.declared:
             name, place = parameter["name"], parameter.get("in")
@@ -202,7 +202,7 @@ class _Parameters:
         ):
             raise SpecError("its body is nothing but an uploaded file")
         dependent = more.get("dependentRequired", {})
-        _trim(properties, {*required, *(name for names in dependent.values() for name in names)}, expansion)
+        _trim(properties, {*required, *(name for names in dependent.values() for name in names)}, room, expansion)
         if dependent:
             more["dependentRequired"] = {name: others for name, others in dependent.items() if name in properties}
         return {"type": "object", "properties": properties, "required": required, "additionalProperties": False, **more}
@@ -324,10 +324,10 @@ def _without_files(expansion: Expansion, node: Any, base: str) -> tuple[Any, str
     return {**node, "properties": {name: sub for name, sub in properties.items() if name not in files}}, base
 
 
-def _trim(properties: dict[str, Any], needed: set[str], expansion: Expansion) -> None:
-    """Leave out parameters that no call needs beyond what one function may have."""
+def _trim(properties: dict[str, Any], needed: set[str], room: int, expansion: Expansion) -> None:
+    """Leave out parameters that no call needs beyond those that there is room for."""
     for name in [name for name in reversed(properties) if name not in needed]:
-        if len(properties) <= MAX_PARAMETERS:
+        if len(properties) <= room:
             return
         del properties[name]
         expansion.told.add("left out, optional", name)

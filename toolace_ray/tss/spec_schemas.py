@@ -93,7 +93,7 @@ class Expansion:
         if result not in _GONE:
             return self._settled(result, place)
         if required:
-            raise SpecError(f"{_at(place)} refers to itself without end")
+            raise SpecError(f"{_at(place)} refers to itself without end, or only the server writes it")
         return None
 
     def _settled(self, schema: Any, place: str, around: frozenset[str] = frozenset()) -> Any:
