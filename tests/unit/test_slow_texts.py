@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from tests.material import calls, good_dialogs, say, user
+from tests.material import calls, good_dialogs, result, say, user
 from toolace_ray.config.tree import VerifyConfig
 from toolace_ray.corpus.verification import verify_row
 from toolace_ray.dlv.registry import RULES
@@ -83,3 +83,8 @@ def test_what_is_taken_back_among_many_dates_and_cues(said, told):
 )
 def test_an_answer_of_signs(rule, first, answer, told):
     assert bool(findings(rule, user(first), *good_dialogs()["single"].messages[2:4], say(answer))) is told
+
+
+def test_a_result_of_letters_that_could_be_a_token():
+    told = result("c1", "get_forecast", {"summary": "a" * BLANKS})
+    findings("answer_grounded", user("Hello."), calls(("c1", "get_forecast", {})), told, say("Done."))
