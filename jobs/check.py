@@ -62,9 +62,9 @@ def check(config: Config) -> str:
         lines.append(f"pools that no role uses: {', '.join(idle)}")
     cpus, gpus = config.reserved
     lines.append(f"resources: {gpus} GPUs, {cpus:g} CPUs for replicas and workers, some more for verification")
+    counted = ", ".join(f"{kind} {len(paths)}" for kind, paths in files.items() if paths)
     lines.append(
-        f"sources: {len(files['document'])} files of documents, {imported} APIs from {len(files['openapi'])} OpenAPI, {len(files['mcp'])} MCP, {len(files['tools'])} tools and "
-        f"{len(files['python'])} Python files"
+        f"sources: files: {counted or 'none'}; {imported} APIs imported from them"
         + (f" ({unreadable} of them are none)" if unreadable else "")
         + (f", and {', '.join(config.sources.mcp_servers)} asked live" if config.sources.mcp_servers else "")
         + (f"; {undescribed} descriptions are to be written" if config.sources.undescribed == "write" else "")

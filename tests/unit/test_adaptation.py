@@ -36,7 +36,7 @@ def draw(nodes, count, seed="7/g0000", history=None, level=3, steps=3, examples=
     return [design for design, _ in zip(adaptation, range(count), strict=False)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(0, 99), st.integers(1, 4))
 def test_sets_are_unique_small_and_of_one_domain(sizes, seed, level):
     nodes = tree(sizes)
@@ -196,7 +196,7 @@ def test_descriptions_of_schemas_and_order_of_fields_make_no_new_api():
     assert api_key(worded)[16:32] == api_key(WEATHER)[16:32]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from(APIS), max_size=30), st.sampled_from([0.5, 0.8, 1.0]))
 def test_two_admitted_apis_are_never_as_near_as_the_threshold(apis, threshold):
     index, kept = NearDuplicates(threshold), []

@@ -104,7 +104,7 @@ def test_settings_alone_are_a_configuration_where_the_default_one_is_not_there(t
     monkeypatch.chdir(tmp_path)
     code, text = toolace("check", "--set", f"sources.mcp={ROOT / 'examples/specs/office.mcp.json'}")
     assert code == 0, text
-    assert "1 MCP files" in text
+    assert "files: mcp 1; 7 APIs imported" in text
     code, text = toolace("check")
     assert (code, text.count("\n")) == (2, 1)
     assert "configs/local.yaml" in text

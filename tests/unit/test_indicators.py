@@ -233,7 +233,7 @@ def test_a_writer_that_lies_is_asked_again_and_then_the_indicator_is_dropped(nam
         assert repaired.api.lineage.indicators == (name,)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(sorted(INDICATORS)), st.integers(0, 2**20))
 def test_whatever_a_decoder_may_answer_gives_a_sound_api_or_a_reason(name, seed):
     rng = random.Random(seed)

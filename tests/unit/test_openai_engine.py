@@ -282,7 +282,7 @@ def test_text_without_json_stays_as_it_is(text):
     assert extracted(text) == text
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(value=st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda part: st.lists(part) | st.dictionaries(st.text(), part)),
        before=st.text("abc .,:\n"), after=st.text("abc .,:\n"))  # fmt: skip
 def test_an_object_in_prose_is_found(value, before, after):
@@ -589,7 +589,7 @@ BODIES = st.recursive(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     status=st.integers(200, 599),
     raw=st.binary() | TEXTS_WITH_KEYS.map(str.encode) | BODIES.map(json.dumps).map(str.encode),

@@ -33,7 +33,7 @@ def play(planner, verdict, rng, crash_at=None, slots=4):
     return flying, drafted
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.integers(1, 12), st.integers(1, 6))
 def test_any_order_ends_with_the_lowest_passing_attempts(seed, wanted, factor):
     def verdict(kind, attempt):
@@ -53,7 +53,7 @@ def test_any_order_ends_with_the_lowest_passing_attempts(seed, wanted, factor):
     assert len(set(cuts)) == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.integers(1, 60))
 def test_a_restored_planner_plays_what_is_missing_and_nothing_twice(seed, crash_at):
     def verdict(kind, attempt):
@@ -152,7 +152,7 @@ def test_select_takes_the_lowest_and_sorts_out_duplicates():
     assert duplicates == {("a", 1): "the same as a-000000"}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.integers(1, 8), st.integers(2, 12), st.integers(1, 64))
 def test_speculation_changes_how_many_are_played_and_never_which_are_accepted(seed, wanted, factor, slots):
     def verdict(kind, attempt):

@@ -656,7 +656,7 @@ DOCS = st.lists(
 ).map("".join)  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(alias=EXPRESSIONS, value=EXPRESSIONS, field=EXPRESSIONS, hint=EXPRESSIONS, returns=EXPRESSIONS, doc=DOCS)
 def test_no_hint_default_or_docstring_breaks_the_reader(tmp_path, **parts):
     path = tmp_path / "a.py"

@@ -122,7 +122,7 @@ def test_tables_may_be_larger_than_other_files_and_their_lines_may_not(tmp_path,
 WORDS = st.text(string.ascii_letters + " .\n#|`-", min_size=0, max_size=3000)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(WORDS, st.integers(200, 1500))
 def test_pieces_keep_to_the_limit_and_lose_no_word(text, limit):
     pieces = chunks("# The title\n\n" + text.strip(), limit)

@@ -59,7 +59,7 @@ SHAPES = {
 }  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(list(PLANNED)), st.integers(0, 2**31 - 1))
 def test_a_dialog_of_any_kind_and_seed_passes_every_rule_and_has_its_structure(kind, seed):
     outcome = play(kind, seed)
@@ -85,7 +85,7 @@ def test_a_dialog_of_any_kind_and_seed_passes_every_rule_and_has_its_structure(k
 ROLEPLAY = parse({"generate": {"strategy": "roleplay"}, "verify": {"experts": {}}})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(list(PLANNED)), st.integers(0, 2**31 - 1))
 def test_a_role_play_of_any_kind_and_seed_passes_every_rule_and_has_its_structure(kind, seed):
     outcome = play(kind, seed, config=ROLEPLAY)

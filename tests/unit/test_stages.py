@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 import ray
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.stages import rules
@@ -89,7 +89,6 @@ def content(store):
 RUNS = st.lists(st.tuples(st.lists(st.booleans(), min_size=3, max_size=3), st.integers(0, 4)), min_size=1, max_size=5)
 
 
-@settings(deadline=None)  # it writes files
 @given(RUNS)
 def test_a_task_that_is_run_again_keeps_every_first_verdict(tmp_path_factory, answered_at_once, runs):
     """Each run has verdicts of its own, and is killed before or after one of its two writes, or not at all."""

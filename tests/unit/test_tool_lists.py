@@ -304,7 +304,7 @@ WHOLE = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tree=JSON | st.lists(WHOLE, min_size=1, max_size=3), undescribed=st.sampled_from(["derive", "refuse"]))
 def test_no_json_breaks_the_reader(tmp_path, tree, undescribed):
     for name, text in (("a.json", json.dumps(tree)), ("a.jsonl", json.dumps(tree) + "\n" + json.dumps(CHAT))):

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.material import WEATHER, calls, good_dialogs, result, say, user
@@ -100,7 +100,6 @@ VALUES = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(VALUES, st.booleans())
 def test_a_masked_row_is_a_row_without_what_was_private(value, ascii):
     row = {**to_openai(GOOD["single"]), "more": value}

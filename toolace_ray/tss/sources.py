@@ -62,8 +62,8 @@ def named(config: SourcesConfig) -> dict[str, list[str]]:
 
 def _spec_patterns(config: SourcesConfig) -> dict[str, tuple[str, ...]]:
     """Kind of specification -> paths and globs, with those of modules in place of their names."""
-    patterns: dict[str, tuple[str, ...]] = {kind: getattr(config, kind) for kind in SPEC_SUFFIXES}
-    return {**patterns, "python": tuple(place for name in config.python for place in _places(name))}
+    modules = tuple(place for name in config.python for place in _places(name))
+    return {"openapi": config.openapi, "mcp": config.mcp, "tools": config.tools, "python": modules}
 
 
 def _places(name: str) -> Iterator[str]:
