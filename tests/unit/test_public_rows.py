@@ -247,6 +247,7 @@ def answered(result, answer):
             "You have 4 reminders. Shall I read them to you?",
             False,
         ),
+        ({"balance": 23329000000}, "The balance is $23.33B.", True),
         ({"due": [{"task": "rent", "at": "2024-05-04 18:00:00"}]}, "The rent is due at 6 pm.", True),
         ({"due": [{"task": "rent", "at": "2024-05-04 18:00:00"}]}, "The rent is due at 7 pm.", False),
     ],
@@ -277,3 +278,15 @@ def test_a_list_is_typed_in_brackets_of_either_kind(written):
     assert rejecting(row, "xlam") == {}
     row["answers"] = [{"name": "invite", "arguments": {"people": "Ada"}}]
     assert "arguments_valid" in rejecting(row, "xlam")
+
+
+def test_a_time_is_counted_from_a_moment_late_in_a_long_result():
+    flights = [{"name": f"carrier {i} of the north", "gate": "unknown"} for i in range(80)]
+    steps = earlier("find_flight", {}, {"carriers": flights, "lands": "2024-05-04T12:40:00"})
+    request = "Find the flight to Bergen, and a taxi two hours after it lands."
+    for time, right in (("14:40", True), ("15:10", False)):
+        row = asked_and_called(request, "order_taxi", {"time": time}, {"time": TEXT}, *steps)
+        row["tools"].append(
+            {"name": "find_flight", "description": "Finds it.", "parameters": {"type": "object", "properties": {}}}
+        )
+        assert ("argument_provenance" in rejecting(row, "openai")) is not right

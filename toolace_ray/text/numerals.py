@@ -58,7 +58,7 @@ _OTHER_WORDS = {
     "both": 2.0,
 }
 _MAGNITUDES = {"k": 1e3, "thousand": 1e3, "m": 1e6, "million": 1e6, "billion": 1e9, "bn": 1e9}
-_NUMBER = re.compile(r"(?<![\w.])-?\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\w)|(?<!\w)-?\d+(?:\.\d+)?(?!\w)")
+_NUMBER = re.compile(r"(?<![\w.])-?\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\w|\.\d)|(?<!\w)-?\d+(?:\.\d+)?(?!\w|\.\d)")
 _NO_NUMBER = re.compile(r"\d{4}-\d{2}-\d{2}|\d{1,2}:\d{2}(?::\d{2})?|\b[A-Za-z]+-?\d+\b")
 _GLUED = re.compile(
     r"(?<![\w.,])(\d[\d,]{0,40}(?:\.\d{1,40})?)(?=[a-zA-Z°%€$£]{1,20}\b|[°%€$£])|[€$£¥](\d[\d,]{0,40}(?:\.\d{1,40})?)"

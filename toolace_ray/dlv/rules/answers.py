@@ -483,8 +483,10 @@ def _used(value: Any, answer: str, view: View) -> bool:
         return True  # "at the max"
     if isinstance(value, int | float):
         return any(
-            round(value, places) == number
+            round(value / scale, places) == number
             for number in (*numbers(answer), *other_numbers(answer))
+            for scale in (1, 1e6, 1e9)
+            if scale <= abs(value) or scale == 1
             for places in (0, 1, 2)
         )
     if "/" in str(value) and find(str(value).rstrip("/").rpartition("/")[2], answer, view.today):

@@ -153,7 +153,7 @@ def _moment_follows(view: View, leaf: Leaf, request: str) -> bool:
         for _, item in leaves(result)
         if isinstance(item, str)
     ]
-    others = others[:64]
+    others = [item for item in dict.fromkeys(others) if _MOMENT.search(item)][:64]
     if _NOW.search(view.system):
         request = f"{request} {view.system[-2000:]}"
     if _CLOCK.fullmatch(value):
@@ -161,6 +161,7 @@ def _moment_follows(view: View, leaf: Leaf, request: str) -> bool:
     return date_follows(value, request, others, view.today)
 
 
+_MOMENT = re.compile(r"\d{1,2}:\d{2}|\d{4}-\d{2}-\d{2}")  # the rest of a long result tells no time
 _NOW = re.compile(r"\b(?:now|current time|local time|it is|time is)\b[^.]{0,40}\d{1,2}:\d{2}", re.IGNORECASE)
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2})?Z?(?: ?[AaPp]\.?[Mm]\.?)?")
 
