@@ -237,6 +237,7 @@ def answered(result, answer):
         ({"session_token": "e149636f-d9ca-0792"}, "You are logged in. What shall I look for?", True),
         ({"token": "p9o8i7u6y5t4r3e2w1q"}, "Now, what is the reminder to say?", True),
         ({"notice": "the account of lena is locked"}, "Good day. What shall I look for?", False),
+        ({"file": "report_2024_lena_final.pdf"}, "Good day. What shall I look for?", False),
         (
             {"due": [{"task": "rent"}, {"task": "tax"}, {"task": "visa"}]},
             "You have 3 reminders. Shall I read them to you?",

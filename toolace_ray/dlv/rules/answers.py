@@ -454,11 +454,11 @@ def _confirmed(view: View, index: int, values: list[Any], answer: str) -> bool:
 
 def _opaque(value: Any) -> bool:
     """True for a token or a hash: long, without spaces, letters and digits mixed; nobody is told it."""
-    return isinstance(value, str) and bool(_TOKEN.fullmatch(value) and _MIXED.search(value))
+    return isinstance(value, str) and bool(_CODED.fullmatch(value)) and len(_MIXED.findall(value[:256])) >= 3
 
 
-_TOKEN = re.compile(r"[\w=+/.-]{16,}")
-_MIXED = re.compile(r"[A-Za-z]-?\d|\d-?[A-Za-z]")
+_CODED = re.compile(r"[\w=+/.-]{16,}")
+_MIXED = re.compile(r"[A-Za-z](?=-?\d)|\d(?=-?[A-Za-z])")
 
 
 def _counted(result: Any, answer: str) -> bool:

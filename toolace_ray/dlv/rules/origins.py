@@ -114,7 +114,7 @@ def _number_follows(view: View, leaf: Leaf, request: str, schema: dict[str, Any]
         return True  # a level on a scale: "cheap" is 1 of 4
     if number_follows(leaf.value, request, leaf.name, low, high):
         return True
-    if isinstance(leaf.value, int) and re.search(rf"(?<=[A-Za-z#]){leaf.value}(?![\w.,]*\d)", request):
+    if isinstance(leaf.value, int) and re.search(rf"(?<=[A-Za-z#]){leaf.value}(?![.,]?\d)", request):
         return True  # AS15169, #42
     if "age" in name_parts(leaf.name) and view.today is not None:
         ages = {view.today.year - int(year) for year in re.findall(r"\b(?:19|20)\d{2}\b", request)}
