@@ -175,6 +175,20 @@ def test_what_is_needed_and_has_only_optional_parts_stays(read):
     assert needed["type"] == "object"
 
 
+def test_what_an_optional_part_needs_is_kept_with_it(read):
+    """A body of many levels, whose essence is optional as a whole and needs a list of objects below it."""
+    wide = {"type": "object", "properties": {f"p{i}": {"type": "object", "properties": {f"q{j}": TEXT for j in range(30)}}
+                                             for i in range(30)}}  # fmt: skip
+    container = {"type": "object", "required": ["name"], "properties": {
+        "ports": {"type": "array", "items": wide}, "name": TEXT, "image": TEXT, "probe": wide}}  # fmt: skip
+    spec = {"type": "object", "required": ["containers"], "description": "What it runs", "properties": {
+        "affinity": wide, "containers": {"type": "array", "description": "Containers", "items": container}}}  # fmt: skip
+    api = read(document(body({"type": "object", "properties": {"name": TEXT, "spec": spec, "status": wide}})))
+    kept = api.properties["spec"]["properties"]["containers"]["items"]
+    assert (set(kept["properties"]), kept["required"]) == ({"name", "image"}, ["name"])
+    assert any("spec.containers[].probe" in note for note in api.lineage.notes)
+
+
 def test_parameters_whose_descriptions_fill_pages_are_left_out_where_they_are_optional(read):
     long = [
         {"name": f"q{i}", "in": "query", "schema": {**TEXT, "description": "What it is for. " * 80}} for i in range(40)

@@ -7,6 +7,7 @@ cut; what is left out is optional in a call, and told. Where a call needs what c
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import IntEnum
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +20,7 @@ from toolace_ray.tss.told import Derived, Told, describe
 
 MAX_SCHEMAS = 256  # of one operation's parameters, or of its answer
 MAX_NESTING = 48
+MAX_LAST = 8  # properties of an object that is needed below the last level, all of them plain
 MAX_BOUND = 1e15  # 64-bit limits that generators write as bounds say nothing
 BOUNDS = (
     *(
@@ -51,6 +53,14 @@ MAX_EXAMPLE = 2000  # characters of a schema's examples or default; longer ones 
 _CUT: Any = object()  # in place of a schema that is left out
 _CIRCLE: Any = object()  # the same where it holds itself again: of alternatives, the others are enough
 _GONE = (_CUT, _CIRCLE)
+
+
+class Need(IntEnum):
+    """Who needs a schema: nobody, its parent, which is optional itself, or every call."""
+
+    NONE = 0
+    PARENT = 1
+    CALL = 2
 
 
 class NothingLeft(SpecError):
@@ -89,7 +99,7 @@ class Expansion:
             SpecError: a call needs it and it can't be carried.
             NothingLeft, TooLarge: see there.
         """
-        result = self._schema(node, base, (), level, required and not self.answers, place)
+        result = self._schema(node, base, (), level, Need.CALL if required and not self.answers else Need.NONE, place)
         if result not in _GONE:
             return self._settled(result, place)
         if required:
@@ -134,7 +144,7 @@ class Expansion:
         self.told.add("descriptions derived", place)
         return {**schema, "description": describe(name, schema)}
 
-    def _schema(self, node: Any, base: str, trail: tuple[str, ...], level: int, needed: bool, place: str) -> Any:
+    def _schema(self, node: Any, base: str, trail: tuple[str, ...], level: int, needed: Need, place: str) -> Any:
         if node is True or node is None:
             return {}
         if node is False:
@@ -165,7 +175,7 @@ class Expansion:
         base: str,
         trail: tuple[str, ...],
         level: int,
-        needed: bool,
+        needed: Need,
         place: str,
     ) -> Any:
         """What an allOf and the words beside it let pass. A part of which nothing can be sent leaves what the others say."""
@@ -180,7 +190,7 @@ class Expansion:
                 merged = both(merged, below)
         return _CUT if cut and not (isinstance(merged, dict) and merged.get("properties")) else merged
 
-    def _referred(self, node: Any, base: str, trail: tuple[str, ...], level: int, needed: bool, place: str) -> Any:
+    def _referred(self, node: Any, base: str, trail: tuple[str, ...], level: int, needed: Need, place: str) -> Any:
         target, at, name = self.references.target(node["$ref"], base)
         met = trail.count(name)
         target = self._own_part(target, at, trail, bool(met), place)
@@ -268,7 +278,7 @@ class Expansion:
         return result
 
     def _below(
-        self, result: dict[str, Any], node: Any, base: str, trail: tuple[str, ...], level: int, needed: bool, place: str
+        self, result: dict[str, Any], node: Any, base: str, trail: tuple[str, ...], level: int, needed: Need, place: str
     ) -> Any:
         """A translated schema with what stands below it: properties, items and unions; or _CUT."""
         for key in ("anyOf", "oneOf"):
@@ -284,22 +294,22 @@ class Expansion:
             if below in _GONE:
                 result["maxItems"] = 0  # a list that a call needs ends here, where its values would hold it again
         if isinstance(result.get("additionalProperties"), dict):
-            below = self._schema(result["additionalProperties"], base, trail, level + 1, False, f"{place}.*")
+            below = self._schema(result["additionalProperties"], base, trail, level + 1, Need.NONE, f"{place}.*")
             result["additionalProperties"] = True if below in _GONE else below
         if isinstance(result.get("properties"), dict):
             return self._object(result, base, trail, level, needed, place)
         return result
 
     def _object(
-        self, result: dict[str, Any], base: str, trail: tuple[str, ...], level: int, needed: bool, place: str
+        self, result: dict[str, Any], base: str, trail: tuple[str, ...], level: int, needed: Need, place: str
     ) -> Any:
         written = {str(name): sub for name, sub in result["properties"].items()}
         required = [name for name in result.get("required") or () if isinstance(name, str)]
         if level >= self.levels and written and not needed:
             return _CUT
-        room = self.width if level else self.top
-        if level >= self.levels:
-            room = 0
+        last = level >= self.levels
+        room = MAX_LAST if last else self.width if level else self.top
+        below = needed or (Need.NONE if self.answers or self.levels < 2 else Need.PARENT)
         kept: dict[str, Any] = {}
         left_out = []
         sent = {name for name in written if name in required}
@@ -309,19 +319,20 @@ class Expansion:
             if isinstance(sub, dict) and sub.get(one_way) is True:
                 self.told.add(f"left out, {one_way}", here)
                 continue
-            if name not in sent and len(kept.keys() - sent) >= max(room - len(sent), 0):
+            full = len(kept.keys() - sent) >= max(room - len(sent), 0)
+            if name not in sent and (full or (last and not _is_plain(sub))):
                 left_out.append(here)
                 continue
-            value = self._schema(sub, base, trail, level + 1, needed and name in sent, here)
+            value = self._schema(sub, base, trail, level + 1, below if name in sent else Need.NONE, here)
             if value is False:
-                if needed and name in sent:
+                if needed is Need.CALL and name in sent:
                     raise SpecError(f"{here!r} lets no value pass")
                 self.told.add("left out, lets no value pass", here)
             elif value not in _GONE:
                 kept[name] = self.described(name, value if name in sent or self.answers else without_null(value), here)
             elif self.answers or name not in sent:
                 left_out.append(here)
-            elif needed:
+            elif needed is Need.CALL:
                 raise SpecError(f"{here!r} refers to itself without end")
             else:
                 return value
@@ -338,7 +349,7 @@ class Expansion:
         return result
 
     def _union(
-        self, result: Any, key: str, node: Any, base: str, trail: tuple[str, ...], level: int, needed: bool, place: str
+        self, result: Any, key: str, node: Any, base: str, trail: tuple[str, ...], level: int, needed: Need, place: str
     ) -> Any:
         branches = []
         for part in result[key]:
@@ -359,6 +370,10 @@ class Expansion:
             merged = both(rest, real[0])
             return with_null(merged) if len(real) < len(branches) else merged
         return {**rest, key: branches}
+
+
+def _is_plain(schema: Any) -> bool:
+    return isinstance(schema, dict) and schema.get("type") in ("string", "integer", "number", "boolean")
 
 
 def _listed(kinds: Any) -> list[Any]:
