@@ -1,23 +1,29 @@
-"""What the import makes of specifications: operations, imported, refused by reason, pruned, and seconds, one row a document.
+"""What the import makes of specifications: operations, imported, refused by reason, pruned, seconds and memory, one row a document.
 
     python -m benchmarks.specs FILE...
+    python -m benchmarks.specs $(python -m benchmarks.spec_documents FOLDER)
 
-Files are OpenAPI or Swagger documents and MCP tools/list results, also as .xz. The last line is one JSON object: document ->
-its row, where `refused` maps each reason, without its names and numbers, to its count and to one example of it.
+Files are OpenAPI or Swagger documents and MCP tools/list results, also as .xz. Each is read in a process of its own; its peak
+memory holds the interpreter and the modules, too. The table is Markdown. The last line is one JSON object: document -> its row,
+where `refused` maps each reason, without its names and numbers, to its count and to one example of it.
 """
 
 from __future__ import annotations
 
 import json
 import lzma
+import multiprocessing
 import re
+import resource
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from benchmarks.spec_documents import DOCUMENTS
 from toolace_ray.errors import UserError
 from toolace_ray.records.api import Api
 from toolace_ray.schemas import gate
@@ -26,6 +32,16 @@ from toolace_ray.tss import specs
 from toolace_ray.tss.intake import IMPORT, Intake
 
 NEAR_DUPLICATE = 0.8  # evolve.near_duplicate
+COLUMNS = (
+    "document",
+    "operations",
+    "imported",
+    "with optional parts left out",
+    "with notes",
+    "seconds",
+    "peak MiB",
+    "refused",
+)
 
 
 def main(paths: list[str]) -> int:
@@ -34,15 +50,38 @@ def main(paths: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     rows = {}
-    print(f"{'document':34} {'operations':>10} {'imported':>8} {'pruned':>7} {'noted':>6} {'seconds':>8}  refused")
-    for path in paths:
-        with tempfile.TemporaryDirectory() as folder:
-            row = rows[Path(path).name] = measured(_unpacked(Path(path), Path(folder)))
-        reasons = ", ".join(f"{count} {reason}" for reason, (count, _) in row["refused"].items()) or row["error"] or "-"
-        numbers = f"{row['operations']:10} {row['imported']:8} {row['pruned']:7} {row['noted']:6} {row['seconds']:8.1f}"
-        print(f"{Path(path).name[:34]:34} {numbers}  {reasons}")
+    print(_line(*COLUMNS), _line(*["---"] * len(COLUMNS)), sep="\n")
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as pool:
+        for path, row in zip(paths, pool.map(_of_file, paths), strict=True):
+            rows[Path(path).name] = row
+            reasons = "; ".join(f"{count:,}: {reason}" for reason, (count, _) in row["refused"].items()) or row["error"]
+            counts = (f"{row[key]:,}" for key in ("operations", "imported", "pruned", "noted"))
+            print(
+                _line(_named(Path(path)), *counts, f"{row['seconds']:.1f}", str(row["peak_mib"]), reasons), flush=True
+            )
     print(json.dumps(rows, ensure_ascii=False))
     return 0
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _named(path: Path) -> str:
+    """A document as the table calls it: by the package that ships it, where it is one of DOCUMENTS."""
+    known = next((document for document in DOCUMENTS if document.file == path.name), None)
+    if known is None:
+        return path.name
+    source = f"{known.client} `{known.package}` {known.version}, {known.licence}: `{known.member}`"
+    return f"{known.name} ({source})"
+
+
+def _of_file(path: str) -> dict[str, Any]:
+    """The row of a file, measured in a process that has done nothing else."""
+    with tempfile.TemporaryDirectory() as folder:
+        row = measured(_unpacked(Path(path), Path(folder)))
+    return {**row, "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10}
 
 
 def measured(path: str) -> dict[str, Any]:
@@ -70,7 +109,7 @@ def _refused(item: Api | str, index: NearDuplicates) -> tuple[str, str] | None:
     if verdicts := gate.check(item):
         return verdicts[0].rule, verdicts[0].evidence
     twin = index.repeats(api_key(item), item.name)
-    return ("duplicate", f"{item.name} is {twin}") if twin else None
+    return ("near-duplicate of another operation", f"{item.name} is {twin}") if twin else None
 
 
 def _import(path: str) -> Iterator[Api | str]:
