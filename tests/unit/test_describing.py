@@ -43,7 +43,7 @@ ROOMS = {
                 "parameters": [
                     {"name": "floor", "in": "path", "required": True, "schema": {"type": "integer"}},
                     {"name": "order", "in": "query", "schema": {"type": "string", "enum": ["price", "size"]}},
-                    {"name": "view", "in": "query", "schema": {"type": "boolean", "title": "Sea View Only"}},
+                    {"name": "sea_view", "in": "query", "schema": {"type": "boolean", "title": "Ocean Only"}},
                     {"name": "guests", "in": "query", "description": "Guests that are to sleep there",
                      "schema": {"type": "integer", "minimum": 1, "maximum": 4}},
                 ],
@@ -57,7 +57,7 @@ GOOD = {
     "findRooms()": "List the rooms of a floor that are free.",
     "floor": "Storey on which the rooms lie, counted from the street",
     "order": "What the rooms are sorted by, price or size",
-    "view": "True to see only rooms that look at the sea",
+    "sea_view": "True to see only rooms that look at the sea",
 }
 SETTINGS = Writing(samples=2, temperature=0.8)
 
@@ -78,7 +78,7 @@ def asked(api, answers, seed=7):
 
 def test_what_lacks_is_asked_for_in_one_request_and_written(tmp_path):
     api = imported(tmp_path)
-    assert api.lineage.undescribed == ("", "floor", "order", "view")
+    assert api.lineage.undescribed == ("", "floor", "order", "sea_view")
     found, requests = asked(api, [json.dumps(GOOD)])
     assert len(requests) == 1
     schema = requests[0].json_schema
@@ -86,7 +86,7 @@ def test_what_lacks_is_asked_for_in_one_request_and_written(tmp_path):
     assert schema["additionalProperties"] is False
     prompt = requests[0].messages[-1]["content"]
     for part in ("findRooms, GET /rooms/{floor} (Hotel desk)", "guests (integer): Guests that are to sleep there; from 1 to 4",
-                 'order (string): one of "price", "size"', "view (boolean): titled Sea View Only", "floor (integer, required)",
+                 'order (string): one of "price", "size"', "sea_view (boolean): titled Ocean Only", "floor (integer, required)",
                  "[].number (string): Number on the door"):  # fmt: skip
         assert part in prompt
     assert "Find rooms (Hotel desk)" not in prompt  # a derived description would be copied
@@ -96,8 +96,8 @@ def test_what_lacks_is_asked_for_in_one_request_and_written(tmp_path):
     assert {name: schema["description"] for name, schema in written.properties.items()} == {
         **{name: text for name, text in GOOD.items() if name != "findRooms()"}, "guests": "Guests that are to sleep there",
     }  # fmt: skip
-    assert written.lineage.written == ("", "floor", "order", "view")
-    assert "descriptions written by a model in place of derived ones: floor, order, view" in written.lineage.notes
+    assert written.lineage.written == ("", "floor", "order", "sea_view")
+    assert "descriptions written by a model in place of derived ones: floor, order, sea_view" in written.lineage.notes
     assert written.returns == api.returns
     assert written.id != api.id
 
@@ -122,6 +122,12 @@ def test_what_lacks_is_asked_for_in_one_request_and_written(tmp_path):
         ("floor", "Этаж, на котором находятся rooms", "is partly written in CYRILLIC"),
         ("floor", "Melody played during lunch", "has nothing to do with the operation"),
         ("floor", "Telephone under which whoever gets the parcel is called", "repeats the prompt's example"),
+        ("floor", "How many stairs lead to the rooms, in %s.", "holds markup or a placeholder"),
+        ("floor", "Integer that tells the storey of the rooms", "tells its type"),
+        ("floor", "Storey of the rooms, such as", "breaks off"),
+        ("order", "Sorts by the findRooms query, SEA for example", "names 'SEA'"),
+        ("sea_view", "True for the rooms that the sea_view parameter lists", "repeats its identifier"),
+        ("findRooms()", "Expands fields that are to be returned.", "has nothing to do with the operation"),
         ("floor", "", "is not in the form that was asked for"),
         ("floor", "Storey " * 40 + ".", "has more than"),
         ("floor", None, "is not in the form that was asked for"),
@@ -139,7 +145,7 @@ def test_what_is_no_description_stays_derived_and_is_told(tmp_path, key, text, w
     written = with_descriptions(api, found)
     derived = api.description if not place else api.properties[key]["description"]
     assert (written.description if not place else written.properties[key]["description"]) == derived
-    assert set(written.lineage.written) == {"", "floor", "order", "view"} - {place}
+    assert set(written.lineage.written) == {"", "floor", "order", "sea_view"} - {place}
     told = f"derived description kept, what was written {found.refused[place]}: {place or 'findRooms'}"
     assert told in written.lineage.notes
 
@@ -159,7 +165,7 @@ def test_what_is_a_description_passes(tmp_path, text):
 
 def test_one_sentence_for_two_is_right_for_neither(tmp_path):
     same = "What tells which rooms are listed"
-    found, _ = asked(imported(tmp_path), lambda request: json.dumps({**GOOD, "floor": same, "view": same}))
+    found, _ = asked(imported(tmp_path), lambda request: json.dumps({**GOOD, "floor": same, "sea_view": same}))
     assert set(found.refused.values()) == {"is the same for two of them"}
     assert set(found.texts) == {"", "order"}
 
@@ -176,7 +182,7 @@ def test_without_an_answer_all_stays_derived(tmp_path, answer):
     assert kept.id == api.id
     assert kept.lineage.written == ()
     assert (
-        "derived description kept, what was written is not in the form that was asked for: findRooms, floor, order, view"
+        "derived description kept, what was written is not in the form that was asked for: findRooms, floor, order, sea_view"
         in (kept.lineage.notes)
     )
 

@@ -46,12 +46,14 @@ _FILLING = {
     "argument", "property", "type", "string", "number", "integer", "boolean", "array", "list", "object", "text",
     "given", "specified", "required", "optional", "api", "operation", "function", "endpoint", "method", "call",
 }  # fmt: skip
-_MARKUP = re.compile(r"[\[\]{}<>|`*#\\~^]|__|\.\.\.|…|https?:|www\.|&#?\w+;")
+_MARKUP = re.compile(r"[\[\]{}<>|`*#\\~^]|__|\.\.\.|…|https?:|www\.|&#?\w+;|%[a-z]\b")
 _PLACEHOLDER = re.compile(
     r"\b(?:todo|tbd|fixme|lorem|placeholder|xxx+)\b|\b(?:no|insert|add|your|missing) (?:a |the )?description\b|"
     r"\bdescription (?:goes )?here\b|^(?:n/?a|none|null|unknown|undefined)\b\W*$",
     re.IGNORECASE,
 )
+_TYPE_FIRST = re.compile(r"(?:an? )?(?:string|integer|boolean|array|object)\b", re.IGNORECASE)
+_OPEN_END = re.compile(r"\b(?:such as|including|e\.g\.?|as|of|the|a|an|or|and|that|which|is|are)$", re.I)
 _SHORTENED = re.compile(r"\b(?:e\.g|i\.e|etc|vs|incl|approx|no)\.", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?]+(?=\s|$)|[。！？]")
 _QUOTED = re.compile(r"[\"“”«»]([^\"“”«»]{1,60})[\"“”«»]|(?<!\w)['‘]([^'’]{1,60})['’](?!\w)")
@@ -290,10 +292,20 @@ def _fault(text: str, wanted: _Wanted, api: Api, texts: dict[str, str]) -> str |
         return "holds markup or a placeholder"
     if "?" in text or sum(bool(part.strip()) for part in _SENTENCE_END.split(_SHORTENED.sub(" ", text))) > 2:
         return "is not one or two statements"
+    if _TYPE_FIRST.match(text):
+        return "tells its type"
+    if _OPEN_END.search(text):
+        return "breaks off"
     words = _words(text)
     names = set(map(_stem, _words(" ".join([wanted.name, wanted.place, *(() if wanted.place else api.domain)]))))
     if len(words) < 2 or all(word in _FILLING or _stem(word) in names for word in words):
         return "says no more than the name"
+    if (
+        wanted.place
+        and not (wanted.name.isalpha() and wanted.name == wanted.name.lower())
+        and re.search(rf"\b{re.escape(wanted.name)}\b", text)
+    ):
+        return "repeats its identifier"
     others = {place: _plain(other) for place, other in _descriptions(api, texts) if place != wanted.place}
     if _plain(text) in others.values():
         return "is that of another one"
@@ -302,9 +314,10 @@ def _fault(text: str, wanted: _Wanted, api: Api, texts: dict[str, str]) -> str |
     known = _known(api)
     if foreign := scripts(text) - scripts(known) - {"LATIN"}:
         return f"is partly written in {', '.join(sorted(foreign))}"
-    if scripts(text) == {"LATIN"} and not related(text, known):
+    topic = known if wanted.place else " ".join([words_of(api.name), api.lineage.operation, *api.domain])
+    if scripts(text + topic) == {"LATIN"} and not related(text, topic):
         return "has nothing to do with the operation"
-    value = _invented(text, wanted, known)
+    value = _invented(text, wanted, known, api.name)
     return f"names {value!r}, which the schema does not have" if value else None
 
 
@@ -325,21 +338,22 @@ def _known(api: Api) -> str:
     return " ".join([api.name, api.lineage.operation, *api.domain, api.description, schemas])
 
 
-def _invented(text: str, wanted: _Wanted, known: str) -> str | None:
-    """The first number, quoted word, code or listed value in a text that the schema of its place does not have."""
+def _invented(text: str, wanted: _Wanted, known: str, function: str) -> str | None:
+    """The first number, quoted word, code or listed value in a text that the schema of its place does not have; words that
+    the document has elsewhere are no invention, unless the place has its values to choose from."""
     source = canonical_json(wanted.schema)
     numbers = _numbers(f"{source} {wanted.place or known}") | _STANDARDS.get(str(wanted.schema.get("format")), set())
     if strange := sorted(_numbers(text) - numbers):
         return f"{strange[0]:g}"
     values = {"true", "false", "null"} | {str(value).casefold() for _, value in leaves(wanted.schema)}
-    vocabulary = {_stem(word) for word in _words(known)}
+    enum = {str(value).casefold() for value in _enum(wanted.schema)}
+    vocabulary = {_stem(word) for word in _words(f"{source} {wanted.place} {function}" if enum else known)}
 
     def is_known(item: str) -> bool:
         bare = item.strip(" .,:;\"'“”‘’").casefold()
         words = _words(item)
         return bare in values or all(word in _FILLING or _stem(word) in vocabulary for word in words)
 
-    enum = {str(value).casefold() for value in _enum(wanted.schema)}
     for match in _QUOTED.finditer(text):
         item = match[1] or match[2]
         if item.casefold() not in enum if enum else not is_known(item):
