@@ -46,7 +46,9 @@ def pool(model):
     return parse({"pools": {"small": {"engine": "vllm", "model": model, "cpus": 0.5, "options": OPTIONS}}})
 
 
-def test_a_replica_whose_engine_was_killed_comes_back_and_leaves_no_orphan(tiny_model, ray_local, loop):
+@pytest.mark.parametrize("victim", ["engine", "replica"])
+def test_a_replica_that_was_killed_comes_back_and_leaves_no_orphan(victim, tiny_model, ray_local, loop):
+    """Its engine is a child process: of a replica that is killed itself, Ray must end it."""
     from actors.pools import Pools, clients
 
     with Pools(pool(tiny_model)) as pools:
@@ -58,10 +60,12 @@ def test_a_replica_whose_engine_was_killed_comes_back_and_leaves_no_orphan(tiny_
         brood = children(first)
         assert brood, "the engine has no process of its own"
         core = next(pid for pid in brood if "EngineCore" in Path(f"/proc/{pid}/cmdline").read_text())
-        os.kill(core, signal.SIGKILL)
+        os.kill(core if victim == "engine" else first, signal.SIGKILL)
         assert loop(client.generate(request)).tokens > 0
         assert ray_local.get(replica.pid.remote()) != first
         left = [pid for pid in brood if os.path.exists(f"/proc/{pid}/stat") and state(pid) not in "Z"]
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
         assert left == []
 
 
