@@ -4,7 +4,7 @@ import gc
 import json
 import tracemalloc
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.material import WEATHER, calls, good_dialogs, result, say, user
@@ -73,6 +73,7 @@ def test_what_is_kept_of_long_texts_is_bounded():
     assert asked[-2:] == ["a", "e"]  # larger than all of it, and kept until the next one
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.text(max_size=3), st.sampled_from([1, memo.SHORT, memo.LONG // 3]), st.booleans())))
 def test_what_is_kept_is_what_is_given(items):
     @memo.of_texts(2)
