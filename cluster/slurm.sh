@@ -89,8 +89,6 @@ mkdir -p runs
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$job_folder/token
 unset RAY_AUTH_TOKEN
 export RAY_USAGE_STATS_ENABLED=0 VLLM_NO_USAGE_STATS=1 DO_NOT_TRACK=1
-# An engine's child process must not outlive the replica that started it: it holds the GPU's memory.
-export RAY_kill_child_processes_on_worker_exit_with_raylet_subreaper=1
 
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 count=${#nodes[@]}

@@ -27,8 +27,6 @@ def _is_submitted() -> bool:
 def ray_session(config: Config, say: Callable[[str], None] = lambda _: None, *, check: bool = True) -> Iterator[None]:
     """Ray for the time of a job. Raises UserError when the cluster can't be reached or, with `check`, is too small."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # A replica that is killed must not leave its engine's child process behind.
-    os.environ.setdefault("RAY_kill_child_processes_on_worker_exit_with_raylet_subreaper", "1")
     # We reserve fractions of a CPU for what waits, and no accelerator is hidden from where none was asked for.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_DEDUP_LOGS", "1")

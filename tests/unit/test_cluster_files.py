@@ -196,7 +196,6 @@ def test_ray_containers_have_their_volumes_and_environment(name: str) -> None:
             "RAY_USAGE_STATS_ENABLED": "0",
             "VLLM_NO_USAGE_STATS": "1",
             "DO_NOT_TRACK": "1",
-            "RAY_kill_child_processes_on_worker_exit_with_raylet_subreaper": "1",
             "TOOLACE_CACHE": "/cache",
             "HF_HOME": "/cache/huggingface",
         }
