@@ -118,7 +118,7 @@ def test_what_lacks_is_asked_for_in_one_request_and_written(tmp_path):
         ("floor", "TODO: storey of the rooms", "holds markup or a placeholder"),
         ("floor", "Storey of the rooms. It is a number. It counts from the street.", "is not one or two statements"),
         ("floor", "On which storey are the rooms?", "is not one or two statements"),
-        ("floor", "Guests that are to sleep there", "is that of another one"),
+        ("floor", "guests that are to sleep there.", "repeats another one"),
         ("floor", "Этаж, на котором находятся rooms", "is partly written in CYRILLIC"),
         ("floor", "Melody played during lunch", "has nothing to do with the operation"),
         ("floor", "Telephone under which whoever gets the parcel is called", "repeats the prompt's example"),
@@ -128,6 +128,11 @@ def test_what_lacks_is_asked_for_in_one_request_and_written(tmp_path):
         ("order", "Sorts by the findRooms query, SEA for example", "names 'SEA'"),
         ("sea_view", "True for the rooms that the sea_view parameter lists", "repeats its identifier"),
         ("findRooms()", "Expands fields that are to be returned.", "has nothing to do with the operation"),
+        ("floor", "Storey of the rooms that is taken, for", "breaks off"),
+        ("floor", ": storey on which the rooms lie", "breaks off"),
+        ("order", "price or size", "says no more than the name"),
+        ("order", "The order: one of size and price", "says no more than the name"),
+        ("floor", "Storey for guests that are to sleep there", "repeats another one"),
         ("floor", "", "is not in the form that was asked for"),
         ("floor", "Storey " * 40 + ".", "has more than"),
         ("floor", None, "is not in the form that was asked for"),
@@ -228,6 +233,15 @@ def test_nested_parameters_and_more_than_one_request_takes(tmp_path):
     assert written.properties["form"]["description"] == "What the guest filled in"
     assert properties["field4"]["description"] == "Field4"
     assert written.properties["night"] == api.properties["night"]
+
+
+def test_what_is_shown_is_never_cut_within_a_word(tmp_path):
+    tool = {"name": "paint", "description": "Paint a wall.", "inputSchema": {"type": "object", "properties": {
+        "color": {"type": "string", "description": "sunshine " * 40}, "wall": {"type": "string"}}}}  # fmt: skip
+    (api,) = specs.import_tools({"tools": [tool]}, "walls", undescribed="write")
+    _, requests = asked(api, ["no json"] * TRIES)
+    shown = requests[0].messages[-1]["content"].partition("color (string): ")[2].partition("\n")[0]
+    assert set(shown.split()) == {"sunshine"}
 
 
 def test_only_what_the_document_leaves_undescribed_is_asked_for(tmp_path):

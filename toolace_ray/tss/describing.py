@@ -24,7 +24,7 @@ from typing import Any
 
 from toolace_ray.engines.protocol import GenerateRequest
 from toolace_ray.engines.roles import TaskEngines
-from toolace_ray.prompts import prompt
+from toolace_ray.prompts import LEAK, prompt
 from toolace_ray.records.api import Api
 from toolace_ray.records.base import Record
 from toolace_ray.records.json import Text, canonical_json, load_json
@@ -45,6 +45,7 @@ _FILLING = {
     "are", "be", "and", "or", "its", "it", "which", "used", "use", "value", "values", "parameter", "field",
     "argument", "property", "type", "string", "number", "integer", "boolean", "array", "list", "object", "text",
     "given", "specified", "required", "optional", "api", "operation", "function", "endpoint", "method", "call",
+    "one", "either",
 }  # fmt: skip
 _MARKUP = re.compile(r"[\[\]{}<>|`*#\\~^]|__|\.\.\.|…|https?:|www\.|&#?\w+;|%[a-z]\b")
 _PLACEHOLDER = re.compile(
@@ -53,7 +54,10 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 _TYPE_FIRST = re.compile(r"(?:an? )?(?:string|integer|boolean|array|object)\b", re.IGNORECASE)
-_OPEN_END = re.compile(r"\b(?:such as|including|e\.g\.?|as|of|the|a|an|or|and|that|which|is|are)$", re.I)
+_BROKEN_OFF = re.compile(
+    r"\b(?:such as|including|e\.g\.?|as|of|the|a|an|or|and|that|which|is|are)$|,\s*(?:for|in|to|with|by|from|on|at)$|^\W",
+    re.I,
+)
 _SHORTENED = re.compile(r"\b(?:e\.g|i\.e|etc|vs|incl|approx|no)\.", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?]+(?=\s|$)|[。！？]")
 _QUOTED = re.compile(r"[\"“”«»]([^\"“”«»]{1,60})[\"“”«»]|(?<!\w)['‘]([^'’]{1,60})['’](?!\w)")
@@ -234,7 +238,7 @@ def _undescribed(wanted: _Wanted) -> dict[str, Any]:
 def _line(place: str, schema: dict[str, Any], required: bool = False) -> str:
     """A parameter as a line: place, type, description, values."""
     kind = ", ".join(filter(None, (kind_of(schema), str(schema.get("format") or ""), "required" if required else "")))
-    said = [str(schema["description"])[:120]] if schema.get("description") else []
+    said = [_short(str(schema["description"]), 120)] if schema.get("description") else []
     items = schema.get("items")
     for source in (schema, items if isinstance(items, dict) else {}):
         if isinstance(source.get("enum"), list):
@@ -264,7 +268,9 @@ def _result(returns: dict[str, Any]) -> str:
 
 
 def _short(text: str, limit: int) -> str:
-    return " ".join(text.split())[:limit]
+    """A text on one line, up to the last word that is whole: a model copies half a word as it stands."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[:limit].rpartition(" ")[0] or line[:limit]
 
 
 def _said(answer: str, left: list[_Wanted], keys: dict[str, str]) -> dict[str, str]:
@@ -294,10 +300,11 @@ def _fault(text: str, wanted: _Wanted, api: Api, texts: dict[str, str]) -> str |
         return "is not one or two statements"
     if _TYPE_FIRST.match(text):
         return "tells its type"
-    if _OPEN_END.search(text):
+    if _BROKEN_OFF.search(text):
         return "breaks off"
     words = _words(text)
-    names = set(map(_stem, _words(" ".join([wanted.name, wanted.place, *(() if wanted.place else api.domain)]))))
+    of_name = [wanted.name, wanted.place, *map(str, _enum(wanted.schema)), *(() if wanted.place else api.domain)]
+    names = set(map(_stem, _words(" ".join(of_name))))
     if len(words) < 2 or all(word in _FILLING or _stem(word) in names for word in words):
         return "says no more than the name"
     if (
@@ -306,9 +313,9 @@ def _fault(text: str, wanted: _Wanted, api: Api, texts: dict[str, str]) -> str |
         and re.search(rf"\b{re.escape(wanted.name)}\b", text)
     ):
         return "repeats its identifier"
-    others = {place: _plain(other) for place, other in _descriptions(api, texts) if place != wanted.place}
-    if _plain(text) in others.values():
-        return "is that of another one"
+    for place, other in _descriptions(api, texts):
+        if place != wanted.place and (_plain(text) == _plain(other) or not _runs(text).isdisjoint(_runs(other))):
+            return "repeats another one"
     if prompt("describe").shares(text):
         return "repeats the prompt's example"
     known = _known(api)
@@ -393,6 +400,12 @@ def _words(text: str) -> list[str]:
 
 def _stem(word: str) -> str:
     return (word[:-1] if len(word) > 3 and word.endswith("s") else word)[:5]
+
+
+def _runs(text: str) -> set[str]:
+    """LEAK words in a row, from each word on."""
+    words = _words(text)
+    return {" ".join(words[at : at + LEAK]) for at in range(len(words) - LEAK + 1)}
 
 
 def _plain(text: str) -> str:
