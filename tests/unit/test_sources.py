@@ -353,3 +353,23 @@ def test_a_token_is_never_shown(monkeypatch):
     monkeypatch.setenv("TOKEN", "s3cr\u00e9t")
     with pytest.raises(UserError, match="TOKEN holds no token"):
         mcp_client.list_tools("x", server)
+
+
+def test_a_title_beside_a_reference_does_not_hide_what_is_described_there(tmp_path):
+    colour = {"type": "string", "description": "The colour of the walls."}
+    room = {"type": "object", "properties": {"paint": {"title": "Paint", "$ref": "#/components/schemas/Colour"}}}
+    operation = {
+        "operationId": "paint_room",
+        "summary": "Paint the walls of a room.",
+        "requestBody": {"required": True, "content": {"application/json": {"schema": {**room, "required": ["paint"]}}}},
+        "responses": {"204": {"description": "Painted."}},
+    }
+    tree = {
+        "openapi": "3.1.0",
+        "info": {"title": "Rooms", "version": "1"},
+        "paths": {"/rooms": {"post": operation}},
+        "components": {"schemas": {"Colour": colour}},
+    }
+    (api,) = specs.import_openapi(write(tmp_path / "rooms.json", tree))
+    assert api.properties["paint"]["description"] == "The colour of the walls."
+    assert api.lineage.undescribed == ()

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from toolace_ray.tss.told import Derived
+
 NULL = {"type": "null"}
 _TEXTS = ("description", "default", "examples")
 
@@ -69,7 +71,8 @@ def both(first: Any, second: Any) -> Any:
         if key not in first or first[key] == value:
             merged[key] = value
         elif key in _TEXTS:
-            continue
+            if isinstance(first[key], Derived) and not isinstance(value, Derived):  # a title is less than a description
+                merged[key] = value
         elif key == "properties":
             names = dict.fromkeys([*first[key], *value])
             merged[key] = {
