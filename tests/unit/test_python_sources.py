@@ -725,7 +725,7 @@ def test_python_files_alone_are_a_source(tmp_path):
     (tmp_path / "config.yaml").write_text(json.dumps(tree))
     done = CliRunner().invoke(main, ["check", "--config", str(tmp_path / "config.yaml")])
     assert done.exit_code == 0, done.output
-    assert "1 APIs from 0 OpenAPI, 0 MCP, 0 tools and 1 Python files" in done.output
+    assert "files: python 1; 1 APIs imported" in done.output
     (tmp_path / "a.py").write_text("def look(x: int:\n")
     for command in ("evolve", "check"):
         done = CliRunner().invoke(main, [command, "--config", str(tmp_path / "config.yaml")])

@@ -344,7 +344,7 @@ def test_lists_of_tools_alone_are_a_source(tmp_path):
     (tmp_path / "config.yaml").write_text(json.dumps(tree))
     done = CliRunner().invoke(main, ["check", "--config", str(tmp_path / "config.yaml")])
     assert done.exit_code == 0, done.output
-    assert "3 APIs from 0 OpenAPI, 0 MCP, 2 tools and 0 Python files" in done.output
+    assert "files: tools 2; 3 APIs imported" in done.output
 
 
 def test_a_named_file_that_is_none_is_the_users_error(tmp_path):
