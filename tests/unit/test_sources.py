@@ -91,6 +91,10 @@ def test_the_examples_pass_the_gate():
         ("a.yaml", "openapi: 3.0.0\npaths:\n  /a: {}\n  /a: {}", "line 4: a mapping repeats the key '/a'"),
         ("a.json", '{"paths": {}, "paths": {}}', "repeats the key 'paths'"),
         ("a.yaml", "a: [", "not a readable JSON or YAML"),
+        ("a.yaml", "openapi: 3.0.0\npaths: {}\nx:\n " + "- " * 40_000 + "a", "nested deeper than 200"),
+        ("a.yaml", "? - " * 50_000 + "a", "nested deeper than 200"),
+        ("a.yaml", "[" + "#\n[" * 100_000, "nested deeper than 200"),
+        ("a.yaml", "{a: " * 30_000, "nested deeper than 200"),
     ],
 )
 def test_a_file_that_is_no_spec_is_named(tmp_path, name, text, says):

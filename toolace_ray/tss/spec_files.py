@@ -80,8 +80,7 @@ for _tag, _pattern, _first in (
 
 
 def _load_yaml(text: str) -> Any:
-    if re.search(rf"(?:[\[{{]\s*){{{MAX_SPEC_DEPTH}}}", text):  # the parser takes quadratic time for these
-        raise LimitExceeded(f"nested deeper than {MAX_SPEC_DEPTH}")
+    _check_depth(text)
     loader = _JsonTypesLoader(text)
     try:
         node = loader.get_single_node()
@@ -90,6 +89,19 @@ def _load_yaml(text: str) -> Any:
         if _written_out(node, {}, 0) > MAX_YAML_NODES:  # and, before merges add to them, no key is there twice
             raise LimitExceeded(f"more than {MAX_YAML_NODES} values once its YAML aliases are written out")
         return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _check_depth(text: str) -> None:
+    """Read the parser's events alone, which takes no recursion; that of composing nodes, in C, has no bound of its own."""
+    loader, depth = _JsonTypesLoader(text), 0
+    try:
+        while loader.check_event():
+            event = loader.get_event()
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_SPEC_DEPTH:
+                raise LimitExceeded(f"nested deeper than {MAX_SPEC_DEPTH}")
     finally:
         loader.dispose()
 
