@@ -133,6 +133,19 @@ def rows_with(kind, form="sharegpt", **more):
         ("Optional[str]", {"type": ["string", "null"]}),
         ("str | None", {"type": ["string", "null"]}),
         ("Union[int, str]", {"type": ["integer", "string"]}),
+        ("Optional[Union[int, str]]", {"type": ["integer", "string", "null"]}),
+        ("Optional[int | str]", {"type": ["integer", "string", "null"]}),
+        ("Union[str, Optional[int]]", {"type": ["string", "integer", "null"]}),
+        (
+            "Optional[Union[str, List[Optional[str]]]]",
+            {
+                "anyOf": [
+                    {"type": "string"},
+                    {"type": "array", "items": {"type": ["string", "null"]}},
+                    {"type": "null"},
+                ]
+            },
+        ),
         ("Union[str, List[str]]", {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
         ("Literal['Lima', 'Oslo, Norway']", {"enum": ["Lima", "Oslo, Norway"]}),
         ("Any", {}),

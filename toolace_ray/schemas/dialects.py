@@ -110,9 +110,15 @@ def _any_of(kinds: list[str], depth: int) -> dict[str, Any]:
     schemas = [_typed_as(item, depth + 1) for item in kinds]
     if {} in schemas:
         return {}
-    if all(set(item) == {"type"} and item["type"] in _JSON_TYPES for item in schemas):
-        return {"type": list(dict.fromkeys(item["type"] for item in schemas))}
-    return {"anyOf": schemas}
+    alternatives = [part for item in schemas for part in (item["anyOf"] if set(item) == {"anyOf"} else [item])]
+    if not all(set(item) == {"type"} and _JSON_TYPES.issuperset(_types(item)) for item in alternatives):
+        return {"anyOf": alternatives}
+    return {"type": list(dict.fromkeys(name for item in alternatives for name in _types(item)))}
+
+
+def _types(schema: dict[str, Any]) -> list[str]:
+    kind = schema["type"]
+    return kind if isinstance(kind, list) else [kind]
 
 
 def standard_schema(schema: dict[str, Any], changed: set[str]) -> Any:
