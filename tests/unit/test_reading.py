@@ -163,7 +163,21 @@ def test_pythons_types_are_translated_and_told(kind, read_as, form):
     assert json.loads(told.line) == row
 
 
-@pytest.mark.parametrize("kind", ["wizard", "Literal[wizard]", "List[", "Union[str, wizard]"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "wizard",
+        "Literal[wizard]",
+        "List[",
+        "Union[str, wizard]",
+        pytest.param("List[" * 12 + "int" + "]" * 12, id="twelve lists"),
+        pytest.param("Literal[" + "-" * 20_000 + "1]", id="signs"),
+        pytest.param("Literal[" + "-" * 1000 + "1]", id="fewer signs"),
+        "Literal[{[]: 1}]",
+        "Literal[b'Lima']",
+        "Literal[1e999]",
+    ],
+)
 def test_types_that_nobody_knows_are_refused(kind):
     told = verify_row(json.dumps(rows_with(kind)), "sharegpt", CONFIG)
     assert "api_definition" in {verdict.rule for verdict in told.verdicts if verdict.severity == "reject"}

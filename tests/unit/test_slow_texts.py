@@ -47,6 +47,14 @@ def test_a_type_of_blanks():
 
 
 @pytest.mark.parametrize(
+    "kind", ["List[" * 20_000 + "]" * 20_000, "Union[" * 20_000 + "]" * 20_000, "x" + "]" * 1_000_000 + "|"]
+)
+def test_a_type_of_brackets(kind):
+    tool = {**TOOL, "parameters": {"city": {"type": kind}}}
+    assert "api_definition" in rules(row(("user", "Hello."), ("assistant", "Hi."), tools=[tool]))
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "```" + " " * 60_000 + "{",

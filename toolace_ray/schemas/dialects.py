@@ -9,6 +9,7 @@ import ast
 import re
 from typing import Any
 
+from toolace_ray.records.json import check_json
 from toolace_ray.schemas.walk import rebuild
 
 _TYPES = {
@@ -16,6 +17,7 @@ _TYPES = {
     "long": "integer", "short": "integer", "byte": "integer", "str": "string", "char": "string", "text": "string", "list": "array",
     "tuple": "array", "set": "array", "arraylist": "array", "bool": "boolean", "none": "null", "nonetype": "null", "uuid": "string",
 }  # fmt: skip
+_MAX_TYPE, _MAX_DEPTH = 4000, 8  # characters of a type that is read as Python's, and how deep it may nest
 _COUNTS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")
 _NULLABLE = {"default", "const", "example"}  # keywords whose value may be null
 _JSON_TYPES = {"object", "number", "integer", "string", "array", "boolean", "null"}
@@ -64,32 +66,45 @@ def json_type(name: str) -> str | None:
 
 def _split(text: str, sign: str) -> list[str]:
     """The parts between signs that stand in no bracket and no quotation."""
-    parts, depth, quote = [""], 0, ""
-    for character in text:
+    parts, start, depth, quote = [], 0, 0, ""
+    for at, character in enumerate(text):
         if quote:
             quote = "" if character == quote else quote
         elif character in "'\"":
             quote = character
         depth += {"[": 1, "(": 1, "]": -1, ")": -1}.get(character, 0) if not quote else 0
         if character == sign and depth == 0 and not quote:
-            parts.append("")
-        else:
-            parts[-1] += character
-    return [part.strip() for part in parts]
+            parts.append(text[start:at])
+            start = at + 1
+    return [part.strip() for part in (*parts, text[start:])]
 
 
-def _typed_as(kind: str, depth: int = 0) -> dict[str, Any]:
-    """A Python type's name as a schema: "List[str]" is an array of strings, "Optional[int]" an integer or null."""
+class _TooDeep(ValueError):
+    pass
+
+
+def _typed_as(kind: str) -> dict[str, Any]:
+    """A Python type's name as a schema: "List[str]" is an array of strings, "Optional[int]" an integer or null; one that is
+    too long or too deep stays as a whole, since of what it holds each part would be read anew."""
+    try:
+        return _read_type(kind, 0) if len(kind) <= _MAX_TYPE else {"type": kind}
+    except _TooDeep:
+        return {"type": kind}
+
+
+def _read_type(kind: str, depth: int) -> dict[str, Any]:
+    if depth > _MAX_DEPTH:
+        raise _TooDeep
     kind = kind.strip()
     choices = _split(kind, "|")
     match = re.fullmatch(r"(?:typing\.)?(\w+)\s*(?:\[(.*)\]|\((.*)\))?", kind, re.DOTALL)  # API-Bank has list(str)
-    if depth > 8 or (match is None and len(choices) == 1):
+    if match is None and len(choices) == 1:
         return {"type": kind}
     if len(choices) > 1 or match is None:
         return _any_of(choices, depth)
     base, inner = match[1].lower(), match[2] or match[3]
     if base in ("list", "set", "frozenset", "tuple", "array", "sequence", "iterable"):
-        return {"type": "array", "items": _typed_as(_split(inner, ",")[0], depth + 1) if inner else {}}
+        return {"type": "array", "items": _read_type(_split(inner, ",")[0], depth + 1) if inner else {}}
     if base in ("dict", "mapping"):
         return {"type": "object"}
     if base == "any":
@@ -100,14 +115,14 @@ def _typed_as(kind: str, depth: int = 0) -> dict[str, Any]:
         return _any_of(_split(inner, ","), depth)
     if base == "literal" and inner:
         try:
-            return {"enum": list(ast.literal_eval(f"({inner},)"))}
-        except (ValueError, SyntaxError):
+            return {"enum": check_json(list(ast.literal_eval(f"({inner},)")))}
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             return {"type": kind}
     return {"type": json_type(match[1]) or match[1]} if inner is None else {"type": kind}
 
 
 def _any_of(kinds: list[str], depth: int) -> dict[str, Any]:
-    schemas = [_typed_as(item, depth + 1) for item in kinds]
+    schemas = [_read_type(item, depth + 1) for item in kinds]
     if {} in schemas:
         return {}
     alternatives = [part for item in schemas for part in (item["anyOf"] if set(item) == {"anyOf"} else [item])]
