@@ -80,5 +80,7 @@ def _file_rows(source: str, path: str, limits: Limits) -> Iterator[dict[str, obj
     try:
         for imported in specs.IMPORTERS[source](path, limits.undescribed):
             yield import_row(path, imported)
-    except (UserError, RecursionError) as error:  # one of many files of a folder: the others go on
+    except UserError as error:  # one of many files of a folder: the others go on
         yield {**base, "kind": "unread", "text": readable(str(error).removeprefix(f"{path}: "))}
+    except Exception as error:  # nobody foresees all that files of strangers lead to
+        yield {**base, "kind": "unread", "text": readable(f"{type(error).__name__}: {str(error)[:200]}")}

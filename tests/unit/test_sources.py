@@ -3,13 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from actors.ingest import import_row
+from actors.ingest import _file_rows, import_row
 from tests.material import WEATHER
 from toolace_ray.config.tree import McpServerConfig, SourcesConfig
 from toolace_ray.errors import UserError
 from toolace_ray.records.api import Api
 from toolace_ray.schemas import gate
 from toolace_ray.tss import mcp_client, sources, specs
+from toolace_ray.tss.readers import Limits
 
 ROOT = Path(__file__).parents[2]
 SPEC = {
@@ -346,6 +347,19 @@ def test_what_cannot_be_judged_or_written_is_refused_and_the_others_go_on(tmp_pa
     rows = [import_row("a", item) for item in specs.import_mcp(str(path))]
     assert [row["kind"] for row in rows] == ["refused", "api", "api"]
     assert all(str(row["text"]).encode() for row in rows)
+
+
+def test_a_file_on_which_a_reader_fails_is_told_and_keeps_what_it_gave(tmp_path, monkeypatch):
+    def importer(path, undescribed):
+        yield "GET /a: it has no schema"
+        raise MemoryError("no room")
+
+    monkeypatch.setitem(specs.IMPORTERS, "openapi", importer)
+    rows = list(_file_rows("openapi", "a.json", Limits(6000, 1 << 20, "text")))
+    assert [(row["kind"], row["text"]) for row in rows] == [
+        ("refused", "GET /a: it has no schema"),
+        ("unread", "MemoryError: no room"),
+    ]
 
 
 def test_a_token_is_never_shown(monkeypatch):

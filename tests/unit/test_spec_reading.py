@@ -144,6 +144,15 @@ def test_a_path_item_that_leads_nowhere_is_told(read):
     assert "leads nowhere" in read({"openapi": "3.1.0", "paths": {"/a": {"$ref": "#/components/pathItems/Gone"}}})
 
 
+@pytest.mark.parametrize("file", ["a\0b.yaml", "a%00b.yaml", "a" * 5000 + ".yaml", "loop.yaml"])
+def test_a_reference_to_what_no_file_can_be_called_leads_nowhere(read, file):
+    (read.folder / "loop.yaml").symlink_to(read.folder / "loop.yaml")
+    item = read(document({}) | {"paths": {"/gone": {"$ref": f"{file}#/x"}}})
+    assert item.startswith("/gone: the reference ")
+    assert "leads nowhere" in item
+    assert "leads nowhere" in read(document(body({"$ref": f"{file}#/x"})))
+
+
 def test_a_large_schema_is_pruned_to_what_a_call_needs(read):
     schemas = {
         "S5": {"type": "object", "required": ["key"], "properties": {"key": TEXT, **{f"p{i}": TEXT for i in range(40)}}}

@@ -73,7 +73,10 @@ class References:
         if self._path is None or re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+:|//", file):
             raise SpecError(f"the reference {reference!r} leads out of the document; only files of its folder are read")
         place = (Path(base).parent if base else self._path.parent) / unquote(file)
-        path = place.resolve()
+        try:
+            path = place.resolve()
+        except (OSError, ValueError, RuntimeError) as error:  # a null byte; links that lead to each other
+            raise SpecError(f"the reference {reference!r} leads nowhere ({error})") from error
         if path == self._path:
             return ""
         if not path.is_relative_to(self._path.parent):

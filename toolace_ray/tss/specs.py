@@ -66,8 +66,8 @@ def import_openapi(path: str, undescribed: Undescribed = "derive") -> Iterator[A
             continue
         try:
             item, base = references.followed(raw, "")
-        except SpecError as error:
-            yield f"{route}: {error}"
+        except _FAULTS as error:
+            yield f"{route}: {_sentence(error)}"
             continue
         for method in METHODS:
             if isinstance(item, dict) and isinstance(item.get(method), dict):
