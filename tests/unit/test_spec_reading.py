@@ -8,6 +8,7 @@ import pytest
 
 from toolace_ray.errors import UserError
 from toolace_ray.records.api import Api, Lineage
+from toolace_ray.records.json import digest
 from toolace_ray.schemas import gate
 from toolace_ray.schemas.validate import errors
 from toolace_ray.text.dedup import NearDuplicates, api_key, nearest
@@ -540,6 +541,14 @@ def test_names_stay_apart(tmp_path):
     assert found[0] == "a_b"
     assert len({name.lower().replace("_", "") for name in found}) == 5
     assert all(gate.NAME.fullmatch(name) for name in found)
+
+
+def test_the_hundredth_of_one_name_takes_no_more_than_the_first(monkeypatch):
+    hashed = []
+    monkeypatch.setattr(specs, "digest", lambda *parts, length: hashed.append(parts) or digest(*parts, length=length))
+    names = specs._Names()
+    assert len({names.unique("find") for _ in range(100)}) == 100
+    assert len(hashed) == 99
 
 
 def test_what_cannot_be_sent_is_left_out_and_told(read):

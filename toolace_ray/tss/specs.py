@@ -233,16 +233,18 @@ class _Names:
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
+        self._tried: dict[str, int] = {}  # what is called so there -> hashes that ended its names; taken, each of them
 
     def unique(self, written: str) -> str:
         """The name of what is called `written` there; one that is taken ends in a hash of what was written."""
         clean = re.sub(r"[^a-zA-Z0-9_-]+", "_", written).strip("_")
         if not re.search(r"[a-zA-Z0-9]", clean):  # a name in another script
             clean = f"function_{digest(written, length=6)}"
-        name, count = clean[:MAX_NAME], 0
+        name, count = clean[:MAX_NAME], self._tried.get(written, 0)
         while re.sub(r"[^a-z0-9]", "", name.lower()) in self._taken:
             end = digest(written, str(count) if count else "", length=6)
             name, count = f"{clean[: MAX_NAME - 7]}_{end}", count + 1
+        self._tried[written] = count
         self._taken.add(re.sub(r"[^a-z0-9]", "", name.lower()))
         return name
 
