@@ -122,8 +122,8 @@ def _read_sources(current: Session, files: dict[str, list[str]], evolution: Evol
         for item in specs.import_tools(tools, name, live=True, undescribed=settings.undescribed):
             imports.take(import_row(key, item))
     stamped_files = _stamped_files(files)
-    read_before = {(row["path"], row["size"], row["modified"]) for row in store.rows("sources/files")}
-    new_files = [(kind, path) for kind, path, *stamp in stamped_files if (path, *stamp) not in read_before]
+    read_before = {(row.get("kind"), row["path"], row["size"], row["modified"]) for row in store.rows("sources/files")}
+    new_files = [stamped[:2] for stamped in stamped_files if stamped not in read_before]
     if not new_files:
         imports.write(current)
         return

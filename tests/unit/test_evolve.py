@@ -177,3 +177,12 @@ def test_a_folder_that_is_named_as_two_kinds_of_sources_is_read_as_both(start, t
         "home.json": "mcp",
         "desk.json": "openapi",
     }
+
+
+def test_a_file_that_is_moved_to_another_kind_of_source_is_read_as_that(start, tmp_path):
+    function = {"name": "find_shop", "description": "Find a shop by its name.", "parameters": {"type": "object"}}
+    path = write(tmp_path / "a.json", TOOL, {"type": "function", "function": function})
+    start(mcp=[path])
+    assert [row["name"] for row in start.store.rows("apis")] == ["find_lamp"]
+    start(tools=[path])
+    assert sorted(row["name"] for row in start.store.rows("apis")) == ["find_lamp", "find_shop"]
