@@ -376,7 +376,11 @@ def _tool(
         told.add(f"`{key}` read as inputSchema")
     source = tool[key]
     parameters = _bounded(lambda expansion: _arguments(source, expansion), References(source), derive, told)
-    output = tool.get("outputSchema") or {"type": "string", "description": "Text"}
+    output = tool.get("outputSchema")
+    if not output:
+        output = {"type": "string", "description": "Text"}
+        if not any(what.startswith("the answer is given as text") for what in told.places):
+            told.add("nothing is said of the answer, it is given as text")
     returns = _answer(lambda expansion: expansion.schema(output, "", ""), References(output), told)
     annotations = tool.get("annotations")
     annotations = annotations if isinstance(annotations, dict) else {}
