@@ -668,6 +668,30 @@ def test_yaml_has_the_types_of_json(read):
     assert read("\ufeff" + YAML, "b.yaml") == api
 
 
+def test_what_yaml_tags_as_more_than_jsons_types_is_read_as_it_is_written(tmp_path):
+    (tmp_path / "a.yaml").write_text(
+        "set: !!set {b, a}\nwhen: !!timestamp 2024-01-01\nraw: !!binary aGk=\n"
+        "omap: !!omap [b: 1, a: 2]\npairs: !!pairs [b: 1, b: 2]\nodd: !!timestamp soon"
+    )
+    assert read_spec(str(tmp_path / "a.yaml")) == {
+        "set": {"b": None, "a": None},
+        "when": "2024-01-01",
+        "raw": "aGk=",
+        "omap": [{"b": 1}, {"a": 2}],
+        "pairs": [{"b": 1}, {"b": 2}],
+        "odd": "soon",
+    }
+
+
+@pytest.mark.parametrize(
+    "value", ["!!bool maybe", "!!int ''", "!!float ''", "!!int x", "!!map x", "!!python/name:os.system"]
+)
+def test_a_yaml_value_that_is_not_of_its_tag_is_the_files_error(tmp_path, value):
+    (tmp_path / "a.yaml").write_text(f"x: {value}")
+    with pytest.raises(UserError, match="not a readable JSON or YAML document"):
+        read_spec(str(tmp_path / "a.yaml"))
+
+
 def test_merges_of_merges_are_read_whatever_their_order(tmp_path):
     (tmp_path / "a.yaml").write_text(
         "deep: {er: {base: &b {x: 1, y: 1}, own: &o {<<: *b, x: 2}}}\ntop: {<<: *o, y: 3}\nall: {<<: [*o, *b]}"

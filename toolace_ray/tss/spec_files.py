@@ -26,7 +26,7 @@ def read_spec(path: str) -> Any:
     text = spec_text(path)
     try:
         tree = load_spec_json(text) if path.lower().endswith(".json") else _load_yaml(text)
-    except (LimitExceeded, ValueError, yaml.YAMLError, RecursionError) as error:
+    except (LimitExceeded, ValueError, LookupError, yaml.YAMLError, RecursionError) as error:
         first = " ".join(str(error).split())[:300]
         raise UserError(f"{path}: not a readable JSON or YAML document ({first})") from error
     if schema_depth(tree, MAX_SPEC_DEPTH) > MAX_SPEC_DEPTH:
@@ -77,6 +77,10 @@ for _tag, _pattern, _first in (
     ("merge", r"<<", "<"),
 ):
     _JsonTypesLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first))
+for _tag, _plain in (("set", "map"), ("omap", "seq"), ("pairs", "seq"), ("binary", "str"), ("timestamp", "str")):
+    _JsonTypesLoader.add_constructor(
+        f"tag:yaml.org,2002:{_tag}", yaml.CSafeLoader.yaml_constructors[f"tag:yaml.org,2002:{_plain}"]
+    )
 
 
 def _load_yaml(text: str) -> Any:

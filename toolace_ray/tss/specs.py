@@ -57,7 +57,7 @@ def import_openapi(path: str, undescribed: Undescribed = "derive") -> Iterator[A
         )
     if not isinstance(tree.get("paths"), dict):
         raise UserError(f"{path}: the OpenAPI document has no `paths`")
-    document = digest(json.dumps(tree, sort_keys=True, default=str))
+    document = digest(json.dumps(tree, sort_keys=True))
     info = tree.get("info")
     title = str((info.get("title") if isinstance(info, dict) else "") or Path(path).stem)
     references, names = References(tree, path), _Names()
