@@ -244,6 +244,22 @@ def test_what_is_shown_is_never_cut_within_a_word(tmp_path):
     assert set(shown.split()) == {"sunshine"}
 
 
+def test_a_place_that_two_parameters_are_written_as_is_not_asked_about_and_told():
+    inner = {"type": "object", "description": "Address", "properties": {"city": {"type": "string"}}}
+    properties = {"to": inner, "to.city": {"type": "string"}, "by": {"type": "string"}}
+    tool = {
+        "name": "send",
+        "description": "Send a parcel.",
+        "inputSchema": {"type": "object", "properties": properties},
+    }
+    (api,) = specs.import_tools({"tools": [tool]}, "desk", undescribed="write")
+    found, requests = asked(api, [json.dumps({"by": "Person that sends the parcel"})])
+    assert list(requests[0].json_schema["properties"]) == ["by"]
+    written = with_descriptions(api, found)
+    assert written.properties["by"]["description"] == "Person that sends the parcel"
+    assert "derived description kept, two parameters are written so: to.city" in written.lineage.notes
+
+
 def test_only_what_the_document_leaves_undescribed_is_asked_for(tmp_path):
     tool = {"name": "paint", "description": "Paint a wall of a room.", "inputSchema": {
         "type": "object",

@@ -159,11 +159,14 @@ def with_descriptions(api: Api, found: Descriptions | None) -> Api:
     for place in texts:
         if place:
             told.add("descriptions written by a model in place of derived ones", place)
-    for wanted in _wanted(api) if found else ():
-        if wanted.place not in texts:
-            why = found.refused.get(wanted.place) if found else None
+    places = [wanted.place for wanted in _wanted(api)]
+    for place in dict.fromkeys((*places, *api.lineage.undescribed)) if found else ():
+        if place not in texts:
+            why = found.refused.get(place) if found else None
             reason = f"what was written {why}" if why else f"beyond the {MOST_ASKED} of an API that are asked for"
-            told.add(f"derived description kept, {reason}", wanted.place or api.name)
+            if place not in places:
+                reason = "two parameters are written so"
+            told.add(f"derived description kept, {reason}", place or api.name)
     if found is None:
         told.add("derived descriptions kept, the writer could not be asked")
     lineage = api.lineage.model_copy(
