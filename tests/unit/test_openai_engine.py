@@ -12,7 +12,7 @@ from toolace_ray.config.load import parse
 from toolace_ray.config.tree import PoolConfig
 from toolace_ray.engines.build import build
 from toolace_ray.engines.dialect import extracted
-from toolace_ray.engines.faults import read_fault, seconds_to_wait
+from toolace_ray.engines.faults import MAX_READ, MAX_WORDS, read_fault, seconds_to_wait
 from toolace_ray.engines.openai import OpenAIEngine
 from toolace_ray.engines.protocol import (
     BadRequest,
@@ -555,6 +555,14 @@ def test_the_key_is_in_no_message(status, body, no_pauses, caplog):
     assert "0123456789" not in told
     assert str(status) in told
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("most", [MAX_WORDS, MAX_READ])
+@pytest.mark.parametrize("form", [str, lambda text: json.dumps({"detail": text}), lambda text: json.dumps([1, text])])
+def test_no_part_of_a_key_is_left_where_a_long_answer_is_cut(most, form):
+    for before in range(most - len(KEY) - 20, most, 20):
+        fault = read_fault(500, {}, form(" " * before + KEY).encode(), KEY)
+        assert "sk-" not in fault.text + fault.words
 
 
 # What an answer took

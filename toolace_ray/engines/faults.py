@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 MAX_SHOWN = 300  # characters of a server's words in a message
-MAX_READ = 1 << 20  # bytes of them that are read at all
+MAX_READ = 1 << 20  # characters of them that are read at all
 MAX_WORDS = 1 << 14  # characters that are looked at
 
 Kind = Literal["passing", "broken", "spent", "key", "away", "moderated", "forbidden", "request"]
@@ -75,9 +75,10 @@ class Fault:
 
 def read_fault(status: int, headers: Mapping[str, str], raw: bytes, key: str = "", now: float | None = None) -> Fault:
     """Read an answer that is no chat completion. `key` is cut out of its words; `now` is the time in seconds since 1970."""
-    body = raw[:MAX_READ].decode("utf-8", "replace")
+    whole = raw.decode("utf-8", "replace")
+    body = _without(key, whole)[:MAX_READ]  # and not the other way round: of a key that is cut, a part would stay
     try:
-        value = json.loads(body)
+        value = json.loads(whole[:MAX_READ])
     except (ValueError, RecursionError):
         value = None
     if isinstance(value, list) and value:  # Gemini's errors are in a list
@@ -85,17 +86,21 @@ def read_fault(status: int, headers: Mapping[str, str], raw: bytes, key: str = "
     error = _error(value)
     if status < 300:
         status = _status_in(error, status)
-    words = ("\n".join(_strings(value)) if isinstance(value, dict) else body)[:MAX_WORDS]
+    words = _without(key, "\n".join(_strings(value)) if isinstance(value, dict) else body)[:MAX_WORDS]
     retry_after = seconds_to_wait(headers.get("Retry-After", ""), time.time() if now is None else now)
     text = _message(error) or _message(value) or body
     if 300 <= status < 400:
         text = f"a redirect to {headers.get('Location', 'nowhere')}"
     elif error is None and status < 300:
         text = f"no chat completion but {text.strip() or 'an empty body'}"
-    if key:
-        words, text = words.replace(key, "[key]"), text.replace(key, "[key]")
     kind = _kind(status, words, error is not None, retry_after is not None)
-    return Fault(status, _one_line(text) or "without a word", kind, frozenset(_names(value)), words, retry_after)
+    return Fault(
+        status, _one_line(_without(key, text)) or "without a word", kind, frozenset(_names(value)), words, retry_after
+    )
+
+
+def _without(key: str, text: str) -> str:
+    return text.replace(key, "[key]") if key else text
 
 
 def seconds_to_wait(header: str, now: float) -> float | None:
