@@ -155,6 +155,14 @@ def test_defects_are_caught_by_their_rule(name):
     assert rule in found(dialog)
 
 
+def test_todays_date_is_missing_though_the_system_prompt_names_it():
+    dialog = GOOD["missing"].model_copy(update={"meta": {"missing": {"name": "date", "value": GOOD["missing"].today}}})
+    dialog = replaced(dialog, 1, user("How will the weather be in Lima?"))
+    dialog = replaced(dialog, 2, say("For which day would you like the forecast?"))
+    assert "missing_value_asked" not in found(dialog)
+    assert "missing_value_asked" in found(replaced(dialog, 1, user("How will the weather be in Lima today?")))
+
+
 NESTED = WEATHER.model_copy(
     update={
         "parameters": {

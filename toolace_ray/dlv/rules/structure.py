@@ -306,7 +306,9 @@ def missing_value_asked(view: View) -> Iterator[Finding]:
     missing = view.dialog.meta.get("missing")
     if view.dialog.imported or not isinstance(missing, dict):
         return
-    for turn, message in view.of("system"):
+    for turn, message in (
+        view.of("system") if missing.get("value") != view.dialog.today else ()
+    ):  # which it names anyway
         if find(missing.get("value"), message.content, view.today, (str(missing.get("name")),)):
             yield turn, f"the missing {missing.get('name')} is set by the system prompt"
     question_turn = next((turn for turn, _ in view.of("assistant")), len(view.dialog.messages))
