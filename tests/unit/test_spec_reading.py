@@ -684,7 +684,17 @@ def test_what_yaml_tags_as_more_than_jsons_types_is_read_as_it_is_written(tmp_pa
 
 
 @pytest.mark.parametrize(
-    "value", ["!!bool maybe", "!!int ''", "!!float ''", "!!int x", "!!map x", "!!python/name:os.system"]
+    "value",
+    [
+        "1e999",
+        "!!float .nan",
+        "!!bool maybe",
+        "!!int ''",
+        "!!float ''",
+        "!!int x",
+        "!!map x",
+        "!!python/name:os.system",
+    ],
 )
 def test_a_yaml_value_that_is_not_of_its_tag_is_the_files_error(tmp_path, value):
     (tmp_path / "a.yaml").write_text(f"x: {value}")

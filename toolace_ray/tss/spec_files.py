@@ -6,6 +6,7 @@ is an error that names it.
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,12 @@ class _JsonTypesLoader(yaml.CSafeLoader):
         self.flatten_mapping(node)
         return {key.value: self.construct_object(value, deep=deep) for key, value in node.value}
 
+    def construct_finite(self, node: Any) -> float:
+        value: float = self.construct_yaml_float(node)
+        if not math.isfinite(value):
+            raise ValueError(f"line {node.start_mark.line + 1}: {node.value} is out of range")
+        return value
+
 
 for _tag, _pattern, _first in (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
@@ -77,6 +84,7 @@ for _tag, _pattern, _first in (
     ("merge", r"<<", "<"),
 ):
     _JsonTypesLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first))
+_JsonTypesLoader.add_constructor("tag:yaml.org,2002:float", _JsonTypesLoader.construct_finite)
 for _tag, _plain in (("set", "map"), ("omap", "seq"), ("pairs", "seq"), ("binary", "str"), ("timestamp", "str")):
     _JsonTypesLoader.add_constructor(
         f"tag:yaml.org,2002:{_tag}", yaml.CSafeLoader.yaml_constructors[f"tag:yaml.org,2002:{_plain}"]
