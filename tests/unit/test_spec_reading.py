@@ -566,10 +566,17 @@ def test_what_cannot_be_sent_is_left_out_and_told(read):
 @pytest.mark.parametrize(
     ("name", "schema", "carried"),
     [
-        ("X-Marketplace-Id", TEXT, True),
-        ("start_date", TEXT, True),
+        *((name, TEXT, True) for name in ("X-Marketplace-Id", "start_date", "X-Author", "X-Donkey", "Date-From", "Origin-City",
+                                          "Hostel-Id", "X-Item-Version", "X-Game-Session", "Content-Owner", "If-Empty",
+                                          "x-amz-copy-source", "X-Partition-Key", "X-Page-Token", "X-Display-Username",
+                                          "X-Pull-Request-Id", "Trace-Route", "Connection-Id", "Monkey", "Authority")),
         *((name, TEXT, False) for name in ("Content-Type", "If-Match", "X-API-Key", "ClientSecret", "APIIntegrationCode",
-                                           "Api-Version", "X-Correlation-ID", "app_id", "token")),
+                                           "Api-Version", "X-Correlation-ID", "app_id", "token", "apikey", "XApiKey",
+                                           "x-access-token", "Authorization", "X-Amz-Date", "Ocp-Apim-Subscription-Key",
+                                           "X-Forwarded-For", "Idempotency-Key", "Session-Id", "X-Auth-Session",
+                                           "sessionid", "User-Agent", "Host", "traceparent", "X-SDK-Language",
+                                           "X-Client-Version", "x-username", "Accept-Language", "X-HTTP-Method-Override",
+                                           "requestId", "OAuth2-Client", "CLIENT_SECRET", "accesstoken", "X-Nonce")),
         ("Metadata", {"type": "string", "enum": ["true"]}, False),
         ("X-Desk", TEXT, False),
     ],
@@ -581,8 +588,30 @@ def test_a_header_that_a_call_needs_is_a_parameter_unless_it_is_the_clients(read
     assert (api.required == (name,)) == carried
     assert (f"sent as a header: {name}" in api.lineage.notes) == carried
     assert any(note.startswith("left out") for note in api.lineage.notes) != carried
-    cookie = {**header, "in": "cookie"}
-    assert read(document({"parameters": [cookie]}, method="get")).required == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "carried"),
+    [
+        *((name, "What it says.", True) for name in ("cart", "X-Marketplace-Id", "X-Game", "country")),
+        *((name, "What it says.", False) for name in ("JSESSIONID", "sid", "connect.sid", "PHPSESSID", "user_session",
+                                                      "auth_token", "csrftoken", "ASP.NET_SessionId", "X-API-Key")),
+        ("Item-Version", "The version of the item.", True),
+    ],
+)  # fmt: skip
+def test_a_cookie_that_a_call_needs_is_a_parameter_unless_it_is_a_session_or_a_credential(read, name, text, carried):
+    cookie = {"name": name, "in": "cookie", "required": True, "description": text, "schema": TEXT}
+    api = read(document({"parameters": [cookie]}, method="get"))
+    assert api.required == ((name,) if carried else ())
+    assert (f"sent as a cookie: {name}" if carried else f"left out, cookie: {name}") in api.lineage.notes
+    assert read(document({"parameters": [{**cookie, "required": False}]}, method="get")).properties == {}
+
+
+def test_a_version_that_its_description_says_is_the_apis_is_the_clients(read):
+    """Vendors put their own name before it, which nothing tells from the name of a thing."""
+    header = {"name": "Notion-Version", "in": "header", "required": True, "schema": TEXT}
+    for text, required in (("The API version to use.", ()), ("The version of the API.", ()), ("", ("Notion-Version",))):
+        assert read(document({"parameters": [{**header, "description": text}]}, method="get")).required == required
 
 
 def test_credentials_and_the_apis_version_are_no_parameters(read):

@@ -12,18 +12,33 @@ from toolace_ray.schemas.gate import MAX_PARAMETERS
 from toolace_ray.tss.references import References, SpecError
 from toolace_ray.tss.spec_schemas import Expansion
 from toolace_ray.tss.spec_unions import flattened
-from toolace_ray.tss.told import Derived
+from toolace_ray.tss.told import Derived, words_of
 
 METHODS = ("get", "put", "post", "delete", "patch")
 INLINE = ("type", "format", "items", "enum", "default", "minimum", "maximum", "pattern", "minLength", "maxLength", "minItems",
           "maxItems", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "uniqueItems", "x-nullable")  # fmt: skip
-_CLIENTS = re.compile(
-    r"(?:accept|content-|content_?type|if-|user-?agent|referer|host|origin|prefer|(?:rest-)?range|date|digest|cache-|transfer-|connection"
-    r"|trace|sec-|x-forwarded|x-amz-|x-http-|x-requested)"
-    r"|.*(?:auth|token|secret|signature|passw|credential|session|nonce|bearer|correlation|idempoten|version|sdk|key(?![a-z])"
-    r"|user-?name$|(?:app|api|application|client|consumer|integration|request)[-_.]?(?:id|code)(?![a-z]))"
+_HTTP = re.compile(
+    r"accept(-.+)?|content-(type|length|md5|encoding|language|disposition|range|location|digest|transfer-encoding)|contenttype"
+    r"|if-((un)?modified-since|(none-)?match|range)|user-?agent|referr?er|host|origin|prefer|(rest-)?range|date|digest|connection"
+    r"|cache-control|transfer-encoding|trace|trace-?(parent|state)|sec-.+|(x-)?forwarded(-.+)?|x-http-.+|x-requested-with"
+    r"|x-amz-(algorithm|content-.+|credential|date|security-.+|signature|signed-?headers|target|user-agent)"
 )
-"""Header fields, in lower case, that are a client's business: HTTP's own, credentials, versions, and what traces a request."""
+"""Header fields of HTTP and of what stands before a server; in lower case, a hyphen between words."""
+_CLIENTS = re.compile(
+    r"\b(o?auth\d?|authenticat(e|ion)|authori[sz]ation|secret|signature|passw(or)?d|passphrase|credentials?|nonce|bearer|jwt"
+    r"|[cx]srf|correlation|idempoten\w+|sdk|(api|access)-?key"
+    r"|x?(api|app|auth|access|client|consumer|refresh|bearer|[cx]srf|user)(key|token|secret)|x?(app|client|request|correlation|trace)id"
+    r"|(api|app)version)\b"
+    r"|(?<!\bpage-)(?<!\bnext-)(?<!\bsync-)(?<!\bcontinuation-)(?<!\bcursor-)\btoken$"
+    r"|(?<!\bsort-)(?<!\bitem-)(?<!\bfile-)(?<!\brow-)(?<!\bobject-)(?<!\brecord-)(?<!\brouting-)(?<!\bpartition-)\bkey$"
+    r"|^((auth|user|client|login|api|web)-)?session(-(id|key|token))?$|^[jx]?sessionid$"
+    r"|^((api|auth|login|account|proxy)-)?user-?name$"
+    r"|^version$|\b(api|app|application|accept|client|protocol)-version$|\b(trace|span)-id$"
+    r"|\b(app|api|application|client|consumer|integration)-(id|code)$|(?<!\bpull-)(?<!\bmerge-)\brequest-(id|code)$"
+)
+"""The same of credentials, versions, and what traces a request, without a leading `x-`. Only whole words count: X-Author is none."""
+_SESSION = re.compile(r"\b(session|sid|\w*sess(ion)?id)\b")
+_VERSION_TEXT = re.compile(r"\bapi[- ]?version|\bversions? of (\w+ ){0,3}(api|operation|protocol|service)\b", re.I)
 _CREDENTIAL = re.compile(r"(?:o?auth|access|api|user)?[-_]?(?:token|key)", re.I)
 _VERSION = re.compile(r"api[-_]?version", re.I)
 _CREDENTIAL_TEXT = re.compile(r"authenticat|authori[sz]|api[- ]?key|access token|bearer|oauth", re.I)
@@ -90,16 +105,32 @@ def _clients_own(parameter: dict[str, Any], keys: frozenset[tuple[str, str]]) ->
         return "a credential"
     schema = parameter.get("schema", parameter)
     values = schema.get("enum") if isinstance(schema, dict) else None
-    if place in ("header", "query") and parameter.get("required") and isinstance(values, list) and len(values) == 1:
+    if (
+        place in ("header", "query", "cookie")
+        and parameter.get("required")
+        and isinstance(values, list)
+        and len(values) == 1
+    ):
         return "always the same"  # a part of the address in all but place
-    if place == "cookie" or (place == "header" and (not parameter.get("required") or _CLIENTS.match(name.lower()))):
+    text = str(parameter.get("description") or "")
+    if place in ("header", "cookie") and (not parameter.get("required") or _clients_field(name, place, text)):
         return place
     if place == "query" and _VERSION.fullmatch(name):
         return "the API's version"
-    text = str(parameter.get("description") or "")
     if place == "query" and _CREDENTIAL.fullmatch(name) and _CREDENTIAL_TEXT.search(text):
         return "a credential"
     return ""
+
+
+def _clients_field(name: str, place: str, text: str) -> bool:
+    """True for a header or cookie that a client sends with whatever it calls."""
+    words = "-".join(words_of(name).lower().split())
+    bare = words.removeprefix("x-")
+    if place == "cookie" and _SESSION.search(words):
+        return True
+    if _HTTP.fullmatch(words) or _CLIENTS.search(bare):
+        return True
+    return bare.endswith("-version") and _VERSION_TEXT.search(text) is not None
 
 
 def _rank(kind: str) -> int:
@@ -174,7 +205,7 @@ class _Parameters:
             if own := _clients_own(parameter, self.keys):
                 expansion.told.add(f"left out, {own}", name)
                 continue
-            if place not in ("path", "query", "header", "formData"):
+            if place not in ("path", "query", "header", "cookie", "formData"):
                 raise SpecError(f"the parameter {name!r} is in {place!r}, which can't be carried")
             if parameter.get("type") == "file" or (place == "formData" and parameter.get("format") == "binary"):
                 if parameter.get("required"):
@@ -190,8 +221,8 @@ class _Parameters:
             if name in properties:
                 expansion.told.add(f"the one in {place} of two named alike is {place}_{name}", name)
                 name = _free(f"{place}_{name}", properties)
-            if place == "header":
-                expansion.told.add("sent as a header", name)
+            if place in ("header", "cookie"):
+                expansion.told.add(f"sent as a {place}", name)
             properties[name] = expansion.described(name, schema, name)
             if needed:
                 required.append(name)
