@@ -780,3 +780,37 @@ def test_most_of_a_large_document_is_imported(tmp_path):
     assert len(items) == 355
     assert len(passed) >= 0.85 * len(items)
     assert sum(len(item.properties) for item in passed) > 5 * len(passed)
+
+
+# What a document says in ways of its own is told ----------------------------------------------------------------------
+
+
+def texts(api):
+    return " | ".join(api.lineage.notes)
+
+
+def items(folder, tree):
+    return list(specs.import_openapi(str(write(folder, tree))))
+
+
+def test_a_part_of_the_path_that_nobody_declares_is_a_parameter(read):
+    api = read(document({}, path="/users/{id}/parcels/{parcel-no}", method="get"))
+    assert api.required == ("id", "parcel-no")
+    assert api.properties["id"] == {"type": "string", "description": "Id"}
+    assert "in the path and not declared, read as string: id, parcel-no" in api.lineage.notes
+    query = {"name": "id", "in": "query", "schema": {"type": "integer", "description": "Id"}}
+    api = read(document({"parameters": [query]}, path="/users/{id}", method="get"))
+    assert api.required == ("id",)
+    assert set(api.properties) == {"id", "query_id"}
+
+
+def test_a_part_of_the_path_that_is_declared_under_another_name_is_one_parameter(read):
+    declared = {"name": "user_id", "in": "path", "required": True, "schema": TEXT}
+    api = read(document({"parameters": [declared]}, path="/users/{userId}", method="get"))
+    assert api.required == ("user_id",)
+    assert "named otherwise in the path: user_id" in api.lineage.notes
+    assert "not declared" not in texts(api)
+    api = read(document({"parameters": [declared]}, path="/users/{user_id}/of/{user_id}", method="get"))
+    assert (api.required, api.lineage.notes) == (("user_id",), ())
+    whole = {**declared, "name": "proxy"}
+    assert "path" not in texts(read(document({"parameters": [whole]}, path="/files/{proxy+}", method="get")))

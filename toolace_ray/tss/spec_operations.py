@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from toolace_ray.schemas.gate import MAX_PARAMETERS
 from toolace_ray.tss.references import References, SpecError
 from toolace_ray.tss.spec_schemas import Expansion
 from toolace_ray.tss.spec_unions import flattened
-from toolace_ray.tss.told import Derived, words_of
+from toolace_ray.tss.told import Derived, letters_of, words_of
 
 METHODS = ("get", "put", "post", "delete", "patch")
 INLINE = ("type", "format", "items", "enum", "default", "minimum", "maximum", "pattern", "minLength", "maxLength", "minItems",
@@ -42,6 +42,7 @@ _VERSION_TEXT = re.compile(r"\bapi[- ]?version|\bversions? of (\w+ ){0,3}(api|op
 _CREDENTIAL = re.compile(r"(?:o?auth|access|api|user)?[-_]?(?:token|key)", re.I)
 _VERSION = re.compile(r"api[-_]?version", re.I)
 _CREDENTIAL_TEXT = re.compile(r"authenticat|authori[sz]|api[- ]?key|access token|bearer|oauth", re.I)
+_BRACES = re.compile(r"\{((?:[^{}]|\{[^{}]*\})*)\}")
 _FORM, _MULTIPART = "application/x-www-form-urlencoded", "multipart/"
 
 
@@ -63,8 +64,8 @@ class _Body:
     text: str
 
 
-def operation_parts(references: References, base: str, item: dict[str, Any], method: str) -> Parts:
-    """An operation of a path item. Raises SpecError where a parameter or its body can't be carried."""
+def operation_parts(references: References, base: str, route: str, item: dict[str, Any], method: str) -> Parts:
+    """An operation of a path item at a route. Raises SpecError where a parameter or its body can't be carried."""
     operation = item[method]
     declared: dict[tuple[Any, Any], tuple[dict[str, Any], str]] = {}
     for raw in [*(item.get("parameters") or ()), *(operation.get("parameters") or ())]:
@@ -79,9 +80,37 @@ def operation_parts(references: References, base: str, item: dict[str, Any], met
         if place == "body":  # Swagger 2
             text = str(parameter.get("description") or "")
             body = _Body(parameter.get("schema"), at, "application/json", parameter.get("required", True), text)
-    build = _Parameters(list(declared.values()), body, _key_places(references.document))
+    undeclared, renamed = _path_names(route, declared)
+    build = _Parameters(list(declared.values()), undeclared, renamed, body, _key_places(references.document))
     answer, errors = _responses(references, operation.get("responses"), base)
     return Parts(build, answer, errors)
+
+
+def _path_names(route: str, declared: Collection[tuple[Any, Any]]) -> tuple[list[str], list[str]]:
+    """The names in a route's braces that nobody declares, and the declared ones that stand there under another name.
+
+    Args:
+        declared: names and where they stand.
+
+    Raises:
+        SpecError: braces hold no name.
+    """
+    written: list[str] = []
+    for found in _BRACES.finditer(route):
+        name = re.split("[:=]", found[1].lstrip("+#./;").rstrip("+*"), maxsplit=1)[0].strip()
+        if not name:
+            raise SpecError("a part of its path has no name")
+        if name not in written and not ("?" in route[: found.start()] and any(name == other for other, _ in declared)):
+            written.append(name)
+    own = [name for name, place in declared if place == "path"]
+    missing, spare = [name for name in written if name not in own], [name for name in own if name not in written]
+    letters = {letters_of(name): name for name in spare}
+    renamed = [letters[letters_of(name)] for name in missing if letters_of(name) in letters]
+    missing = [name for name in missing if letters_of(name) not in letters]
+    spare = [name for name in spare if name not in renamed]
+    if len(spare) == len(missing):
+        return [], renamed + spare
+    return missing, renamed
 
 
 def _key_places(document: Any) -> frozenset[tuple[str, str]]:
@@ -190,6 +219,8 @@ def _is_file(references: References, node: Any, base: str) -> bool:
 @dataclass(frozen=True)
 class _Parameters:
     declared: list[tuple[dict[str, Any], str]]
+    undeclared: list[str]  # in the path's braces alone
+    renamed: list[str]
     body: _Body | None
     keys: frozenset[tuple[str, str]]
 
@@ -198,6 +229,15 @@ class _Parameters:
         required: list[str] = []
         files, room = 0, expansion.top
         more: dict[str, Any] = {}
+        for name in self.renamed:
+            expansion.told.add("named otherwise in the path", name)
+        for name in self.undeclared:
+            if name[0] in "?&":
+                expansion.told.add("left out, optional", name[1:])
+                continue
+            expansion.told.add("in the path and not declared, read as string", name)
+            properties[name] = expansion.described(name, {"type": "string"}, name)
+            required.append(name)
         for parameter, base in self.declared:
             name, place = parameter["name"], parameter.get("in")
             if place == "body":

@@ -29,7 +29,7 @@ from toolace_ray.tss.spec_files import read_spec
 from toolace_ray.tss.spec_operations import METHODS, operation_parts
 from toolace_ray.tss.spec_schemas import BOUNDS, Expansion, NothingLeft, TooLarge
 from toolace_ray.tss.spec_unions import flattened
-from toolace_ray.tss.told import Derived, Told, words_of
+from toolace_ray.tss.told import Derived, Told, letters_of, words_of
 from toolace_ray.tss.unread_tool import Tool, UnreadTool
 
 Undescribed = Literal["refuse", "derive", "write"]
@@ -89,7 +89,7 @@ def _operation(
     undescribed: Undescribed,
 ) -> Api:
     operation, told = item[method], Told()
-    parts = operation_parts(references, base, item, method)
+    parts = operation_parts(references, base, route, item, method)
     derive = undescribed != "refuse"
     parameters = _bounded(parts.parameters, references, derive, told)
     returns, response_errors = _answer(parts.answer, references, told), parts.errors
@@ -168,7 +168,7 @@ def _api(
     side_effects: bool,
     domain: tuple[str, ...],
 ) -> Api:
-    if derive and " " not in description and _letters(description) == _letters(name):
+    if derive and " " not in description and letters_of(description) == letters_of(name):
         description = ""  # a generator's
     if derive and len(description) < 10:
         told.add("description derived")
@@ -222,10 +222,6 @@ def _fault(schema: Any, value: Any) -> str:
         return next(iter(errors(schema, value, 1)), "")
     except SchemaError:
         return ""
-
-
-def _letters(text: str) -> str:
-    return re.sub(r"[\W_]+", "", text).lower()
 
 
 class _Names:

@@ -47,6 +47,11 @@ def words_of(name: str) -> str:
     return " ".join(word if word.isupper() and len(word) > 1 else word.lower() for word in words) or name
 
 
+def letters_of(text: str) -> str:
+    """A text without what is neither letter nor digit, in lower case."""
+    return re.sub(r"[\W_]+", "", text).lower()
+
+
 def describe(name: str, schema: Any) -> Derived:
     """A description of a value from its name and what its schema says: format, values, range and example."""
     text = words_of(name)
