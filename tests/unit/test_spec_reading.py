@@ -814,3 +814,23 @@ def test_a_part_of_the_path_that_is_declared_under_another_name_is_one_parameter
     assert (api.required, api.lineage.notes) == (("user_id",), ())
     whole = {**declared, "name": "proxy"}
     assert "path" not in texts(read(document({"parameters": [whole]}, path="/files/{proxy+}", method="get")))
+
+
+def test_path_items_that_hold_no_operation_we_carry_say_so(tmp_path):
+    good = document({})["paths"]["/parcels"]
+    tree = {
+        "/a": {"head": {"responses": {}}, "options": {"responses": {}}, "get": "oops", **good},
+        "/b": ["get"],
+        "/c": {"GET": good["post"]},
+        "/d": {"summary": "Nothing yet", "parameters": [], "servers": [], "x-more": {}},
+        "/e": "post",
+    }
+    told = [item for item in items(tmp_path, {"openapi": "3.0.0", "paths": tree}) if not isinstance(item, Api)]
+    assert told == [
+        "GET /a: it is a text in place of an operation",
+        "HEAD /a: `head` operations answer no data, so they are no functions",
+        "OPTIONS /a: `options` operations answer no data, so they are no functions",
+        "/b: it is a list in place of a path item",
+        "GET /c: `GET` is no method of OpenAPI's, which are written in small letters",
+        "/e: it is a text in place of a path item",
+    ]

@@ -29,7 +29,7 @@ from toolace_ray.tss.spec_files import read_spec
 from toolace_ray.tss.spec_operations import METHODS, operation_parts
 from toolace_ray.tss.spec_schemas import BOUNDS, Expansion, NothingLeft, TooLarge
 from toolace_ray.tss.spec_unions import flattened
-from toolace_ray.tss.told import Derived, Told, letters_of, words_of
+from toolace_ray.tss.told import Derived, Told, kind_of_value, letters_of, words_of
 from toolace_ray.tss.unread_tool import Tool, UnreadTool
 
 Undescribed = Literal["refuse", "derive", "write"]
@@ -69,12 +69,39 @@ def import_openapi(path: str, undescribed: Undescribed = "derive") -> Iterator[A
         except _FAULTS as error:
             yield f"{route}: {_sentence(error)}"
             continue
-        for method in METHODS:
-            if isinstance(item, dict) and isinstance(item.get(method), dict):
-                try:
-                    yield _operation(references, base, route, method, item, title, document, names, undescribed)
-                except _FAULTS as error:
-                    yield f"{method.upper()} {route}: {_sentence(error)}"
+        if item is not None and not isinstance(item, dict):
+            yield f"{route}: it is {kind_of_value(item)} in place of a path item"
+            continue
+        for method in sorted(item or (), key=_order):
+            if method in _OF_PATHS or str(method).startswith("x-"):
+                continue
+            label = f"{str(method).upper()} {route}"
+            if fault := _no_operation(method, item[method]):
+                yield f"{label}: {fault}"
+                continue
+            try:
+                yield _operation(references, base, route, method, item, title, document, names, undescribed)
+            except _FAULTS as error:
+                yield f"{label}: {_sentence(error)}"
+
+
+_OF_PATHS = {"$ref", "summary", "description", "servers", "parameters"}
+"""What stands in a path item beside its operations."""
+
+
+def _order(method: str) -> int:
+    return METHODS.index(method) if method in METHODS else len(METHODS)
+
+
+def _no_operation(method: str, value: Any) -> str:
+    """Why what stands in a path item is no operation of ours; "" where it is one."""
+    if method not in METHODS:
+        if method in ("head", "options", "trace"):
+            return f"`{method}` operations answer no data, so they are no functions"
+        if method.lower() in METHODS:
+            return f"`{method}` is no method of OpenAPI's, which are written in small letters"
+        return f"`{method}` is no method that is read"
+    return "" if isinstance(value, dict) else f"it is {kind_of_value(value)} in place of an operation"
 
 
 def _operation(

@@ -52,6 +52,12 @@ def letters_of(text: str) -> str:
     return re.sub(r"[\W_]+", "", text).lower()
 
 
+def kind_of_value(value: Any) -> str:
+    """What a JSON value is, as people say it: "a text", "an object"."""
+    names = {str: "a text", bool: "a truth value", list: "a list", dict: "an object", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
 def describe(name: str, schema: Any) -> Derived:
     """A description of a value from its name and what its schema says: format, values, range and example."""
     text = words_of(name)

@@ -18,7 +18,7 @@ from toolace_ray.schemas.dialects import object_schema, standard_schema
 from toolace_ray.schemas.validate import schema_depth
 from toolace_ray.tss.references import SpecError
 from toolace_ray.tss.spec_files import MAX_SPEC_DEPTH, load_spec_json, read_spec, spec_text
-from toolace_ray.tss.told import Told
+from toolace_ray.tss.told import Told, kind_of_value
 from toolace_ray.tss.unread_tool import Tool, UnreadTool
 
 MAX_WRAPPED = 8  # lists in lists
@@ -130,7 +130,7 @@ class _Reader:
 
     def _entry(self, value: Any, line: str, space: str, declared: bool) -> Iterator[UnreadTool | str]:
         if not isinstance(value, dict):
-            yield _Stray(f"{self._label(line)}: {_kind(value)} in place of a tool")
+            yield _Stray(f"{self._label(line)}: {kind_of_value(value)} in place of a tool")
             return
         key = digest(space, canonical_json(value))
         if key in self._met:
@@ -172,18 +172,13 @@ def _gemini_own(key: str) -> bool:
     return key.replace("_", "").lower() in _GEMINI_OWN
 
 
-def _kind(value: Any) -> str:
-    names = {str: "a text", bool: "a truth value", list: "a list", dict: "an object", type(None): "null"}
-    return names.get(type(value), "a number")
-
-
 def _tool(value: dict[str, Any], function: dict[str, Any], inputs: str | None, told: Told) -> Tool:
     """See UnreadTool.read."""
     words: dict[str, Any] = {"name": function["name"]}
     for word in ("description", "title"):
         text = function.get(word)
         if text is not None and not isinstance(text, str):
-            raise SpecError(f"its {word} is {_kind(text)}, no text")
+            raise SpecError(f"its {word} is {kind_of_value(text)}, no text")
         words[word] = text or ""
     if isinstance(function.get("annotations"), dict):
         words["annotations"] = function["annotations"]
@@ -196,7 +191,7 @@ def _tool(value: dict[str, Any], function: dict[str, Any], inputs: str | None, t
     if output is not None and isinstance(function[output], dict):
         words["outputSchema"] = _translated(function[output], output, told)
     elif output is not None:
-        told.add(f"the answer is given as text: its {output} is {_kind(function[output])}, no schema")
+        told.add(f"the answer is given as text: its {output} is {kind_of_value(function[output])}, no schema")
     if isinstance(value.get("type"), str) and value["type"] not in ("function", "custom"):
         told.add("of the tool, not carried", f"type {value['type'][:60]!r}")
     for part in (value, function) if function is not value else (value,):
@@ -209,7 +204,7 @@ def _tool(value: dict[str, Any], function: dict[str, Any], inputs: str | None, t
 def _translated(schema: Any, key: str, told: Told) -> Any:
     """A schema in JSON Schema's words; what was changed is told."""
     if not isinstance(schema, dict):
-        raise SpecError(f"its {key} is {_kind(schema)}, no schema")
+        raise SpecError(f"its {key} is {kind_of_value(schema)}, no schema")
     changed: set[str] = set()
     result = standard_schema(object_schema(schema, changed) if key in _INPUTS else schema, changed)
     for text in sorted(changed):
