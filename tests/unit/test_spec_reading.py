@@ -834,3 +834,25 @@ def test_path_items_that_hold_no_operation_we_carry_say_so(tmp_path):
         "GET /c: `GET` is no method of OpenAPI's, which are written in small letters",
         "/e: it is a text in place of a path item",
     ]
+
+
+@pytest.mark.parametrize(
+    ("schema", "carried", "notes"),
+    [
+        ({"$dynamicRef": "#node"}, {}, ["`$dynamicRef` is not carried: a"]),
+        ({"type": "string", "contentEncoding": "base64"}, {"type": "string"}, ["`contentEncoding` is not carried: a"]),
+        ({"type": "integer", "divisibleBy": 2}, {"type": "integer", "multipleOf": 2}, ["`divisibleBy` read as multipleOf: a"]),
+        ({"type": "string", "disallow": "null", "requird": 1}, {"type": "string"},
+         ["`disallow` is not carried: a", "`requird` is not carried: a"]),
+        ({"type": "string", "enum": []}, {"type": "string"}, ["`enum` without values is left out: a"]),
+        ({"type": "string", "enum": None}, {"type": "string"}, ["`enum` without values is left out: a"]),
+        ({"type": "integer", "maximum": 2e15}, {"type": "integer"}, ["bounds beyond 1e+15 are left out: a"]),
+        ({"type": "string", "deprecated": True}, {"type": "string"}, ["`deprecated` is not carried: a"]),
+        ({"type": "string", "title": "A", "x-more": 1, "example": "b", "xml": {}, "$comment": "c", "externalDocs": {}, "deprecated": False},
+         {"type": "string", "examples": ["b"]}, []),
+    ],
+)  # fmt: skip
+def test_keywords_that_are_not_carried_are_told(read, schema, carried, notes):
+    api = read(document(body({"type": "object", "properties": {"a": {**schema, "description": "What it is"}}})))
+    assert api.properties["a"] == {**carried, "description": "What it is"}
+    assert [note for note in api.lineage.notes if note.endswith(": a")] == notes

@@ -38,8 +38,11 @@ _KEPT_KEYWORDS = {
     "maxItems", "uniqueItems", "additionalProperties", "anyOf", "oneOf", "allOf", "minProperties", "maxProperties",
     "dependentRequired",
 }  # fmt: skip
-_NOT_CARRIED = ("not", "if", "then", "else", "patternProperties", "prefixItems", "contains", "propertyNames", "dependencies",
-                "dependentSchemas", "unevaluatedProperties", "unevaluatedItems")  # fmt: skip
+_UNTOLD = {
+    "$ref", "$id", "id", "$schema", "$comment", "$anchor", "$dynamicAnchor", "$vocabulary", "$defs", "definitions", "title",
+    "example", "nullable", "discriminator", "readOnly", "writeOnly", "xml", "externalDocs",
+}  # fmt: skip
+"""Keywords that are read elsewhere or say nothing of the values; of all others that are not kept, it is told."""
 _KINDS = {
     str: "string",
     bool: "boolean",
@@ -230,9 +233,14 @@ class Expansion:
     def _translated(self, node: dict[str, Any], place: str) -> dict[str, Any]:
         """The keywords of a schema that are kept, in the words of draft 2020-12; what is below it isn't touched."""
         result = {key: value for key, value in node.items() if key in _KEPT_KEYWORDS}
-        for word in _NOT_CARRIED:
-            if word in node:
-                self.told.add(f"`{word}` is not carried", place)
+        for word, value in node.items():
+            if word == "divisibleBy" and "multipleOf" not in node:
+                result["multipleOf"] = value
+                self.told.add("`divisibleBy` read as multipleOf", place)
+            elif word in _KEPT_KEYWORDS | _UNTOLD or word.startswith("x-") or (word == "deprecated" and value is False):
+                continue
+            else:
+                self.told.add(f"`{word[:60]}` is not carried", place)
         if isinstance(result.get("examples"), dict):
             result["examples"] = [
                 item.get("value", item) if isinstance(item, dict) else item for item in result["examples"].values()
@@ -243,6 +251,7 @@ class Expansion:
             limit = result.get(bound)
             if isinstance(limit, int | float) and not isinstance(limit, bool) and abs(limit) > MAX_BOUND:
                 del result[bound]
+                self.told.add(f"bounds beyond {MAX_BOUND:g} are left out", place)
         for flag, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
             if isinstance(result.get(flag), bool) and result.pop(flag) and bound in result:
                 result[flag] = result.pop(bound)
@@ -253,16 +262,17 @@ class Expansion:
                 self.told.add("descriptions derived", place)
         if text:
             result["description"] = text
-        if isinstance(result.get("required"), bool):  # draft 3 wrote it beside the property
-            del result["required"]
+        if isinstance(result.get("required"), bool) and result.pop("required"):
+            self.told.add("`required` as a truth value is not carried", place)
         if not isinstance(result.get("required", []), list):
             raise SpecError(f"{_at(place)} has a `required` that is no list")
         for word in ("examples", "default"):
             if word in result and len(canonical_json(result[word])) > MAX_EXAMPLE:
                 del result[word]
                 self.told.add(f"{word} of more than {MAX_EXAMPLE} characters are left out", place)
-        if result.get("enum") in ([], None):
-            result.pop("enum", None)
+        if result.get("enum", "") in ([], None):
+            del result["enum"]
+            self.told.add("`enum` without values is left out", place)
         kinds = result.get("type")
         if isinstance(result.get("enum"), list) and isinstance(kinds, str | list):
             known = {_KINDS.get(type(value)) for value in result["enum"]}
