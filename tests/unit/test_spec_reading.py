@@ -856,3 +856,16 @@ def test_keywords_that_are_not_carried_are_told(read, schema, carried, notes):
     api = read(document(body({"type": "object", "properties": {"a": {**schema, "description": "What it is"}}})))
     assert api.properties["a"] == {**carried, "description": "What it is"}
     assert [note for note in api.lineage.notes if note.endswith(": a")] == notes
+
+
+def test_required_beside_a_property_counts(read):
+    parts = {"a": {**TEXT, "required": True}, "b": {**TEXT, "required": False},
+             "c": {"type": "object", "description": "C", "properties": {"d": {**TEXT, "required": True}}}}  # fmt: skip
+    api = read(document(body({"type": "object", "properties": parts}, required=True)))
+    assert api.required == ("a",)
+    assert api.properties["c"]["required"] == ["d"]
+    assert "`required` beside a property, as in draft 3, counts: a, c.d" in api.lineage.notes
+    parameter = {"name": "q", "in": "query", "schema": {**TEXT, "required": True}}
+    api = read(document({"parameters": [parameter]}, method="get"))
+    assert api.required == ()
+    assert "`required` as a truth value is not carried: q" in api.lineage.notes

@@ -315,6 +315,13 @@ class Expansion:
     ) -> Any:
         written = {str(name): sub for name, sub in result["properties"].items()}
         required = [name for name in result.get("required") or () if isinstance(name, str)]
+        for name, sub in written.items():
+            if isinstance(sub, dict) and sub.get("required") is True:
+                self.told.add(
+                    "`required` beside a property, as in draft 3, counts", f"{place}.{name}".removeprefix(".")
+                )
+                written[name] = {key: value for key, value in sub.items() if key != "required"}
+                required = list(dict.fromkeys([*required, name]))
         if level >= self.levels and written and not needed:
             return _CUT
         last = level >= self.levels
@@ -353,7 +360,7 @@ class Expansion:
         if written and not kept and level and not (needed and left_out):
             return _CUT  # what is needed stays, as an object of which every part is optional and left out
         result = {**result, "properties": kept}
-        if "required" in result:
+        if required or "required" in result:
             gone = written.keys() - kept.keys()
             result["required"] = [name for name in required if name not in gone]
         return result
