@@ -869,3 +869,29 @@ def test_required_beside_a_property_counts(read):
     api = read(document({"parameters": [parameter]}, method="get"))
     assert api.required == ()
     assert "`required` as a truth value is not carried: q" in api.lineage.notes
+
+
+def test_a_body_that_is_one_parameter_has_its_description_derived_or_none(tmp_path):
+    tree = document(body({"type": "array", "items": TEXT}, required=True))
+    (api,) = items(tmp_path, tree)
+    assert api.properties["body"]["description"] == "The request body"
+    assert "descriptions derived: body" in api.lineage.notes
+    assert api.lineage.undescribed == ("body",)
+    (api,) = specs.import_openapi(str(write(tmp_path, tree)), undescribed="refuse")
+    assert "parameter_description" in {verdict.rule for verdict in gate.check(api)}
+    tree["paths"]["/parcels"]["post"]["requestBody"]["description"] = "All that is sent"
+    (api,) = specs.import_openapi(str(write(tmp_path, tree)), undescribed="refuse")
+    assert api.properties["body"]["description"] == "All that is sent"
+    assert gate.check(api) == []
+
+
+def test_a_body_of_which_nobody_says_whether_it_is_needed_is_told_as_needed(read):
+    note = "nothing says whether the body is needed, it is read as needed"
+    assert f"{note}: address" in read(document(body(PARCEL))).lineage.notes
+    assert f"{note}: body" in read(document(body({"type": "array", "items": {"type": "string"}}))).lineage.notes
+    for api in (
+        read(document(body(PARCEL, required=True))),
+        read(document(body(PARCEL, required=False))),
+        read(document(body({**PARCEL, "required": []}))),
+    ):
+        assert note not in texts(api)

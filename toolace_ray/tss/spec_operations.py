@@ -42,6 +42,7 @@ _VERSION_TEXT = re.compile(r"\bapi[- ]?version|\bversions? of (\w+ ){0,3}(api|op
 _CREDENTIAL = re.compile(r"(?:o?auth|access|api|user)?[-_]?(?:token|key)", re.I)
 _VERSION = re.compile(r"api[-_]?version", re.I)
 _CREDENTIAL_TEXT = re.compile(r"authenticat|authori[sz]|api[- ]?key|access token|bearer|oauth", re.I)
+_READ_AS_NEEDED = "nothing says whether the body is needed, it is read as needed"
 _BRACES = re.compile(r"\{((?:[^{}]|\{[^{}]*\})*)\}")
 _FORM, _MULTIPART = "application/x-www-form-urlencoded", "multipart/"
 
@@ -62,6 +63,7 @@ class _Body:
     kind: str  # its media type
     required: bool
     text: str
+    said: bool = True  # the document says whether it is required
 
 
 def operation_parts(references: References, base: str, route: str, item: dict[str, Any], method: str) -> Parts:
@@ -79,7 +81,14 @@ def operation_parts(references: References, base: str, route: str, item: dict[st
     for (_, place), (parameter, at) in declared.items():
         if place == "body":  # Swagger 2
             text = str(parameter.get("description") or "")
-            body = _Body(parameter.get("schema"), at, "application/json", parameter.get("required", True), text)
+            body = _Body(
+                parameter.get("schema"),
+                at,
+                "application/json",
+                parameter.get("required", True),
+                text,
+                "required" in parameter,
+            )
     undeclared, renamed = _path_names(route, declared)
     build = _Parameters(list(declared.values()), undeclared, renamed, body, _key_places(references.document))
     answer, errors = _responses(references, operation.get("responses"), base)
@@ -198,7 +207,7 @@ def _request_body(references: References, raw: Any, base: str, method: str) -> _
             return _Body(None, at, kinds, False, text)
         raise SpecError(f"its request body has no schema ({kinds})")
     kind, media, at = found
-    return _Body(media["schema"], at, kind, body.get("required", True), text)
+    return _Body(media["schema"], at, kind, body.get("required", True), text, "required" in body)
 
 
 def _is_file(references: References, node: Any, base: str) -> bool:
@@ -333,10 +342,15 @@ class _Parameters:
             if schema.get("properties") == {} and schema.get("additionalProperties") is False:
                 return {}
             name = _free("body" if "body" not in properties else "request_body", properties)
-            text = schema.get("description") or body.text.strip() or Derived("The request body")
-            properties[name] = {**schema, "description": text}
+            text = schema.get("description") or body.text.strip()
+            if not text and expansion.derive:
+                expansion.told.add("descriptions derived", name)
+                text = Derived("The request body")
+            properties[name] = {**schema, "description": text} if text else schema
             if body.required:
                 required.append(name)
+                if not body.said:
+                    expansion.told.add(_READ_AS_NEEDED, name)
             return {}
         needed = [key for key in whole.get("required") or () if key in whole["properties"]]
         renamed: dict[str, str] = {}
@@ -349,6 +363,8 @@ class _Parameters:
             properties[name] = expansion.described(key, sub, name)
             if key in needed and body.required:
                 required.append(name)
+                if not body.said:
+                    expansion.told.add(_READ_AS_NEEDED, name)
         more: dict[str, Any] = {}
         for word in ("anyOf", "oneOf"):
             if word in whole and body.required:
