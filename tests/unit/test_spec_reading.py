@@ -836,6 +836,28 @@ def test_path_items_that_hold_no_operation_we_carry_say_so(tmp_path):
     ]
 
 
+def test_another_form_of_a_body_or_an_answer_is_told_where_it_differs(read):
+    other = {"type": "object", "properties": {"x": TEXT}}
+    content = {
+        "application/json": {"schema": PARCEL},
+        "application/xml": {"schema": PARCEL},
+        "text/csv": {"schema": other},
+    }
+    answers = {"200": {"description": "Done.", "content": content}, "201": ANSWER["200"],
+               "202": {"description": "Later.", "content": {"application/json": {"schema": other}}}, "204": {"description": "None."}}  # fmt: skip
+    api = read(document({"requestBody": {"required": True, "content": content}, "responses": answers}))
+    assert "another form of the body is not carried: text/csv" in api.lineage.notes
+    assert "in the answer, another form of it is not carried: text/csv" in api.lineage.notes
+    assert "in the answer, that of another status is not carried: 202, 204" in api.lineage.notes
+    broken = {"200": ANSWER["200"], "201": {"content": {"application/json": {"$ref": "#/gone"}}}}
+    api = read(document({"responses": broken}))
+    assert set(api.returns["properties"]) == {"address", "grams"}
+    assert "in the answer, that of another status is not carried: 201" in api.lineage.notes
+    same = {**content, "text/csv": {"schema": PARCEL}}
+    api = read(document({"requestBody": {"required": True, "content": same}}))
+    assert "another" not in texts(api)
+
+
 @pytest.mark.parametrize(
     ("schema", "carried", "notes"),
     [

@@ -64,6 +64,7 @@ class _Body:
     required: bool
     text: str
     said: bool = True  # the document says whether it is required
+    others: tuple[str, ...] = ()  # media types of another schema
 
 
 def operation_parts(references: References, base: str, route: str, item: dict[str, Any], method: str) -> Parts:
@@ -195,6 +196,28 @@ def _media(content: Any, references: References, base: str) -> tuple[str, dict[s
     return None
 
 
+def _others(content: Any, base: str, references: References, taken: tuple[Any, str]) -> tuple[str, ...]:
+    """The media types of a `content` in the file `base` whose schema is another one than the one that is taken."""
+    others = []
+    for kind in content if isinstance(content, dict) else ():
+        try:
+            media, at = references.followed(content[kind], base)
+        except SpecError:
+            continue  # what leads nowhere can't be said to be another one
+        schema = media.get("schema") if isinstance(media, dict) else None
+        if isinstance(schema, dict | bool) and _differ(references, taken, (schema, at)):
+            others.append(str(kind))
+    return tuple(others)
+
+
+def _differ(references: References, first: tuple[Any, str], second: tuple[Any, str]) -> bool:
+    """True for two schemas, each with its file, that are written differently and lead to different ones."""
+    try:
+        return first != second and references.followed(*first)[0] != references.followed(*second)[0]
+    except SpecError:
+        return True
+
+
 def _request_body(references: References, raw: Any, base: str, method: str) -> _Body:
     """A body; one without a schema where a call may be without it. Raises SpecError."""
     body, at = references.followed(raw, base)
@@ -206,8 +229,9 @@ def _request_body(references: References, raw: Any, base: str, method: str) -> _
         if isinstance(body, dict) and (method == "get" or body.get("required") is False):
             return _Body(None, at, kinds, False, text)
         raise SpecError(f"its request body has no schema ({kinds})")
-    kind, media, at = found
-    return _Body(media["schema"], at, kind, body.get("required", True), text, "required" in body)
+    kind, media, place = found
+    others = _others(content, at, references, (media["schema"], place))
+    return _Body(media["schema"], place, kind, body.get("required", True), text, "required" in body, others)
 
 
 def _is_file(references: References, node: Any, base: str) -> bool:
@@ -323,6 +347,8 @@ class _Parameters:
     ) -> dict[str, Any]:
         """Put a body's properties beside the parameters, or the body itself as one; the choices that hold over all of them."""
         node, base = body.schema, body.base
+        for other in body.others:
+            expansion.told.add("another form of the body is not carried", other)
         if node is None:
             if body.required:
                 raise SpecError("its request body has no schema")
@@ -430,9 +456,9 @@ def _responses(
     references: References, responses: Any, base: str
 ) -> tuple[Callable[[Expansion], Any], tuple[ApiError, ...]]:
     """What makes the schema of the answer, and the documented errors. Nothing here refuses an operation."""
-    good: list[tuple[dict[str, Any], str]] = []
+    good: list[_Response] = []
     errors: list[ApiError] = []
-    default: tuple[dict[str, Any], str] | None = None
+    default: _Response | None = None
     fault = ""
     for status, raw in responses.items() if isinstance(responses, dict) else ():
         try:
@@ -444,34 +470,62 @@ def _responses(
             continue
         code = str(status)
         if code in ("204", "205"):  # which have no content, whatever is written of it
-            good.append(({"description": response.get("description")}, at))
+            good.append(_Response(code, {"description": response.get("description")}, at))
         elif code.startswith("2"):
-            good.append((response, at))
+            good.append(_Response(code, response, at))
         elif code == "default":
-            default = response, at
+            default = _Response(code, response, at)
         elif code[:1] in ("4", "5"):
             errors.append(ApiError(code=code, message=str(response.get("description") or "The request failed.")))
     if default is not None and not good and not fault:
         good.append(default)
     elif default is not None:
-        errors.append(ApiError(code="default", message=str(default[0].get("description") or "The request failed.")))
+        message = str(default.words.get("description") or "The request failed.")
+        errors.append(ApiError(code="default", message=message))
 
     def answer(expansion: Expansion) -> Any:
-        for response, at in good:
-            if isinstance(response.get("schema"), dict):  # Swagger 2
-                return _answer_schema(expansion, response["schema"], at, response, "application/json")
-            if found := _media(response.get("content"), references, at):
-                kind, media, at = found
-                return _answer_schema(expansion, media["schema"], at, response, kind)
-        for response, _ in good:
-            text = str(response.get("description") or "").strip()
-            if not response.get("content"):
+        for response in good:
+            if found := response.schema(references):
+                kind, node, at = found
+                for other in good:
+                    if other is not response and other.differs(references, node, at):
+                        expansion.told.add("that of another status is not carried", other.code)
+                for word in _others(response.words.get("content"), response.base, references, (node, at)):
+                    expansion.told.add("another form of it is not carried", word)
+                return _answer_schema(expansion, node, at, response.words, kind)
+        for response in good:
+            text = str(response.words.get("description") or "").strip()
+            if not response.words.get("content"):
                 # An answer without a body is an answer too: deleting and stopping things mostly say nothing more.
                 return {"type": "null", "description": text or "Nothing is returned."}
             return {"description": text}
         raise SpecError(fault or "the document does not say what a success answers")
 
     return answer, tuple(errors)
+
+
+@dataclass(frozen=True)
+class _Response:
+    code: str
+    words: dict[str, Any]
+    base: str
+
+    def schema(self, references: References) -> tuple[str, Any, str] | None:
+        """Its media type, its schema and the file of it; None where it has none."""
+        if isinstance(self.words.get("schema"), dict):  # Swagger 2
+            return "application/json", self.words["schema"], self.base
+        if found := _media(self.words.get("content"), references, self.base):
+            kind, media, at = found
+            return kind, media["schema"], at
+        return None
+
+    def differs(self, references: References, node: Any, base: str) -> bool:
+        """True where it holds another schema than this one, in the file `base`, or none."""
+        try:
+            found = self.schema(references)
+        except SpecError:
+            return True
+        return found is None or _differ(references, (node, base), found[1:])
 
 
 def _answer_schema(expansion: Expansion, node: Any, base: str, response: dict[str, Any], kind: str) -> Any:
