@@ -22,7 +22,6 @@ from toolace_ray.tss.told import Told, kind_of_value
 from toolace_ray.tss.unread_tool import Tool, UnreadTool
 
 MAX_WRAPPED = 8  # lists in lists
-MAX_STRAYS = 20  # entries that are no tools of which the ledger tells one by one
 _DECLARED = ("functionDeclarations", "function_declarations")
 _WRAPPERS = ("tools", "functions", *_DECLARED)
 _INPUTS = ("parameters", "input_schema", "inputSchema", "parametersJsonSchema", "parameters_json_schema")
@@ -61,7 +60,7 @@ def read(path: str) -> tuple[str, Iterator[UnreadTool | str]]:
     if len(strays) == len(items):
         first = f" ({strays[0][:200]})" if strays else ""
         raise UserError(f"{path}: no list of tools in OpenAI's, Anthropic's or Gemini's form{first}; see sources.tools")
-    return digest(text), _fewer(items, len(strays))
+    return digest(text), iter(items)
 
 
 def _line(reader: _Reader, line: str, number: int) -> Iterator[UnreadTool | str]:
@@ -74,16 +73,6 @@ def _line(reader: _Reader, line: str, number: int) -> Iterator[UnreadTool | str]
         yield _Stray(f"line {number}: nested deeper than {MAX_SPEC_DEPTH}")
         return
     yield from reader.entries(tree, f"line {number}, ")
-
-
-def _fewer(items: list[UnreadTool | str], count: int) -> Iterator[UnreadTool | str]:
-    met = 0
-    for item in items:
-        met += isinstance(item, _Stray)
-        if not isinstance(item, _Stray) or met <= MAX_STRAYS:
-            yield item
-    if count > MAX_STRAYS:
-        yield f"and {count - MAX_STRAYS} more entries that are no tools"
 
 
 class _Reader:
