@@ -121,6 +121,7 @@ def test_a_tool_alone_is_a_list_of_one(tmp_path):
         ({"googleSearch": {}}, ["googleSearch"]),
         ({"google_search": {}, "code_execution": {}}, ["google_search", "code_execution"]),
         ({"functionDeclarations": [], "urlContext": {}}, ["urlContext"]),
+        ({"tools": [{"type": "hologram_preview", "size": 3}]}, ["hologram_preview"]),  # nobody knows all of them
     ],
 )
 def test_a_tool_that_its_provider_runs_is_refused_by_name(tmp_path, entry, names):
@@ -168,6 +169,47 @@ def test_openai_and_gemini_may_leave_parameters_out(tmp_path):
         assert gate.check(api) == []
     *_, reason = read(tmp_path, [CHAT, bare])
     assert "neither parameters nor input_schema" in reason
+
+
+def test_what_stands_beside_a_function_counts_where_the_function_does_not_say_it(tmp_path):
+    bare = {"name": "tell_weather", "parameters": CITY}
+    beside = {"description": "Tell the weather of a city.", "annotations": {"readOnlyHint": True}}
+    api = one(tmp_path, {"type": "function", "function": bare, **beside})
+    assert (api.description, api.side_effects, api.lineage.notes) == (beside["description"], False, ())
+    api = one(tmp_path, {"type": "function", "function": {"name": "tell_weather", **beside}, "parameters": CITY})
+    assert api.parameters == CITY
+    assert api.lineage.notes == ()
+    other = {"type": "object", "properties": {"day": {"type": "string", "description": "Day"}}}
+    api = one(tmp_path, {**CHAT, "parameters": other, "description": "Another description.", "name": "tell_weather"})
+    assert (api.parameters, api.description) == (CITY, CHAT["function"]["description"])
+    assert "beside its function, not carried: parameters, description" in api.lineage.notes
+    api = one(tmp_path, {**FLAT, "input_schema": other})
+    assert api.lineage.notes == ("of the tool, not carried: input_schema",)
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"id": "asst_1", "name": "My helper", "object": "assistant", "tools": [CHAT, {"type": "code_interpreter"}]},
+        {"custom_id": "1", "method": "POST", "url": "/v1/responses", "body": {"model": "m", "tools": [CHAT, {"type": "mcp"}]}},
+        {"custom_id": "1", "params": {"model": "m", "tools": [CHAT, {"type": "bash_20250124", "name": "bash"}]}},
+        {"request": {"contents": [], "tools": [CHAT, {"googleSearch": {}}]}},
+    ],
+)  # fmt: skip
+def test_assistants_and_the_requests_of_batches_hold_tools(tmp_path, tree):
+    for text, name in ((json.dumps(tree), "a.json"), (json.dumps(tree) + "\n", "a.jsonl")):
+        api, reason = read(tmp_path, text, name)
+        assert api.name == "tell_weather"
+        assert "a built-in tool" in reason
+
+
+def test_a_tool_that_has_something_called_tools_is_a_tool(tmp_path):
+    assert one(tmp_path, {**FLAT, "tools": ["hammer"]}).name == "find_hotels"
+
+
+def test_a_file_whose_name_begins_with_a_dot_has_a_domain(tmp_path):
+    (api,) = read(tmp_path, [{**FLAT, "name": "search", "description": ""}], ".tools.json")
+    assert (api.domain, api.description) == (("Tools",), "Search (Tools).")
 
 
 def test_the_form_of_an_answer_is_kept_or_its_loss_told(tmp_path):
@@ -219,6 +261,10 @@ def test_what_is_not_described_follows_the_key(tmp_path):
         ("{}", "no tool in any form"),
         ('{"tools": []}', "no list of tools"),
         ('[{"name": "Ann", "age": 3}]', "neither parameters nor input_schema"),
+        ('{"type": "FeatureCollection", "features": []}', "no tool in any form (its keys: type, features)"),
+        ('[{"name": "x", "type": "object", "properties": {}}]', "neither parameters nor input_schema"),
+        ('{"tools": [{"name": "x", "type": "object"}]}', "neither parameters nor input_schema"),
+        ('[{"id": 3, "type": "page", "title": "Home"}]', "no tool in any form (its keys: id, type, title)"),
         ('{"openapi": "3.0.0", "paths": {}}', "its keys: openapi, paths"),
         ("{", "not a readable JSON"),
         ('{"tools": [], "tools": []}', "repeats the key 'tools'"),
