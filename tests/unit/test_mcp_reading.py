@@ -54,6 +54,9 @@ def test_or_is_refused(tmp_path):
     [
         ({"name": "a"}, "tool 0 ('a'): it has no inputSchema, so what it takes is not known"),
         ({"inputSchema": {}}, "tool 0: it has no name"),
+        ({"name": "a", "inputSchema": True}, "tool 0 ('a'): its inputSchema is a truth value, no schema"),
+        ({"name": "a", "description": ["list"], "inputSchema": {}}, "tool 0 ('a'): its description is a list, no text"),
+        (3, "tool 0: a number in place of a tool"),
         (
             {"name": "a", "inputSchema": {"properties": {"x": {"$ref": "#/$defs/X"}}}},
             "tool 0 ('a'): the reference '#/$defs/X' leads nowhere",
@@ -86,3 +89,66 @@ def test_a_union_of_objects_keeps_its_parameters(tmp_path):
         tmp_path, [{"name": "plan", "description": "Makes or shows a plan.", "inputSchema": {"anyOf": parts}}]
     )
     assert "union" in reason
+
+
+ROOMS = {
+    "name": "find_rooms",
+    "description": "Finds the rooms of a hotel.",
+    "inputSchema": {"type": "object", "properties": {"city": {"type": "string", "description": "City"}}},
+}
+
+
+def test_a_list_that_goes_on_elsewhere_says_so(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"result": {"tools": [ROOMS], "nextCursor": "page 2"}}))
+    api, reason = specs.import_mcp(str(path))
+    assert api.name == "find_rooms"
+    assert reason == "the list: it goes on behind its `nextCursor`, and the tools there were not read"
+    path.write_text(json.dumps({"tools": [ROOMS], "nextCursor": None}))
+    assert len(list(specs.import_mcp(str(path)))) == 1
+
+
+def test_what_a_server_says_of_a_tool_but_not_of_its_call_is_told(tmp_path):
+    more = {"execution": {"taskSupport": "required"}, "_meta": {"a": 1}, "icons": None}
+    hints = {"readOnlyHint": True, "destructiveHint": False, "title": "Rooms"}
+    (api,) = read(tmp_path, [{**ROOMS, **more, "annotations": hints}])
+    told = "of the tool, not carried: annotations.destructiveHint, execution, _meta"
+    assert (api.lineage.notes, api.side_effects) == ((told,), False)
+    (api,) = read(tmp_path, [{**ROOMS, "annotations": {"readOnlyHint": "false"}}])
+    assert api.side_effects
+    assert api.lineage.notes == ("of the tool, not carried: annotations.readOnlyHint",)
+
+
+def test_schemas_are_translated_as_those_of_lists_of_tools(tmp_path):
+    schema = {
+        "properties": {
+            "a": {"type": "STRING", "description": "A"},
+            "b": {"type": "string", "description": "B", "required": True},
+        }
+    }
+    (api,) = read(tmp_path, [{**ROOMS, "inputSchema": {"type": "object", **schema}}])
+    assert {name: part["type"] for name, part in api.properties.items()} == {"a": "string", "b": "string"}
+    assert api.required == ("b",)
+    (note,) = api.lineage.notes
+    assert note.startswith("translated, in its inputSchema: ")
+    assert "type 'STRING' read as 'string'" in note
+    output = {"type": "OBJECT", "properties": {"n": {"type": "INTEGER"}}}
+    (api,) = read(tmp_path, [{**ROOMS, "outputSchema": output}])
+    assert api.returns == {"type": "object", "properties": {"n": {"type": "integer"}}}
+    (api,) = read(tmp_path, [{**ROOMS, "outputSchema": "text"}])
+    assert "the answer is given as text: its outputSchema is a text, no schema" in api.lineage.notes
+
+
+@pytest.mark.parametrize("key", ["input_schema", "parameters", "parametersJsonSchema"])
+def test_other_names_of_the_input_schema_are_read_and_told(tmp_path, key):
+    tool = {**{word: ROOMS[word] for word in ("name", "description")}, key: ROOMS["inputSchema"]}
+    (api,) = read(tmp_path, [tool])
+    assert set(api.properties) == {"city"}
+    assert f"`{key}` read as inputSchema" in api.lineage.notes
+
+
+def test_a_file_whose_name_begins_with_a_dot_has_a_domain(tmp_path):
+    path = tmp_path / ".mcp.json"
+    path.write_text(json.dumps([{**ROOMS, "description": ""}]))
+    (api,) = specs.import_mcp(str(path))
+    assert (api.domain, api.description) == (("Mcp",), "Find rooms (Mcp).")

@@ -69,10 +69,11 @@ def import_openapi(path: str, undescribed: Undescribed = "derive") -> Iterator[A
         except _FAULTS as error:
             yield f"{route}: {_sentence(error)}"
             continue
-        if item is not None and not isinstance(item, dict):
-            yield f"{route}: it is {kind_of_value(item)} in place of a path item"
+        if not isinstance(item, dict):
+            if item is not None:  # a path without operations
+                yield f"{route}: it is {kind_of_value(item)} in place of a path item"
             continue
-        for method in sorted(item or (), key=_order):
+        for method in sorted(item, key=_order):
             if method in _OF_PATHS or str(method).startswith("x-"):
                 continue
             label = f"{str(method).upper()} {route}"
@@ -302,7 +303,7 @@ def import_mcp(path: str, undescribed: Undescribed = "derive") -> Iterator[Api |
     tree = tree.get("result", tree) if isinstance(tree, dict) else tree
     if not isinstance(tree, dict) or not isinstance(tree.get("tools"), list):
         raise UserError(f"{path}: not an MCP tools/list result (no `tools` list); see sources.mcp")
-    yield from import_tools(tree, Path(path).name.split(".")[0], undescribed=undescribed)
+    yield from import_tools(tree, tool_lists.domain_of(path), undescribed=undescribed)
 
 
 def import_tools(
@@ -318,7 +319,9 @@ def import_tools(
     for index, tool in enumerate(tree["tools"]):
         label = f"tool {index}"
         try:
-            if not isinstance(tool, dict) or not isinstance(tool.get("name"), str):
+            if not isinstance(tool, dict):
+                raise SpecError(f"{kind_of_value(tool)} in place of a tool")
+            if not isinstance(tool.get("name"), str):
                 raise SpecError("it has no name")
             label = f"tool {index} ({tool['name']!r})"
             lineage = Lineage(
@@ -329,9 +332,23 @@ def import_tools(
                 operation=tool["name"],
             )
             failed = (ApiError(code="tool_error", message="The tool failed."),) if live else ()
-            yield _tool(Tool(tool, failed), Told(), (server.capitalize(),), lineage, names, undescribed)
+            told = Told()
+            words = _mcp_words(tool, told)
+            yield _tool(Tool(words, failed), told, (server.capitalize(),), lineage, names, undescribed)
         except _FAULTS as error:
             yield f"{label}: {_sentence(error)}"
+    if tree.get("nextCursor") is not None:
+        yield "the list: it goes on behind its `nextCursor`, and the tools there were not read"
+
+
+def _mcp_words(tool: dict[str, Any], told: Told) -> dict[str, Any]:
+    """An MCP tool read as those of other lists are. Raises SpecError."""
+    key = next((key for key in tool_lists.INPUTS if tool.get(key) is not None), None)
+    if key is None:
+        raise SpecError("it has no inputSchema, so what it takes is not known")
+    if key != "inputSchema":
+        told.add(f"`{key}` read as inputSchema")
+    return tool_lists.read_tool(tool, told).words
 
 
 def import_tool_lists(path: str, undescribed: Undescribed = "derive") -> Iterator[Api | str]:
@@ -385,19 +402,11 @@ IMPORTERS: dict[str, Callable[[str, Undescribed], Iterator[Api | str]]] = {
 """Kind of source (see sources.files) -> what reads a file of it."""
 
 
-_INPUTS = ("inputSchema", "input_schema", "parameters")
-
-
 def _tool(
     item: Tool, told: Told, domain: tuple[str, ...], lineage: Lineage, names: _Names, undescribed: Undescribed
 ) -> Api:
     tool, derive = item.words, undescribed != "refuse"
-    key = next((key for key in _INPUTS if isinstance(tool.get(key), dict)), None)
-    if key is None:
-        raise SpecError("it has no inputSchema, so what it takes is not known")
-    if key != _INPUTS[0]:
-        told.add(f"`{key}` read as inputSchema")
-    source = tool[key]
+    source = tool["inputSchema"]
     parameters = _bounded(lambda expansion: _arguments(source, expansion), References(source), derive, told)
     output = tool.get("outputSchema")
     if not output:
@@ -405,8 +414,7 @@ def _tool(
         if not any(what.startswith("the answer is given as text") for what in told.places):
             told.add("nothing is said of the answer, it is given as text")
     returns = _answer(lambda expansion: expansion.schema(output, "", ""), References(output), told)
-    annotations = tool.get("annotations")
-    annotations = annotations if isinstance(annotations, dict) else {}
+    annotations = tool.get("annotations") or {}
     title = str(tool.get("title") or annotations.get("title") or "").strip()
     return _api(
         name=names.unique(tool["name"]),
