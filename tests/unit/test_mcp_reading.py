@@ -1,12 +1,15 @@
 """MCP tool lists as servers write them."""
 
+import contextlib
 import json
+from types import SimpleNamespace
 
 import pytest
 
+from toolace_ray.config.tree import McpServerConfig
 from toolace_ray.records.api import Api
 from toolace_ray.schemas import gate
-from toolace_ray.tss import specs
+from toolace_ray.tss import mcp_client, specs
 
 PYDANTIC = {
     "name": "findRooms",
@@ -106,6 +109,45 @@ def test_a_list_that_goes_on_elsewhere_says_so(tmp_path):
     assert reason == "the list: it goes on behind its `nextCursor`, and the tools there were not read"
     path.write_text(json.dumps({"tools": [ROOMS], "nextCursor": None}))
     assert len(list(specs.import_mcp(str(path)))) == 1
+
+
+def test_so_does_the_list_of_a_live_server_that_has_more_tools_than_are_asked_for(monkeypatch):
+    class Client:
+        """A server of two pages."""
+
+        def __init__(self, endpoint):
+            del endpoint
+
+        async def __aenter__(self):
+            return self
+
+        async def __aexit__(self, *error):
+            pass
+
+        async def list_tools(self, cursor):
+            names = ("b", "c") if cursor else ("a",)
+            tools = [SimpleNamespace(model_dump=lambda name=name, **_: {**ROOMS, "name": name}) for name in names]
+            return SimpleNamespace(tools=tools, next_cursor=None if cursor else "page 2")
+
+    @contextlib.asynccontextmanager
+    async def transport(server):
+        yield None
+
+    monkeypatch.setattr("mcp.Client", Client)
+    monkeypatch.setattr(mcp_client, "transport", transport)
+    server = McpServerConfig(url="http://127.0.0.1:9/mcp")
+
+    def listed(**limits):
+        for name, limit in {"MAX_TOOLS": 10, "MAX_PAGES": 10, **limits}.items():
+            monkeypatch.setattr(mcp_client, name, limit)
+        items = specs.import_tools(json.loads(mcp_client.list_tools("hotel", server)), "hotel", live=True)
+        return [item if isinstance(item, str) else item.name for item in items]
+
+    reason = "the list: it goes on behind its `nextCursor`, and the tools there were not read"
+    assert listed() == ["a", "b", "c"]
+    assert listed(MAX_PAGES=1) == ["a", reason]
+    assert listed(MAX_TOOLS=1) == ["a", reason]
+    assert listed(MAX_TOOLS=2) == ["a", "b", reason]
 
 
 def test_what_a_server_says_of_a_tool_but_not_of_its_call_is_told(tmp_path):

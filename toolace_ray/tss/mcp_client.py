@@ -21,7 +21,7 @@ MAX_TOOLS, MAX_PAGES = 10_000, 1000
 
 
 def list_tools(name: str, server: McpServerConfig) -> str:
-    """A server's tools/list result as JSON, all pages of it.
+    """A server's tools/list result as JSON: MAX_PAGES of it and MAX_TOOLS, and a `nextCursor` where it has more.
 
     Raises:
         UserError: the server can't be started or reached, or doesn't answer in time.
@@ -35,13 +35,13 @@ def list_tools(name: str, server: McpServerConfig) -> str:
         raise UserError(f"{key}: the environment variable {server.token_env} holds no token (odd characters)")
     logging.getLogger("mcp").setLevel(logging.CRITICAL)  # a server that prints what is no message would fill the screen
     try:
-        tools = asyncio.run(asyncio.wait_for(_list(server), server.timeout))
+        listed = asyncio.run(asyncio.wait_for(_list(server), server.timeout))
     except TimeoutError as error:
         raise UserError(f"{key}: no list of tools within {server.timeout:g} s (see its timeout)") from error
     except Exception as error:  # whatever a server or its transport does wrong, the user chose that server
         text = f"can't list its tools ({innermost(error)})"
         raise UserError(f"{key}: {text.replace(token, '***') if token else text}") from None
-    return json.dumps({"tools": tools}, ensure_ascii=False, indent=1)
+    return json.dumps(listed, ensure_ascii=False, indent=1)
 
 
 def innermost(error: BaseException) -> str:
@@ -71,16 +71,17 @@ async def transport(server: McpServerConfig) -> AsyncIterator[Any]:
         yield streamable_http_client(server.url, http_client=client)
 
 
-async def _list(server: McpServerConfig) -> list[dict[str, Any]]:
+async def _list(server: McpServerConfig) -> dict[str, Any]:
     from mcp import Client
 
     tools: list[dict[str, Any]] = []
+    cursor: str | None = None
     async with transport(server) as endpoint, Client(endpoint) as client:
-        cursor: str | None = None
         for _ in range(MAX_PAGES):
             page = await client.list_tools(cursor=cursor)
             tools += [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in page.tools]
             cursor = page.next_cursor
             if cursor is None or len(tools) >= MAX_TOOLS:
                 break
-    return tools[:MAX_TOOLS]
+    more = {"nextCursor": cursor or ""} if cursor is not None or len(tools) > MAX_TOOLS else {}
+    return {"tools": tools[:MAX_TOOLS], **more}
