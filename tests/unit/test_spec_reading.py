@@ -828,8 +828,8 @@ def test_path_items_that_hold_no_operation_we_carry_say_so(tmp_path):
     told = [item for item in items(tmp_path, {"openapi": "3.0.0", "paths": tree}) if not isinstance(item, Api)]
     assert told == [
         "GET /a: it is a text in place of an operation",
-        "HEAD /a: `head` operations answer no data, so they are no functions",
-        "OPTIONS /a: `options` operations answer no data, so they are no functions",
+        "HEAD /a: `head` operations are not read",
+        "OPTIONS /a: `options` operations are not read",
         "/b: it is a list in place of a path item",
         "GET /c: `GET` is no method of OpenAPI's, which are written in small letters",
         "/e: it is a text in place of a path item",
@@ -917,3 +917,14 @@ def test_a_body_of_which_nobody_says_whether_it_is_needed_is_told_as_needed(read
         read(document(body({**PARCEL, "required": []}))),
     ):
         assert note not in texts(api)
+
+
+def test_values_of_an_open_object_that_are_not_carried_are_told(read):
+    deep = {"type": "object", "properties": {f"p{i}": {"type": "object", "properties": {f"q{j}": TEXT for j in range(30)}}
+                                             for i in range(30)}}  # fmt: skip
+    labels = {"type": "object", "properties": {"own": TEXT}, "additionalProperties": deep}
+    api = read(
+        document(body({"type": "object", "properties": {"labels": labels, "list": {"type": "array", "items": deep}}}))
+    )
+    assert api.properties["labels"]["additionalProperties"] is True
+    assert any(note.startswith("left out, optional: ") and "labels.*" in note for note in api.lineage.notes)

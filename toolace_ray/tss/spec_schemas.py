@@ -302,10 +302,13 @@ class Expansion:
                 return below
             result["items"] = {} if below in _GONE else below
             if below in _GONE:
+                self.told.add("left out, optional", f"{place}[]")
                 result["maxItems"] = 0  # a list that a call needs ends here, where its values would hold it again
         if isinstance(result.get("additionalProperties"), dict):
             below = self._schema(result["additionalProperties"], base, trail, level + 1, Need.NONE, f"{place}.*")
             result["additionalProperties"] = True if below in _GONE else below
+            if below in _GONE:
+                self.told.add("left out, optional", f"{place}.*")
         if isinstance(result.get("properties"), dict):
             return self._object(result, base, trail, level, needed, place)
         return result

@@ -97,11 +97,9 @@ def _order(method: str) -> int:
 def _no_operation(method: str, value: Any) -> str:
     """Why what stands in a path item is no operation of ours; "" where it is one."""
     if method not in METHODS:
-        if method in ("head", "options", "trace"):
-            return f"`{method}` operations answer no data, so they are no functions"
         if method.lower() in METHODS:
             return f"`{method}` is no method of OpenAPI's, which are written in small letters"
-        return f"`{method}` is no method that is read"
+        return f"`{method}` operations are not read"
     return "" if isinstance(value, dict) else f"it is {kind_of_value(value)} in place of an operation"
 
 
