@@ -155,7 +155,7 @@ def test_what_a_server_says_of_a_tool_but_not_of_its_call_is_told(tmp_path):
     hints = {"readOnlyHint": True, "destructiveHint": False, "title": "Rooms"}
     (api,) = read(tmp_path, [{**ROOMS, **more, "annotations": hints}])
     told = "of the tool, not carried: annotations.destructiveHint, execution, _meta"
-    assert (api.lineage.notes, api.side_effects) == ((told,), False)
+    assert (api.lineage.notes[0], api.side_effects) == (told, False)
     (api,) = read(tmp_path, [{**ROOMS, "annotations": {"readOnlyHint": "false"}}])
     assert api.side_effects
     assert api.lineage.notes == ("of the tool, not carried: annotations.readOnlyHint",)
@@ -171,7 +171,7 @@ def test_schemas_are_translated_as_those_of_lists_of_tools(tmp_path):
     (api,) = read(tmp_path, [{**ROOMS, "inputSchema": {"type": "object", **schema}}])
     assert {name: part["type"] for name, part in api.properties.items()} == {"a": "string", "b": "string"}
     assert api.required == ("b",)
-    (note,) = api.lineage.notes
+    note, _ = api.lineage.notes  # the other one is on the answer
     assert note.startswith("translated, in its inputSchema: ")
     assert "type 'STRING' read as 'string'" in note
     output = {"type": "OBJECT", "properties": {"n": {"type": "INTEGER"}}}

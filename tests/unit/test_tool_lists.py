@@ -175,7 +175,8 @@ def test_what_stands_beside_a_function_counts_where_the_function_does_not_say_it
     bare = {"name": "tell_weather", "parameters": CITY}
     beside = {"description": "Tell the weather of a city.", "annotations": {"readOnlyHint": True}}
     api = one(tmp_path, {"type": "function", "function": bare, **beside})
-    assert (api.description, api.side_effects, api.lineage.notes) == (beside["description"], False, ())
+    assert (api.description, api.side_effects) == (beside["description"], False)
+    assert api.lineage.notes == ("nothing is said of the answer, it is given as text",)
     api = one(tmp_path, {"type": "function", "function": {"name": "tell_weather", **beside}, "parameters": CITY})
     assert api.parameters == CITY
     assert api.lineage.notes == ()
