@@ -158,7 +158,7 @@ def test_what_a_server_says_of_a_tool_but_not_of_its_call_is_told(tmp_path):
     assert (api.lineage.notes[0], api.side_effects) == (told, False)
     (api,) = read(tmp_path, [{**ROOMS, "annotations": {"readOnlyHint": "false"}}])
     assert api.side_effects
-    assert api.lineage.notes == ("of the tool, not carried: annotations.readOnlyHint",)
+    assert api.lineage.notes[0] == "of the tool, not carried: annotations.readOnlyHint"
 
 
 def test_schemas_are_translated_as_those_of_lists_of_tools(tmp_path):

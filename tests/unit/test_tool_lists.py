@@ -179,7 +179,7 @@ def test_what_stands_beside_a_function_counts_where_the_function_does_not_say_it
     assert api.lineage.notes == ("nothing is said of the answer, it is given as text",)
     api = one(tmp_path, {"type": "function", "function": {"name": "tell_weather", **beside}, "parameters": CITY})
     assert api.parameters == CITY
-    assert api.lineage.notes == ()
+    assert api.lineage.notes == ("nothing is said of the answer, it is given as text",)
     other = {"type": "object", "properties": {"day": {"type": "string", "description": "Day"}}}
     api = one(tmp_path, {**CHAT, "parameters": other, "description": "Another description.", "name": "tell_weather"})
     assert (api.parameters, api.description) == (CITY, CHAT["function"]["description"])
