@@ -17,7 +17,7 @@ from typing import Any
 from toolace_ray.errors import UserError
 from toolace_ray.records.json import digest
 from toolace_ray.tss.python_docs import Documented, documented
-from toolace_ray.tss.python_types import NOTHING, Hint, Types, Unread, last_name, statements
+from toolace_ray.tss.python_types import NOTHING, Hint, Types, UnknownType, last_name, statements
 from toolace_ray.tss.references import SpecError
 from toolace_ray.tss.spec_files import spec_text
 from toolace_ray.tss.spec_unions import NULL
@@ -130,7 +130,7 @@ def _inputs(
         try:
             hint = _parameter(types, item, default, docs, changes)
             definitions = types.definitions(hint.classes, changes)
-        except Unread as error:
+        except UnknownType as error:
             if default is None:
                 raise SpecError(f"{item.arg!r}, which a call needs, has {error}") from error
             told.add("left out, optional and its type is not read", item.arg)
@@ -156,7 +156,7 @@ def _inputs(
 
 
 def _parameter(types: Types, item: ast.arg, default: ast.expr | None, docs: Documented, told: Told) -> Hint:
-    """A parameter's schema with its description and default. Raises Unread."""
+    """A parameter's schema with its description and default. Raises UnknownType."""
     text, kind = docs.parameters.get(item.arg, ("", ""))
     call = default if isinstance(default, ast.Call) and last_name(default) == "Field" else None
     value = NOTHING if default is None or call is not None else types.value(default)
@@ -169,7 +169,7 @@ def _parameter(types: Types, item: ast.arg, default: ast.expr | None, docs: Docu
         hint = Hint({"type": _TYPES[type(value)]})
         told.add("types taken from defaults", item.arg)
     else:
-        raise Unread("no type")
+        raise UnknownType("no type")
     if call is not None:
         types.take_field(hint, call, told, item.arg)
     elif default is not None:
@@ -198,9 +198,9 @@ def _output(types: Types, node: ast.expr | None, docs: Documented, told: Told) -
             return {"type": "string", **described} if text else None
         schema = hint.schema
         if not schema:
-            raise Unread("any type")
+            raise UnknownType("any type")
         definitions = types.definitions(hint.classes, changes)
-    except Unread as error:
+    except UnknownType as error:
         told.add(f"the answer is given as text: it has {error}")
         return {"type": "string", "description": text or "Text"}
     told.take(changes, "in the answer, ")

@@ -81,7 +81,7 @@ _NOT_OF_VALUES = {
 NOTHING: Any = object()
 
 
-class Unread(SpecError):
+class UnknownType(SpecError):
     """Why a type is no schema, as what comes after "it has"."""
 
 
@@ -169,7 +169,7 @@ class Types:
             self._aliases[node.name.id] = node.value  # type: ignore[attr-defined]
 
     def hint(self, node: ast.expr, told: Told, place: str) -> Hint:
-        """What a type hint says; what is translated is noted at `place`. Raises Unread."""
+        """What a type hint says; what is translated is noted at `place`. Raises UnknownType."""
         return _Hints(self, told, place).read(node)
 
     def take_field(self, hint: Hint, call: ast.Call, told: Told, place: str) -> None:
@@ -177,7 +177,7 @@ class Types:
         _Hints(self, told, place).take(hint, call, ())
 
     def hint_of_text(self, text: str, told: Told, place: str) -> Hint:
-        """The same of a type as docstrings write it: `list of str`, `int, optional`, `{'a', 'b'}`. Raises Unread."""
+        """The same of a type as docstrings write it: `list of str`, `int, optional`, `{'a', 'b'}`. Raises UnknownType."""
         text = text.split(", optional")[0].split(", default")[0].strip()
         container, _, inner = text.partition(" of ")
         if inner and container in ("list", "sequence", "array", "set", "tuple"):
@@ -189,11 +189,11 @@ class Types:
         choices = text if text.startswith("{") and text.endswith("}") else ""
         node = _expression(f"Literal[{choices[1:-1]}]" if choices else text.replace(" or ", " | "))
         if node is None:
-            raise Unread(f"the type {text[:60]!r}, which is not read")
+            raise UnknownType(f"the type {text[:60]!r}, which is not read")
         return self.hint(node, told, place)
 
     def definitions(self, names: Iterable[str], told: Told) -> dict[str, Any]:
-        """The schemas of classes and of those they refer to, by name. Raises Unread."""
+        """The schemas of classes and of those they refer to, by name. Raises UnknownType."""
         found: dict[str, Any] = {}
         waiting = list(names)
         while waiting:
@@ -202,7 +202,7 @@ class Types:
                 continue
             fields = self._fields_of(name, 0)
             if fields.fault:
-                raise Unread(fields.fault)
+                raise UnknownType(fields.fault)
             found[name] = {"type": "object", "properties": fields.properties, "required": fields.required}
             if fields.text:
                 found[name]["description"] = fields.text
@@ -216,7 +216,7 @@ class Types:
             owner = node.value.id if isinstance(node.value, ast.Name) else ""
             try:
                 return self.members(owner).get(node.attr, NOTHING) if self.kind(owner) == "enum" else NOTHING
-            except Unread:
+            except UnknownType:
                 return NOTHING
         try:
             return check_json(_plain(ast.literal_eval(node)))
@@ -248,7 +248,7 @@ class Types:
         return ""
 
     def members(self, name: str) -> dict[str, Any]:
-        """The members of an enum with their values. Raises Unread."""
+        """The members of an enum with their values. Raises UnknownType."""
         if name not in self._members:
             self._members[name] = self._read_members(name)
         return self._members[name]
@@ -267,10 +267,10 @@ class Types:
             else:
                 value = self.value(item.value)
             if not (value is None or isinstance(value, str | int | float)):
-                raise Unread(f"the enum {name!r}, whose {target.id} is no plain value")
+                raise UnknownType(f"the enum {name!r}, whose {target.id} is no plain value")
             members[target.id] = last = value
         if not members:
-            raise Unread(f"the enum {name!r}, which has no members")
+            raise UnknownType(f"the enum {name!r}, which has no members")
         return members
 
     def known(self, node: ast.expr) -> str:
@@ -297,20 +297,20 @@ class Types:
             fields = _Fields()
             try:
                 self._read_fields(name, fields, depth)
-            except Unread as error:
+            except UnknownType as error:
                 fields.fault = str(error)
             self._fields[name] = fields
         return self._fields[name]
 
     def _read_fields(self, name: str, fields: _Fields, depth: int) -> None:
         if depth > MAX_DEPTH:
-            raise Unread(f"the class {name!r}, with more than {MAX_DEPTH} classes below it")
+            raise UnknownType(f"the class {name!r}, with more than {MAX_DEPTH} classes below it")
         node, told = self._classes[name], fields.told
         for base in node.bases:
             if (word := last_name(base)) in self._classes and word != name:
                 above = self._fields_of(word, depth + 1)
                 if above.fault:
-                    raise Unread(above.fault)
+                    raise UnknownType(above.fault)
                 fields.properties.update(above.properties)
                 fields.required = [item for item in fields.required if item not in above.properties] + above.required
                 fields.classes.update(above.classes)
@@ -338,9 +338,9 @@ class Types:
                 hint = self.hint(item.annotation, told, place)
                 if words is not None:
                     self.take_field(hint, words, told, place)
-            except Unread as error:
+            except UnknownType as error:
                 if not (optional or (words is not None and _has_default(words))):
-                    raise Unread(f"the class {name!r}, whose {key} has {error}") from error
+                    raise UnknownType(f"the class {name!r}, whose {key} has {error}") from error
                 told.add("left out, optional and its type is not read", place)
                 continue
             if item.value is not None and words is None:
@@ -424,11 +424,11 @@ class _Hints:
     def _schema(self, node: ast.expr, depth: int) -> dict[str, Any]:
         self._left -= 1
         if self._left < 0 or depth > MAX_DEPTH:
-            raise Unread("a type of too many parts")
+            raise UnknownType("a type of too many parts")
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             inner = _expression(node.value)
             if inner is None:
-                raise Unread(f"the type {node.value[:60]!r}, which is not read")
+                raise UnknownType(f"the type {node.value[:60]!r}, which is not read")
             return self._schema(inner, depth + 1)
         if isinstance(node, ast.Constant) and node.value is None:
             return dict(NULL)
@@ -451,7 +451,7 @@ class _Hints:
             return {"type": "object"}
         if known in _LISTS | _SETS | _STREAMS or known in ("tuple", "Tuple"):
             return self._list(known, None, depth)
-        raise Unread(f"the type {written(node)!r}, which is not read")
+        raise UnknownType(f"the type {written(node)!r}, which is not read")
 
     def _written(self, known: str) -> None:
         self._told.add("types that JSON has no word for, as what is sent for them", f"{self._place} ({known})")
@@ -481,7 +481,7 @@ class _Hints:
             return self._tuple(parts, depth)
         if known in _LISTS | _SETS | _STREAMS:
             return self._list(known, parts[0], depth)
-        raise Unread(f"the type {written(node)!r}, which is not read")
+        raise UnknownType(f"the type {written(node)!r}, which is not read")
 
     def _list(self, known: str, item: ast.expr | None, depth: int) -> dict[str, Any]:
         schema: dict[str, Any] = {"type": "array"}
@@ -513,11 +513,11 @@ class _Hints:
         """What any of some types lets pass; unless it must be `whole`, those that are not read are left out where others than
         null remain."""
         schemas: list[dict[str, Any]] = []
-        faults: list[tuple[ast.expr, Unread]] = []
+        faults: list[tuple[ast.expr, UnknownType]] = []
         for part in parts:
             try:
                 schema = self._schema(part, depth + 1)
-            except Unread as error:
+            except UnknownType as error:
                 faults.append((part, error))
                 continue
             if not schema:
@@ -533,7 +533,7 @@ class _Hints:
     def _literal(self, parts: list[ast.expr]) -> dict[str, Any]:
         values = [self._types.value(part) for part in parts]
         if not all(value is None or isinstance(value, str | int | float) for value in values):
-            raise Unread("a Literal of what is no plain value")
+            raise UnknownType("a Literal of what is no plain value")
         return _choice(values)
 
     def _class(self, name: str) -> dict[str, Any]:
@@ -541,7 +541,7 @@ class _Hints:
         if kind == "enum":
             return _choice(list(self._types.members(name).values()))
         if not kind:
-            raise Unread(f"the class {name!r}, which is no dataclass, TypedDict, pydantic model or Enum")
+            raise UnknownType(f"the class {name!r}, which is no dataclass, TypedDict, pydantic model or Enum")
         self._hint.classes[name] = None
         return {"$ref": f"#/$defs/{name}"}
 
@@ -554,7 +554,7 @@ class _Hints:
         if word == "TypeVar":
             self._told.add("a type variable stands for any value", self._place)
             return {}
-        raise Unread(f"the type {written(node)!r}, which is not read")
+        raise UnknownType(f"the type {written(node)!r}, which is not read")
 
     def _annotated(self, parts: list[ast.expr], depth: int) -> dict[str, Any]:
         schema = self._schema(parts[0], depth + 1)
