@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -614,11 +615,39 @@ def test_a_docstring_that_would_take_the_library_long_is_a_description_alone():
     """One line of brackets: a thousand of them in a section took the expressions seconds, and ten times as many take a
     thousand times as long."""
     text = "Look at something.\n\nArgs:\n    " + "(" * 10_000 + ": x\n"
-    read = python_docs.documented(text, ["x"])
+    read = python_docs.Docstrings().read(text, ["x"])
     assert read.description.startswith("Look at something.\n\nArgs:")
     assert read.left_out == ("sections, since it is too long",)
     long = "Look at something. " * 600 + "(x) (y)\n\nArgs:\n    x: A thing " + "(one) " * 300
-    assert python_docs.documented(long, ["x"]).parameters["x"][0].startswith("A thing (one)")
+    assert python_docs.Docstrings().read(long, ["x"]).parameters["x"][0].startswith("A thing (one)")
+
+
+def test_the_docstrings_of_a_file_cost_no_more_together_than_a_few_of_the_longest(tmp_path):
+    """Each of these keeps the limit of one docstring: a file of them took minutes."""
+    text = 'def f{0}(x: int):\n    """Look at something.\n\n    Args:\n        ' + "(" * 150 + 'x: {0}\n    """\n'
+    apis = read(tmp_path, "".join(text.format(number) for number in range(200)))
+    told = ["of the docstring, not carried: sections, since the file has too many" in api.lineage.notes for api in apis]
+    assert told == sorted(told)
+    assert 40 <= told.count(False) < 100
+
+
+def calls_of(function):
+    """How many Python functions and generators are entered while a function runs."""
+    entered = Counter()
+    sys.setprofile(lambda frame, event, argument: entered.update([event]))
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return entered["call"]
+
+
+def test_a_docstring_of_many_parts_costs_as_much_as_its_length():
+    def cost(parts):
+        text = "Look at something.\n\nRaises\n------\n" + "Fault\n" * parts
+        return calls_of(lambda: python_docs.Docstrings().read(text, ()))
+
+    assert cost(1600) < 6 * cost(400)
 
 
 ATOMS = st.sampled_from(

@@ -1,7 +1,7 @@
 """What docstrings in Google's, NumPy's and reST's styles say of a function or class, through the library docstring-parser.
 
 Invariants: what is read of a docstring but has no place in an API is named; a docstring that the library's expressions might
-take long to read is a description as a whole.
+take long to read, by itself or with the others of its file, is a description as a whole.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from toolace_ray.records.api import ApiError
 MAX_CHARS = 20_000  # of a docstring whose sections are read
 MAX_WORK = 4_000_000
 """What reading a docstring's sections may cost, see _work."""
+MAX_FILE_WORK = 50 * MAX_WORK
+"""The same of all docstrings of a file: 1 MiB of lines of 100 characters costs a tenth of it."""
 _STYLES = (google.parse, numpydoc.parse, rest.parse)
 _FAULTS = (ParseError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 _SECTION = re.compile(r"\w[\w ]*:?$|:|-")
@@ -37,15 +39,28 @@ class Documented:
     left_out: tuple[str, ...] = ()
 
 
-def documented(text: str | None, names: Collection[str]) -> Documented:
-    """Read a docstring in the style that finds most of a function's parameters.
+class Docstrings:
+    """Reads the docstrings of one file."""
 
-    Args:
-        names: of the parameters, or of a class's fields.
-    """
-    text = inspect.cleandoc(text or "").strip()
-    if len(text) > MAX_CHARS or _work(text) > MAX_WORK:
-        return Documented(text, left_out=("sections, since it is too long",))
+    def __init__(self) -> None:
+        self._left = MAX_FILE_WORK
+
+    def read(self, text: str | None, names: Collection[str]) -> Documented:
+        """Read a docstring in the style that finds most of a function's parameters.
+
+        Args:
+            names: of the parameters, or of a class's fields.
+        """
+        text = inspect.cleandoc(text or "").strip()
+        if len(text) > MAX_CHARS or (work := _work(text)) > MAX_WORK:
+            return Documented(text, left_out=("sections, since it is too long",))
+        if work > self._left:
+            return Documented(text, left_out=("sections, since the file has too many",))
+        self._left -= work
+        return _documented(text, names)
+
+
+def _documented(text: str, names: Collection[str]) -> Documented:
     readings = []
     for style in _STYLES:
         try:
@@ -92,8 +107,8 @@ def _parameters(read: Docstring) -> dict[str, tuple[str, str]]:
 
 
 def _left_out(read: Docstring, text: str) -> tuple[str, ...]:
-    carried = (*read.params, *read.many_returns, *read.raises)
-    left_out = {item.args[0] if item.args else "" for item in read.meta if not any(item is other for other in carried)}
+    carried = {id(item) for item in (*read.params, *read.many_returns, *read.raises)}
+    left_out = {item.args[0] if item.args else "" for item in read.meta if id(item) not in carried}
     if read.meta and read.style is not None and read.style.name == "GOOGLE":
         titles = [match[1] for match in _TITLE.finditer(text)]
         first = next((index for index, title in enumerate(titles) if title in _GOOGLE_TITLES), len(titles))

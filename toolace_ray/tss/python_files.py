@@ -16,7 +16,7 @@ from typing import Any
 
 from toolace_ray.errors import UserError
 from toolace_ray.records.json import digest
-from toolace_ray.tss.python_docs import Documented, documented
+from toolace_ray.tss.python_docs import Documented
 from toolace_ray.tss.python_types import NOTHING, Hint, Types, UnknownType, last_name, statements
 from toolace_ray.tss.references import SpecError
 from toolace_ray.tss.spec_files import spec_text
@@ -100,7 +100,7 @@ def _tool(types: Types, node: _Function, name: str, method: bool, told: Told) ->
     if method and "staticmethod" not in decorators:
         positional, defaults = positional[1:], defaults[1:]
     taken = [*zip(positional, defaults, strict=True), *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)]
-    docs = documented(ast.get_docstring(node), [item.arg for item, _ in taken])
+    docs = types.docstrings.read(ast.get_docstring(node), [item.arg for item, _ in taken])
     for part in docs.left_out:
         told.add("of the docstring, not carried", part)
     for decorator in decorators:

@@ -14,7 +14,7 @@ from typing import Any
 
 from toolace_ray.records.json import check_json
 from toolace_ray.schemas.dialects import json_type
-from toolace_ray.tss.python_docs import documented
+from toolace_ray.tss.python_docs import Docstrings
 from toolace_ray.tss.references import SpecError
 from toolace_ray.tss.spec_unions import NULL
 from toolace_ray.tss.told import Told
@@ -134,13 +134,14 @@ class _Fields:
 
 
 class Types:
-    """The types that a file's hints may name.
+    """The types that a file's hints may name, and what reads the file's docstrings.
 
     Args:
         tree: the file.
     """
 
     def __init__(self, tree: ast.Module) -> None:
+        self.docstrings = Docstrings()
         self._classes: dict[str, ast.ClassDef] = {}
         self._aliases: dict[str, ast.expr] = {}
         self._imports: dict[str, str] = {}
@@ -315,7 +316,7 @@ class Types:
                 fields.required = [item for item in fields.required if item not in above.properties] + above.required
                 fields.classes.update(above.classes)
                 told.take(above.told)
-        docs = documented(ast.get_docstring(node), ())
+        docs = self.docstrings.read(ast.get_docstring(node), ())
         fields.text = docs.description.split("\n\n")[0]
         total = not any(word.arg == "total" and self.value(word.value) is False for word in node.keywords)
         body = list(statements(node.body))
