@@ -1,5 +1,6 @@
 """Functions of Python files as a source of APIs. Nothing of a file is run."""
 
+import ast
 import json
 import sys
 from collections import Counter
@@ -16,8 +17,9 @@ from toolace_ray.config.tree import SourcesConfig
 from toolace_ray.errors import UserError
 from toolace_ray.records.api import Api
 from toolace_ray.schemas import gate
-from toolace_ray.tss import python_docs, python_files, sources, specs
+from toolace_ray.tss import python_docs, python_files, python_types, sources, specs
 from toolace_ray.tss.readers import Limits
+from toolace_ray.tss.told import Told
 
 ROOT = Path(__file__).parents[2]
 HEAD = """
@@ -52,6 +54,12 @@ def hinted(folder, hint, more=""):
     api = one(folder, f"{more}\ndef look_up(x: {hint}):\n    'Look something up.'")
     assert gate.check(api) == []
     return {key: value for key, value in api.properties["x"].items() if key != "description"}
+
+
+def hinted_alone(text):
+    """The schema of a hint as it is read, before what reads all kinds of documents has it."""
+    types = python_types.Types(ast.parse(HEAD))
+    return types.hint(ast.parse(text, mode="eval").body, Told(), "x").schema
 
 
 def test_a_function_is_an_api(tmp_path):
@@ -648,6 +656,55 @@ def test_a_docstring_of_many_parts_costs_as_much_as_its_length():
         return calls_of(lambda: python_docs.Docstrings().read(text, ()))
 
     assert cost(1600) < 6 * cost(400)
+
+
+MANY = f"Many = Union[{', '.join(f'Literal[{value}]' for value in range(400))}]\n"
+
+
+@pytest.mark.parametrize(
+    ("hint", "more"),
+    [
+        ("Many", MANY),
+        ("list[Many] | None", MANY),
+        ("Many", f"Many = Literal[{', '.join(map(str, range(1000)))}]\n"),
+        ("Many", "class Many(Enum):\n" + "".join(f"    A{value} = {value}\n" for value in range(1000))),
+        ("Many", f"Many = '{'(' * 90 + 'int' + ')' * 90 + ' ' * 1800}'\n"),
+        (
+            "Many399",
+            "".join(
+                f"@dataclass\nclass Many{number}:\n    x: 'Many{abs(number - 1)}' = None\n" for number in range(400)
+            ),
+        ),
+    ],
+)
+def test_the_types_of_a_file_have_a_limit_together(tmp_path, monkeypatch, hint, more):
+    """An alias of a few thousand characters stands for hundreds of parts wherever it is written."""
+    monkeypatch.setattr(python_types, "MAX_FILE_PARTS", 5000)
+    text = "".join(f"def f{number}(x: {hint}): 'Look at something.'\n" for number in range(100))
+    items = read(tmp_path, more + text)
+    told = ["of a file whose types have more than" in str(item) for item in items]
+    assert told == sorted(told)
+    assert 1 <= told.count(False) < 50
+
+
+def test_of_a_type_that_is_too_large_nothing_comes_in(tmp_path):
+    (reason,) = read(tmp_path, "def look(x: " + "Union[" + ", ".join(f"Literal[{n}]" for n in range(2000)) + "]): ...")
+    assert "has a type of too many parts" in reason
+
+
+def test_a_union_costs_as_much_as_its_length(tmp_path, monkeypatch):
+    compared = []
+
+    class Compared(int):
+        __hash__ = int.__hash__
+
+        def __eq__(self, other):
+            compared.append(self)
+            return int.__eq__(self, other)
+
+    monkeypatch.setattr(python_types.ast, "literal_eval", lambda node: Compared(node.value))
+    assert len(hinted_alone("Union[" + ", ".join(f"Literal[{value}]" for value in range(400)) + "]")["anyOf"]) == 400
+    assert len(compared) < 4000
 
 
 ATOMS = st.sampled_from(

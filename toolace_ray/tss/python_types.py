@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from toolace_ray.records.json import check_json
+from toolace_ray.records.json import canonical_json, check_json
 from toolace_ray.schemas.dialects import json_type
 from toolace_ray.tss.python_docs import Docstrings
 from toolace_ray.tss.references import SpecError
@@ -21,6 +21,7 @@ from toolace_ray.tss.told import Told
 
 MAX_DEPTH = 24  # of types in types, and of classes above a class
 MAX_PARTS = 1024  # of one type
+MAX_FILE_PARTS = 1 << 18  # of all types of a file: one that writes them all out has no room for more
 MAX_HINT = 2000  # characters of a type that is written as text
 _TEXT, _NUMBER, _COUNT = {"type": "string"}, {"type": "number"}, {"type": "integer"}
 _PLAIN: dict[str, dict[str, Any]] = {
@@ -85,6 +86,10 @@ class UnknownType(SpecError):
     """Why a type is no schema, as what comes after "it has"."""
 
 
+class TooMuch(UnknownType):
+    """The same of a type that is read no further: what is left of it says nothing of the whole."""
+
+
 def statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
     """The statements of a body and of the branches in it, in the order of the file."""
     stack = [*body][::-1]
@@ -142,12 +147,14 @@ class Types:
 
     def __init__(self, tree: ast.Module) -> None:
         self.docstrings = Docstrings()
+        self._left = MAX_FILE_PARTS
         self._classes: dict[str, ast.ClassDef] = {}
         self._aliases: dict[str, ast.expr] = {}
         self._imports: dict[str, str] = {}
         self._kinds: dict[str, str] = {}
         self._fields: dict[str, _Fields] = {}
-        self._members: dict[str, dict[str, Any]] = {}
+        self._members: dict[str, dict[str, Any] | str] = {}  # or why there are none
+        self._written: dict[ast.AST, str] = {}
         for node in statements(tree.body):
             self._note(node)
 
@@ -172,6 +179,21 @@ class Types:
     def hint(self, node: ast.expr, told: Told, place: str) -> Hint:
         """What a type hint says; what is translated is noted at `place`. Raises UnknownType."""
         return _Hints(self, told, place).read(node)
+
+    def count(self, parts: int = 1) -> None:
+        """Count parts of types that are read. Raises TooMuch past MAX_FILE_PARTS."""
+        self._left -= parts
+        if self._left < 0:
+            raise TooMuch(f"a type of a file whose types have more than {MAX_FILE_PARTS} parts")
+
+    def written(self, node: ast.AST) -> str:
+        """An expression as people write it, the beginning of a long one."""
+        if node not in self._written:
+            try:
+                self._written[node] = ast.unparse(node)[:60]
+            except (RecursionError, ValueError):
+                self._written[node] = type(node).__name__
+        return self._written[node]
 
     def take_field(self, hint: Hint, call: ast.Call, told: Told, place: str) -> None:
         """Take over what `Field(default, ge=0, description="...")` says of a value."""
@@ -201,6 +223,7 @@ class Types:
             name = waiting.pop()
             if name in found:
                 continue
+            self.count()
             fields = self._fields_of(name, 0)
             if fields.fault:
                 raise UnknownType(fields.fault)
@@ -251,8 +274,14 @@ class Types:
     def members(self, name: str) -> dict[str, Any]:
         """The members of an enum with their values. Raises UnknownType."""
         if name not in self._members:
-            self._members[name] = self._read_members(name)
-        return self._members[name]
+            try:
+                self._members[name] = self._read_members(name)
+            except UnknownType as error:
+                self._members[name] = str(error)
+        members = self._members[name]
+        if isinstance(members, str):
+            raise UnknownType(members)
+        return members
 
     def _read_members(self, name: str) -> dict[str, Any]:
         node = self._classes[name]
@@ -277,7 +306,7 @@ class Types:
     def known(self, node: ast.expr) -> str:
         """The name of a type of Python, `typing` or the other modules that are known here; "" for any other."""
         parts: list[str] = []
-        while isinstance(node, ast.Attribute):
+        while isinstance(node, ast.Attribute) and len(parts) < 8:
             parts.append(node.attr)
             node = node.value
         if not isinstance(node, ast.Name):
@@ -312,6 +341,7 @@ class Types:
                 above = self._fields_of(word, depth + 1)
                 if above.fault:
                     raise UnknownType(above.fault)
+                self.count(len(above.properties))
                 fields.properties.update(above.properties)
                 fields.required = [item for item in fields.required if item not in above.properties] + above.required
                 fields.classes.update(above.classes)
@@ -393,14 +423,6 @@ def _expression(text: str) -> ast.expr | None:
         return None
 
 
-def written(node: ast.AST) -> str:
-    """An expression as people write it, the beginning of a long one."""
-    try:
-        return ast.unparse(node)[:60]
-    except (RecursionError, ValueError):
-        return type(node).__name__
-
-
 class _Hints:
     """Reads one type hint.
 
@@ -425,8 +447,10 @@ class _Hints:
     def _schema(self, node: ast.expr, depth: int) -> dict[str, Any]:
         self._left -= 1
         if self._left < 0 or depth > MAX_DEPTH:
-            raise UnknownType("a type of too many parts")
+            raise TooMuch("a type of too many parts")
+        self._types.count()
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            self._types.count(min(len(node.value), MAX_HINT) // 8)  # what an alias stands for is parsed again and again
             inner = _expression(node.value)
             if inner is None:
                 raise UnknownType(f"the type {node.value[:60]!r}, which is not read")
@@ -452,7 +476,7 @@ class _Hints:
             return {"type": "object"}
         if known in _LISTS | _SETS | _STREAMS or known in ("tuple", "Tuple"):
             return self._list(known, None, depth)
-        raise UnknownType(f"the type {written(node)!r}, which is not read")
+        raise UnknownType(f"the type {self._types.written(node)!r}, which is not read")
 
     def _written(self, known: str) -> None:
         self._told.add("types that JSON has no word for, as what is sent for them", f"{self._place} ({known})")
@@ -482,7 +506,7 @@ class _Hints:
             return self._tuple(parts, depth)
         if known in _LISTS | _SETS | _STREAMS:
             return self._list(known, parts[0], depth)
-        raise UnknownType(f"the type {written(node)!r}, which is not read")
+        raise UnknownType(f"the type {self._types.written(node)!r}, which is not read")
 
     def _list(self, known: str, item: ast.expr | None, depth: int) -> dict[str, Any]:
         schema: dict[str, Any] = {"type": "array"}
@@ -505,7 +529,7 @@ class _Hints:
         schema: dict[str, Any] = {"type": "object"}
         if len(parts) == 2:
             if self._schema(parts[0], depth + 1).get("type") != "string":
-                self._told.add("keys that are texts in JSON", f"{self._place} ({written(parts[0])})")
+                self._told.add("keys that are texts in JSON", f"{self._place} ({self._types.written(parts[0])})")
             if values := self._schema(parts[1], depth + 1):
                 schema["additionalProperties"] = values
         return schema
@@ -513,25 +537,28 @@ class _Hints:
     def _union(self, parts: list[ast.expr], depth: int, whole: bool = False) -> dict[str, Any]:
         """What any of some types lets pass; unless it must be `whole`, those that are not read are left out where others than
         null remain."""
-        schemas: list[dict[str, Any]] = []
+        schemas: dict[str, dict[str, Any]] = {}
         faults: list[tuple[ast.expr, UnknownType]] = []
         for part in parts:
             try:
                 schema = self._schema(part, depth + 1)
+            except TooMuch:
+                raise
             except UnknownType as error:
                 faults.append((part, error))
                 continue
             if not schema:
                 return {}
-            if schema not in schemas:
-                schemas.append(schema)
-        if faults and (whole or schemas in ([], [NULL])):
+            schemas.setdefault(canonical_json(schema), schema)
+        choices = [*schemas.values()]
+        if faults and (whole or choices in ([], [NULL])):
             raise faults[0][1]
         for part, _ in faults:
-            self._told.add("alternatives left out, not read", f"{self._place} ({written(part)})")
-        return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+            self._told.add("alternatives left out, not read", f"{self._place} ({self._types.written(part)})")
+        return choices[0] if len(choices) == 1 else {"anyOf": choices}
 
     def _literal(self, parts: list[ast.expr]) -> dict[str, Any]:
+        self._types.count(len(parts))
         values = [self._types.value(part) for part in parts]
         if not all(value is None or isinstance(value, str | int | float) for value in values):
             raise UnknownType("a Literal of what is no plain value")
@@ -540,7 +567,9 @@ class _Hints:
     def _class(self, name: str) -> dict[str, Any]:
         kind = self._types.kind(name)
         if kind == "enum":
-            return _choice(list(self._types.members(name).values()))
+            members = self._types.members(name)
+            self._types.count(len(members))
+            return _choice(list(members.values()))
         if not kind:
             raise UnknownType(f"the class {name!r}, which is no dataclass, TypedDict, pydantic model or Enum")
         self._hint.classes[name] = None
@@ -555,7 +584,7 @@ class _Hints:
         if word == "TypeVar":
             self._told.add("a type variable stands for any value", self._place)
             return {}
-        raise UnknownType(f"the type {written(node)!r}, which is not read")
+        raise UnknownType(f"the type {self._types.written(node)!r}, which is not read")
 
     def _annotated(self, parts: list[ast.expr], depth: int) -> dict[str, Any]:
         schema = self._schema(parts[0], depth + 1)
@@ -567,7 +596,7 @@ class _Hints:
             elif isinstance(extra, ast.Call) and last_name(extra) in _LIMIT_CALLS:
                 self.take(self._hint, extra, _LIMIT_CALLS[last_name(extra)])
             else:
-                self._told.add("of Annotated, not carried", f"{self._place} ({written(extra)})")
+                self._told.add("of Annotated, not carried", f"{self._place} ({self._types.written(extra)})")
         schema, self._hint.schema = self._hint.schema, outer
         return schema
 
