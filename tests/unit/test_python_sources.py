@@ -3,6 +3,7 @@
 import ast
 import json
 import sys
+import textwrap
 from collections import Counter
 from pathlib import Path
 
@@ -334,6 +335,12 @@ def test_public_is_what_the_file_says(tmp_path):
     assert [api.name for api in read(tmp_path, text + "__all__ = ['c']")] == ["c"]
     assert [api.name for api in read(tmp_path, text + "__all__ = ['c']\n__all__ += ['a']")] == ["a", "c"]
     assert [api.name for api in read(tmp_path, text + "__all__ = other.names()")] == ["a", "c"]
+    assert [api.name for api in read(tmp_path, text + "__all__: list[str] = ['c']")] == ["c"]
+    assert [api.name for api in read(tmp_path, text + "__all__: list[str]")] == ["a", "c"]
+    grown = "__all__ = ['x']\n__all__.extend(['c'])\n__all__.append('a')\n"
+    assert [api.name for api in read(tmp_path, text + grown)] == ["a", "c"]
+    assert [api.name for api in read(tmp_path, text + grown + "__all__.remove('c')")] == ["a"]
+    assert [api.name for api in read(tmp_path, text + "__all__ = ['c']\n__all__.extend(other.names())")] == ["a", "c"]
 
 
 def test_functions_in_branches_are_found_and_of_overloads_the_last(tmp_path):
@@ -352,6 +359,85 @@ def c(x: str): 'Take the third one.'
     a, b, c = read(tmp_path, text)
     assert (a.name, b.name, c.name) == ("a", "b", "c")
     assert c.properties["x"]["type"] == "string"
+
+
+def test_of_two_classes_of_one_name_the_methods_of_the_later_come_in(tmp_path):
+    text = "class A:\n    def {0}(self, x: int): 'Take one thing.'\n"
+    assert [api.name for api in read(tmp_path, text.format("old") + text.format("new"))] == ["A_new"]
+    inner = textwrap.indent(text, "    ")
+    (reason,) = read(tmp_path, f"if t.x:\n{inner.format('old')}else:\n{inner.format('new')}")
+    assert reason.startswith("A (line 14): its branches define it in several ways (lines 14, 17)")
+
+
+IN_BRANCHES = """
+if sys.argv:
+    def f(a: int, b: int): 'Take two things.'
+elif sys.path:
+    {other}
+"""
+
+
+@pytest.mark.parametrize("branches", [
+    IN_BRANCHES,
+    IN_BRANCHES.replace("elif sys.path", "else"),
+    "try:\n    def f(a: int, b: int): 'Take two things.'\nexcept ImportError:\n    {other}\n",
+    "match sys.argv:\n  case []:\n    def f(a: int, b: int): 'Take two things.'\n  case _:\n    {other}\n",
+    "def f(a: int, b: int): 'Take two things.'\nwhile sys.argv:\n    {other}\n",
+])  # fmt: skip
+def test_which_of_several_branches_holds_is_never_guessed(tmp_path, branches):
+    (reason,) = read(tmp_path, branches.format(other="def f(a: int): 'Take one thing.'"))
+    assert reason.startswith("f (line ")
+    assert "its branches define it in several ways (lines " in reason
+    for other in ("def f(a: int, b: int): 'Do the same in another way.'", "from fast import f", "f = None"):
+        (api,) = read(tmp_path, branches.format(other=other))
+        assert (api.description, list(api.properties)) == ("Take two things.", ["a", "b"])
+        assert any(note.startswith("its name is bound in another branch, too: line ") for note in api.lineage.notes)
+    # What comes after all branches holds.
+    (api,) = read(tmp_path, branches.format(other="def f(a: int): 'Take one thing.'") + "def f(c: int): 'Take that.'")
+    assert (list(api.properties), any("another branch" in note for note in api.lineage.notes)) == (["c"], False)
+
+
+@pytest.mark.parametrize("head", [
+    "for x in (1,):", "while sys.argv:", "match 1:\n  case 1:", "try:\n  pass\nexcept* ValueError:", "with lock:",
+    "try:\n  import fast\nfinally:",
+])  # fmt: skip
+def test_functions_in_statements_of_all_kinds_are_found(tmp_path, head):
+    api = one(tmp_path, f"{head}\n        def f(a: int): 'Take one thing.'\n")
+    assert (api.name, api.lineage.notes) == ("f", ("descriptions derived: a",))
+
+
+@pytest.mark.parametrize(
+    "after", ["f = None", "del f", "f = staticmethod(f)", "from x import f", "import f", "f, g = 1, 2"]
+)
+def test_a_name_that_is_bound_anew_is_no_function_any_more(tmp_path, after):
+    function = "def f(x: int): 'Take one thing.'\n"
+    assert read(tmp_path, f"{function}{after}") == ["f (line 13): line 14 binds its name anew"]
+    (reason,) = read(tmp_path, f"class A:\n    {function}    {after}")
+    assert reason == "A.f (line 14): line 15 binds its name anew"
+    assert one(tmp_path, f"f = 1\n{function}f.cache = {{}}\nf.__doc__ += ''").name == "f"
+
+
+@pytest.mark.parametrize(
+    ("text", "schema"),
+    [
+        ("try:\n  from enum import Kind\nexcept ImportError:\n  class Kind(str, Enum):\n    A = 'a'", None),
+        ("if sys.argv:\n  class Kind(Enum):\n    A = 'a'\nelse:\n  class Kind(Enum):\n    B = 'b'", None),
+        ("if sys.argv:\n  Kind = int\nelse:\n  Kind = str", None),
+        ("def Kind(): ...", None),
+        ("Kind, Other = int, str", None),
+        ("Kind = int\ndel Kind", None),
+        ("Kind = Other = int", {"type": "integer"}),
+        ("class Kind(Enum):\n  A = 'a'\nclass Kind(Enum):\n  B = 'b'", {"type": "string", "enum": ["b"]}),
+        ("class Kind(Enum):\n  A = 'a'\nKind = int", {"type": "integer"}),
+        ("Kind = int\nfrom uuid import UUID as Kind", {"type": "string", "format": "uuid"}),
+        ("try:\n  from uuid import UUID as Kind\nexcept ImportError:\n  Kind = str", {"type": "string", "format": "uuid"}),
+    ],
+)  # fmt: skip
+def test_a_type_is_what_its_name_stands_for_in_the_end(tmp_path, text, schema):
+    if schema is not None:
+        assert hinted(tmp_path, "Kind", text) == schema
+    else:
+        assert "has the type 'Kind', which is not read" in read(tmp_path, f"{text}\ndef f(x: Kind): 'Take it.'")[-1]
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ import warnings
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from toolace_ray.errors import UserError
 from toolace_ray.records.json import digest
 from toolace_ray.tss.python_docs import Documented
-from toolace_ray.tss.python_types import NOTHING, Hint, Types, UnknownType, last_name, statements
+from toolace_ray.tss.python_types import NOTHING, Bound, Hint, Types, UnknownType, bindings, last_name, statements
 from toolace_ray.tss.references import SpecError
 from toolace_ray.tss.spec_files import spec_text
 from toolace_ray.tss.spec_unions import NULL
@@ -55,44 +55,100 @@ def read(path: str) -> tuple[str, Iterator[UnreadTool | str]]:
 
 def _functions(tree: ast.Module, module: str) -> Iterator[UnreadTool | str]:
     types, exported = Types(tree), _exported(tree)
-    found: dict[str, tuple[_Function, str]] = {}
-    bodies: list[tuple[list[ast.stmt], str]] = [(tree.body, "")]
-    for body, owner in bodies:  # which grows by the classes that are met
-        for node in statements(body):
-            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) or node.name.startswith("_"):
+    bodies: list[tuple[list[ast.stmt], str, tuple[str, ...]]] = [(tree.body, "", ())]
+    for body, owner, above in bodies:  # which grows by the classes that are met
+        for word, bound in bindings(body).items():
+            if word.startswith("_") or (not owner and exported is not None and word not in exported):
                 continue
-            if not owner and exported is not None and node.name not in exported:
-                continue
-            name = f"{owner}.{node.name}".removeprefix(".")
-            if isinstance(node, ast.ClassDef):
-                bodies.append((node.body, name))
-            elif not any(last_name(item) in _NO_FUNCTIONS for item in node.decorator_list):
-                found[name] = node, owner  # of two of one name Python keeps the later, too
-    for name, (node, owner) in found.items():
-        domain = (module, owner) if owner else (module,)
-        yield UnreadTool(f"{name} (line {node.lineno})", name, domain, partial(_tool, types, node, name, bool(owner)))
+            name = f"{owner}.{word}".removeprefix(".")
+            node, said = _meant(bound)
+            if isinstance(node, str):
+                yield f"{name} {node}"
+            elif isinstance(node, ast.ClassDef):
+                bodies.append((node.body, name, above + said))
+            elif node is not None:
+                domain = (module, owner) if owner else (module,)
+                read = partial(_tool, types, node, name, bool(owner), above + said)
+                yield UnreadTool(f"{name} (line {node.lineno})", name, domain, read)
+
+
+def _meant(bound: Bound) -> tuple[_Function | ast.ClassDef | str | None, tuple[str, ...]]:
+    """The function or class that a name stands for where its file was run, and the other lines that bind the name; a text where
+    there is none, or where it depends on branches which one it is; None for what is no function."""
+    last = [node for node, _ in bound.last if _is_called(node) or not isinstance(node, _Function)]
+    meant = [node for node in last if _is_called(node)]
+    others = tuple(f"line {node.lineno}" for node in last if not _is_called(node))
+    if not meant:
+        before = [node for node in bound.before if _is_called(node) and _offers(node)]
+        return (f"(line {before[-1].lineno}): {others[0]} binds its name anew" if before and others else None), ()
+    if len({_signature(node) for node in meant}) > 1 and any(map(_offers, meant)):
+        lines = ", ".join(str(node.lineno) for node in meant)
+        return f"(line {meant[0].lineno}): its branches define it in several ways (lines {lines})", ()
+    return meant[0], (*(f"line {node.lineno}" for node in meant[1:]), *others)
+
+
+def _is_called(node: ast.stmt) -> TypeGuard[_Function | ast.ClassDef]:
+    """Whether a statement defines what calls may be of: a function, or a class with its methods."""
+    if isinstance(node, _Function):
+        return not any(last_name(item) in _NO_FUNCTIONS for item in node.decorator_list)
+    return isinstance(node, ast.ClassDef)
+
+
+def _offers(node: _Function | ast.ClassDef) -> bool:
+    """Whether a definition has functions to offer: a class of fields alone has none."""
+    bodies = [node.body] if isinstance(node, ast.ClassDef) else []
+    for body in bodies:  # which grows by the classes in it
+        for item, _ in statements(body):
+            if _is_called(item) and not item.name.startswith("_"):
+                if isinstance(item, _Function):
+                    return True
+                bodies.append(item.body)
+    return isinstance(node, _Function)
+
+
+def _signature(node: _Function | ast.ClassDef) -> str:
+    if isinstance(node, ast.ClassDef):
+        return ast.dump(node)
+    return ast.dump(node.args) + (ast.dump(node.returns) if node.returns else "")
 
 
 def _exported(tree: ast.Module) -> set[str] | None:
     """The names in `__all__`, None where there is none that can be read."""
     names: set[str] | None = None
-    for node in statements(tree.body):
-        targets = (
-            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AugAssign) else []
-        )
-        if any(isinstance(target, ast.Name) and target.id == "__all__" for target in targets):
-            try:
-                value = ast.literal_eval(node.value)  # type: ignore[attr-defined]
-            except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-                return None
-            if not isinstance(value, list | tuple):
-                return None
-            names = (names or set()) | {item for item in value if isinstance(item, str)}
+    for node, _ in statements(tree.body):
+        value, word = _of_all(node)
+        if value is None:
+            continue
+        try:
+            given = ast.literal_eval(value)
+        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+            return None
+        given = [given] if word in ("append", "remove") else given
+        if not isinstance(given, list | tuple | set) or not all(isinstance(item, str) for item in given):
+            return None
+        names = (names or set()) - {*given} if word == "remove" else (names or set()) | {*given}
     return names
 
 
-def _tool(types: Types, node: _Function, name: str, method: bool, told: Told) -> Tool:
-    """See UnreadTool.read."""
+def _of_all(node: ast.stmt) -> tuple[ast.expr | None, str]:
+    """What a statement makes of `__all__`: a value, and the method that takes it; None where it makes nothing of it."""
+    targets: list[ast.expr] = []
+    value, word = None, ""
+    if isinstance(node, ast.Assign):
+        targets, value = node.targets, node.value
+    elif isinstance(node, ast.AugAssign | ast.AnnAssign):
+        targets, value = [node.target], node.value
+    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Attribute):
+        targets, word = [node.value.func.value], node.value.func.attr
+        value = node.value.args[0] if len(node.value.args) == 1 else ast.Name(word)
+    named = any(isinstance(target, ast.Name) and target.id == "__all__" for target in targets)
+    return (value, word) if named else (None, "")
+
+
+def _tool(types: Types, node: _Function, name: str, method: bool, bound: tuple[str, ...], told: Told) -> Tool:
+    """See UnreadTool.read. `bound`: where the name of the function, or of a class above it, is bound in another branch."""
+    for line in bound:
+        told.add("its name is bound in another branch, too", line)
     arguments = node.args
     positional = [*arguments.posonlyargs, *arguments.args]
     defaults: list[ast.expr | None] = [None] * (len(positional) - len(arguments.defaults)) + list(arguments.defaults)

@@ -22,6 +22,7 @@ from toolace_ray.tss.told import Told
 MAX_DEPTH = 24  # of types in types, and of classes above a class
 MAX_PARTS = 1024  # of one type
 MAX_FILE_PARTS = 1 << 18  # of all types of a file: one that writes them all out has no room for more
+MAX_BRANCHES = 8  # in which a name is bound; of more there is no more to say
 MAX_HINT = 2000  # characters of a type that is written as text
 _TEXT, _NUMBER, _COUNT = {"type": "string"}, {"type": "number"}, {"type": "integer"}
 _PLAIN: dict[str, dict[str, Any]] = {
@@ -79,6 +80,7 @@ _NOT_OF_VALUES = {
     "default", "default_factory", "factory", "title", "alias", "init", "repr", "compare", "hash", "kw_only", "frozen",
     "strict", "validate_default", "exclude",
 }  # fmt: skip  # keywords of a field that say nothing of what a value may be
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 NOTHING: Any = object()
 
 
@@ -90,20 +92,97 @@ class TooMuch(UnknownType):
     """The same of a type that is read no further: what is left of it says nothing of the whole."""
 
 
-def statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+Branch = tuple[tuple[int, int], ...]
+"""The branches that a statement stands in: line of `if`, `try` ..., and which of its branches."""
+
+
+def statements(body: Iterable[ast.stmt]) -> Iterator[tuple[ast.stmt, Branch]]:
     """The statements of a body and of the branches in it, in the order of the file."""
-    stack = [*body][::-1]
+    no_branch: Branch = ()
+    stack = [(node, no_branch) for node in body][::-1]
     while stack:
-        node = stack.pop()
-        if isinstance(node, ast.If):
-            stack += [*node.body, *node.orelse][::-1]
-        elif isinstance(node, ast.Try):
-            handled = [item for handler in node.handlers for item in handler.body]
-            stack += [*node.body, *handled, *node.orelse, *node.finalbody][::-1]
-        elif isinstance(node, ast.With):
-            stack += node.body[::-1]
-        else:
-            yield node
+        node, branch = stack.pop()
+        parts = _branches(node)
+        if parts is None:
+            yield node, branch
+            continue
+        for number, part in parts[::-1]:
+            inner = branch if number is None else (*branch, (node.lineno, number))
+            stack += [(item, inner) for item in part][::-1]
+
+
+def _branches(node: ast.stmt) -> list[tuple[int | None, list[ast.stmt]]] | None:
+    """The bodies of a compound statement and which branch each is, None for one that is always run; None for a statement that
+    is none, and for functions and classes."""
+    if isinstance(node, ast.If):
+        bodies = [node.body]
+        while len(node.orelse) == 1 and isinstance(node.orelse[0], ast.If):  # `elif`: a chain of them is no deeper
+            node = node.orelse[0]
+            bodies.append(node.body)
+        return list(enumerate([*bodies, node.orelse]))
+    if isinstance(node, ast.Try | ast.TryStar):
+        handlers = [(number, handler.body) for number, handler in enumerate(node.handlers, 1)]
+        return [(0, node.body), *handlers, (0, node.orelse), (None, node.finalbody)]
+    if isinstance(node, ast.With):
+        return [(None, node.body)]
+    if isinstance(node, ast.For | ast.While):
+        return [(0, node.body), (1, node.orelse)]
+    return [(number, case.body) for number, case in enumerate(node.cases)] if isinstance(node, ast.Match) else None
+
+
+@dataclass
+class Bound:
+    """What a name stands for where its file was run: the last statement that binds or deletes it, several where that depends on
+    branches; and the functions and classes that had the name before."""
+
+    last: list[tuple[ast.stmt, Branch]] = field(default_factory=list)
+    before: list[ast.stmt] = field(default_factory=list)
+
+
+def bindings(body: Iterable[ast.stmt]) -> dict[str, Bound]:
+    """The names that a body binds, in the order of the file."""
+    found: dict[str, Bound] = {}
+    for node, branch in statements(body):
+        for name in _names(node):
+            bound = found.setdefault(name, Bound())
+            kept: list[tuple[ast.stmt, Branch]] = []
+            gone: list[tuple[ast.stmt, Branch]] = []
+            for item in bound.last:
+                (gone if item[1][: len(branch)] == branch else kept).append(item)
+            bound.before += [item for item, _ in gone if isinstance(item, _DEFINITIONS)]
+            bound.last = [*kept[:MAX_BRANCHES], (node, branch)]
+    return found
+
+
+def _names(node: ast.stmt) -> list[str]:
+    """The names that a statement binds or deletes."""
+    if isinstance(node, _DEFINITIONS):
+        return [node.name]
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return [alias.asname or alias.name.split(".")[0] for alias in node.names]
+    targets: list[ast.expr] = []
+    if isinstance(node, ast.Assign | ast.Delete):
+        targets = node.targets
+    elif isinstance(node, ast.AugAssign) or (isinstance(node, ast.AnnAssign) and node.value is not None):
+        targets = [node.target]
+    elif type(node).__name__ == "TypeAlias":  # Python 3.12's `type X = ...`
+        return [node.name.id]  # type: ignore[attr-defined]
+    inner = (item for target in targets for item in ast.walk(target))
+    return [item.id for item in inner if isinstance(item, ast.Name) and not isinstance(item.ctx, ast.Load)]
+
+
+def _imported(node: ast.Import | ast.ImportFrom, name: str) -> str:
+    """What a name stands for by an import, in full: `datetime.date` for `d` by `from datetime import date as d`."""
+    alias = next(item for item in node.names if (item.asname or item.name.split(".")[0]) == name)
+    if isinstance(node, ast.ImportFrom):
+        return f"{'.' * node.level}{node.module or ''}.{alias.name}"
+    return alias.name if alias.asname else alias.name.split(".")[0]
+
+
+def _assigned(node: ast.Assign | ast.AnnAssign, name: str) -> ast.expr | None:
+    """What an assignment gives a name; None where it is one of several names in a target."""
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    return node.value if any(isinstance(target, ast.Name) and target.id == name for target in targets) else None
 
 
 def last_name(node: ast.AST) -> str:
@@ -155,26 +234,27 @@ class Types:
         self._fields: dict[str, _Fields] = {}
         self._members: dict[str, dict[str, Any] | str] = {}  # or why there are none
         self._written: dict[ast.AST, str] = {}
-        for node in statements(tree.body):
-            self._note(node)
+        self._unclear: set[str] = set()  # names of the file that are none of these
+        for name, bound in bindings(tree.body).items():
+            self._note(name, [node for node, _ in bound.last])
 
-    def _note(self, node: ast.stmt) -> None:
-        if isinstance(node, ast.ClassDef):
-            self._classes[node.name] = node
-        elif isinstance(node, ast.Import):
-            for alias in node.names:
-                self._imports[alias.asname or alias.name.split(".")[0]] = (
-                    alias.name if alias.asname else alias.name.split(".")[0]
-                )
-        elif isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                self._imports[alias.asname or alias.name] = f"{'.' * node.level}{node.module or ''}.{alias.name}"
-        elif isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
-            self._aliases[node.targets[0].id] = node.value
-        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
-            self._aliases[node.target.id] = node.value
+    def _note(self, name: str, nodes: list[ast.stmt]) -> None:
+        """Take what a name stands for; of several branches the import of a known module, which the others stand in for."""
+        imports = [_imported(node, name) for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+        if known := [word for word in imports if word.split(".")[0] in _MODULES]:
+            self._imports[name] = known[0]
+        elif len(nodes) > 1:
+            self._unclear.add(name)
+        elif imports:
+            self._imports[name] = imports[0]
+        elif isinstance(node := nodes[0], ast.ClassDef):
+            self._classes[name] = node
+        elif isinstance(node, ast.Assign | ast.AnnAssign) and (value := _assigned(node, name)) is not None:
+            self._aliases[name] = value
         elif type(node).__name__ == "TypeAlias":  # Python 3.12's `type X = ...`
-            self._aliases[node.name.id] = node.value  # type: ignore[attr-defined]
+            self._aliases[name] = node.value  # type: ignore[attr-defined]
+        else:
+            self._unclear.add(name)
 
     def hint(self, node: ast.expr, told: Told, place: str) -> Hint:
         """What a type hint says; what is translated is noted at `place`. Raises UnknownType."""
@@ -288,7 +368,7 @@ class Types:
         texts = any(last_name(base) == "StrEnum" for base in node.bases)
         members: dict[str, Any] = {}
         last: Any = 0
-        for item in statements(node.body):
+        for item, _ in statements(node.body):
             target = item.targets[0] if isinstance(item, ast.Assign) and len(item.targets) == 1 else None
             if not isinstance(item, ast.Assign) or not isinstance(target, ast.Name) or target.id.startswith("_"):
                 continue
@@ -309,7 +389,7 @@ class Types:
         while isinstance(node, ast.Attribute) and len(parts) < 8:
             parts.append(node.attr)
             node = node.value
-        if not isinstance(node, ast.Name):
+        if not isinstance(node, ast.Name) or node.id in self._unclear:
             return ""
         parts = [*self._imports.get(node.id, node.id).split("."), *parts[::-1]]
         return parts[-1] if len(parts) == 1 or parts[0] in _MODULES else ""
@@ -349,7 +429,7 @@ class Types:
         docs = self.docstrings.read(ast.get_docstring(node), ())
         fields.text = docs.description.split("\n\n")[0]
         total = not any(word.arg == "total" and self.value(word.value) is False for word in node.keywords)
-        body = list(statements(node.body))
+        body = [item for item, _ in statements(node.body)]
         for item, after in zip(body, [*body[1:], None], strict=True):
             if not isinstance(item, ast.AnnAssign) or not isinstance(item.target, ast.Name):
                 continue
