@@ -294,6 +294,123 @@ def test_what_classes_say_of_their_fields_is_kept(tmp_path):
     assert gate.check(api) == []
 
 
+def fields_of(folder, text, name="B"):
+    """What a class of the file needs and what it may have, and the notes."""
+    api = one(folder, f"{text}\ndef look(x: {name}):\n    'Look something up.'")
+    schema = api.properties["x"]
+    required = schema.get("required", [])
+    return set(required), set(schema["properties"]) - set(required), schema, api.lineage.notes
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("from .base import Base\n@dataclass\nclass B(Base):\n  y: int", "the class 'B', whose base 'Base' is not read"),
+        ("import base\nclass B(BaseModel, base.Mixin):\n  y: int", "the class 'B', whose base 'base.Mixin' is not read"),
+        ("class A(base.Mixin): pass\n@dataclass\nclass B(A):\n  y: int", "the class 'A', whose base 'base.Mixin' is not"),
+        ("Base = make()\n@dataclass\nclass B(Base):\n  y: int", "the class 'B', whose base 'Base' is not read"),
+        ("@dataclass\nclass B(B):\n  y: int", "the class 'B', whose base 'B' is not read"),
+        ("class A: \n  x: int\nclass B(BaseModel, A):\n  y: int", "whose base 'A' has fields and is no model"),
+        ("from .db import BaseModel, CharField\nclass B(BaseModel):\n  name = CharField()", "'B', which is no dataclass"),
+        ("BaseModel = make()\nclass B(BaseModel):\n  y: int", "the class 'B', which is no dataclass"),
+        ("from .db import dataclass\n@dataclass\nclass B:\n  y: int", "the class 'B', which is no dataclass"),
+        ("import attr\n@attr.define\nclass B:\n  x = attr.ib()\n  y: int = attr.ib(default=2)", "whose x has no type"),
+        ("import attrs\n@attrs.define\nclass B:\n  x = attrs.field(default=1)", "whose x has no type"),
+        ("class B(BaseModel):\n  y: int\n  model_config = {'alias_generator': str.upper}", "alias_generator changes what"),
+        ("class B(BaseModel):\n  y: int\n  class Config:\n    alias_generator = str.upper", "alias_generator changes what"),
+        ("class B(BaseModel, alias_generator=str.upper):\n  y: int", "alias_generator changes what"),
+        ("from msgspec import Struct\nclass B(Struct, rename='camel'):\n  y: int", "whose rename changes what"),
+        ("class B(BaseModel):\n  y: int = Field(validation_alias=other)", "whose y has a validation_alias that is no text"),
+    ],
+)  # fmt: skip
+def test_fields_that_are_not_known_are_not_guessed(tmp_path, text, says):
+    (reason,) = read(tmp_path, f"{text}\ndef look(x: B): 'Look something up.'")
+    assert reason.startswith("look (line ")
+    assert says in reason
+
+
+@pytest.mark.parametrize(
+    ("text", "required", "optional"),
+    [
+        ("class B(BaseModel, t.Generic[T], t.Protocol):\n  y: int", {"y"}, set()),
+        ("from abc import ABC\n@dataclass\nclass B(ABC, object):\n  y: int", {"y"}, set()),
+        ("class Mixin:\n  def _save(self): ...\nclass B(BaseModel, Mixin):\n  y: int", {"y"}, set()),
+        # An undecorated class below a dataclass takes what the dataclass takes.
+        ("@dataclass\nclass A:\n  x: int\nclass B(A):\n  y: int", {"x"}, set()),
+        ("@dataclass\nclass A:\n  x: int\n@dataclass\nclass B(A):\n  y: int", {"x", "y"}, set()),
+        ("class A(BaseModel):\n  x: int\nclass B(A):\n  y: int", {"x", "y"}, set()),
+        ("class A(t.NamedTuple):\n  x: int\nclass B(A):\n  y: int", {"x"}, set()),
+        ("@dataclass\nclass A:\n  x: int = 1\n@dataclass\nclass C:\n  x: int\n@dataclass\nclass B(A, C):\n  y: int", {"y"}, {"x"}),
+        ("@dataclass\nclass B:\n  _x: int\n  _y: int = 0\n  _: KW_ONLY\n  z: int", {"_x", "z"}, set()),
+        ("import attrs\n@attrs.define\nclass B:\n  _x: int", {"x"}, set()),
+        ("class B(BaseModel):\n  y: int = ...\n  z: int = Field(default=...)", {"y", "z"}, set()),
+        ("class B(BaseModel):\n  y: int = Field(validation_alias='why', alias='no')", {"why"}, set()),
+        ("from msgspec import Struct, field\nclass B(Struct):\n  y: int = field(name='why')", {"why"}, set()),
+        ("class B(BaseModel):\n  y: int\n  model_config = ConfigDict(alias_generator=f, populate_by_name=True)", {"y"}, set()),
+        ("class B(TypedDict):\n  x: t.ReadOnly[NotRequired[int]]\n  y: 'NotRequired[int]'\n  z: Annotated[int, 'z']", {"z"}, {"x", "y"}),
+        ("@dataclass\nclass B:\n  x: 't.ClassVar[int]'\n  y: int", {"y"}, set()),
+    ],
+)  # fmt: skip
+def test_fields_are_those_that_python_takes(tmp_path, text, required, optional):
+    assert fields_of(tmp_path, text)[:2] == (required, optional)
+
+
+def test_what_a_class_says_besides_its_fields_is_carried_or_told(tmp_path):
+    forbid = "class A(BaseModel):\n  x: int\n  model_config = ConfigDict(extra='forbid')\nclass B(A):\n  y: int\n"
+    assert fields_of(tmp_path, forbid)[2]["additionalProperties"] is False
+    assert "additionalProperties" not in fields_of(tmp_path, forbid + "  model_config = {'extra': 'ignore'}")[2]
+    assert fields_of(tmp_path, "class B(BaseModel):\n  x: int\n  class Config:\n    extra = Extra.forbid")[2][
+        "additionalProperties"
+    ] is False  # fmt: skip
+    for text, note in (
+        ("L = 3\n@dataclass\nclass B:\n  y: int = L + 1", "defaults that are no plain values: B.y"),
+        (
+            "@dataclass\nclass B:\n  y: list[int] = field(default_factory=make)",
+            "defaults that are no plain values: B.y",
+        ),
+        ("class B(BaseModel):\n  y: int\n  z = 3", "left out, without a type: B.z"),
+        ("class B(BaseModel):\n  y: int\n  model_config = CONFIG", "a configuration that is not read: B"),
+        ("@dataclass\nclass B:\n  y: int\n  def __init__(self, z): ...", "an __init__ of its own, not looked at: B"),
+        ("@dataclass\nclass B:\n  y: int\n  _z: int = 0", "left out, optional and private: B._z"),
+    ):
+        assert note in fields_of(tmp_path, text)[3]
+
+
+@pytest.mark.parametrize(
+    ("body", "values"),
+    [
+        ("Enum):\n  A: str = 'a'\n  B = 'b'\n  C = D = 'c'\n  X, Y = 'x', 'y'\n  _Z = 'z'\n  _ignore_ = []", "abcxyz"),
+        ("Enum):\n  A, B = make()", "whose A is no plain value"),
+        ("Enum):\n  A, *B = 'a', 'b'", "whose A is no plain value"),
+        ("str, Enum):\n  A = 1", "whose A is no plain value"),
+        ("str, Enum):\n  A = auto()", "whose A is no plain value"),
+        ("int, Enum):\n  A = 'a'", "whose A is no plain value"),
+        ("other.Base, Enum):\n  A = auto()", "whose A is no plain value"),
+        ("Base):\n  A = auto()", "whose A is no plain value"),
+        ("Enum):\n  def _generate_next_value_(name, *_): return name\n  A = auto()", "whose A is no plain value"),
+        ("other.Enum):\n  A = 'a'", "the class 'E', which is no dataclass"),
+    ],
+)
+def test_the_members_of_an_enum_are_all_there_or_none(tmp_path, body, values):
+    (item,) = read(tmp_path, f"class Base(StrEnum): pass\nclass E({body}\ndef look(x: E): 'Look something up.'")
+    if " " in values:
+        assert values in item
+    else:
+        assert item.properties["x"]["enum"] == [*values]
+
+
+@pytest.mark.parametrize("functions", [("a: C5", "b: C30 = None"), ("b: C30 = None", "a: C5")])
+def test_what_a_class_is_does_not_depend_on_what_was_read_before(tmp_path, functions):
+    chain = "class C0(BaseModel):\n  x0: int\n" + "".join(
+        f"class C{level}(C{level - 1}):\n  x{level}: int\n" for level in range(1, 31)
+    )
+    text = "".join(f"def f{takes[0]}({takes}, z: int = 0): 'Look something up.'\n" for takes in functions)
+    found = {item.name: set(item.properties) for item in read(tmp_path, chain + text)}
+    assert found == {"fa": {"a", "z"}, "fb": {"z"}}
+    (reason,) = read(tmp_path, chain + "def f(x: C30): 'Look something up.'")
+    assert "the class 'C30', with more than 24 classes above it" in reason
+
+
 def test_methods_have_dotted_names(tmp_path):
     items = read(
         tmp_path,

@@ -214,7 +214,7 @@ def _inputs(
 def _parameter(types: Types, item: ast.arg, default: ast.expr | None, docs: Documented, told: Told) -> Hint:
     """A parameter's schema with its description and default. Raises UnknownType."""
     text, kind = docs.parameters.get(item.arg, ("", ""))
-    call = default if isinstance(default, ast.Call) and last_name(default) == "Field" else None
+    call = default if isinstance(default, ast.Call) and types.called(default) == "Field" else None
     value = NOTHING if default is None or call is not None else types.value(default)
     if item.annotation is not None:
         hint = types.hint(item.annotation, told, item.arg)

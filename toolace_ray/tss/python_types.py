@@ -56,11 +56,17 @@ _DICTS = {"dict", "Dict", "Mapping", "MutableMapping", "OrderedDict", "defaultdi
 _INNER = {"Required", "NotRequired", "ReadOnly", "Final", "InitVar", "Awaitable"}
 _MODULES = {
     "typing", "typing_extensions", "collections", "builtins", "types", "datetime", "uuid", "decimal", "pathlib", "pydantic",
-    "annotated_types", "enum", "dataclasses",
+    "annotated_types", "enum", "dataclasses", "abc", "attr", "attrs", "msgspec", "pydantic_settings", "sqlmodel",
 }  # fmt: skip
 _FIELD_CALLS = {"Field", "field", "ib", "attrib"}
-_FIELD_CLASSES = {"BaseModel", "BaseSettings", "SQLModel", "NamedTuple", "Struct"}
-_FIELD_DECORATORS = {"dataclass", "define", "frozen", "mutable", "attrs"}
+_MODELS = {"BaseModel", "BaseSettings", "SQLModel"}
+_FIELD_CLASSES = {*_MODELS, "NamedTuple", "Struct"}
+_ATTRS = {"define", "frozen", "mutable"}
+_FIELD_DECORATORS = {"dataclass", *_ATTRS}
+_WITHOUT_FIELDS = {*_FIELD_CLASSES, "TypedDict", "object", "Generic", "Protocol", "ABC", "Hashable"}
+"""Classes that bring no fields of their own to those below them."""
+_RENAMING = ("alias_generator", "rename", "tag", "tag_field")
+_FORBIDDING = ("forbid_unknown_fields", "closed")
 _ENUMS = {"Enum", "IntEnum", "StrEnum"}
 _BOUNDS = {
     "ge": "minimum",
@@ -77,7 +83,7 @@ _LIMIT_CALLS = {
 }  # fmt: skip
 """What stands in Annotated -> the names of its positional arguments."""
 _NOT_OF_VALUES = {
-    "default", "default_factory", "factory", "title", "alias", "init", "repr", "compare", "hash", "kw_only", "frozen",
+    "default", "default_factory", "factory", "title", "alias", "validation_alias", "name", "init", "repr", "compare", "hash", "kw_only", "frozen",
     "strict", "validate_default", "exclude",
 }  # fmt: skip  # keywords of a field that say nothing of what a value may be
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -211,7 +217,8 @@ class _Fields:
 
     text: str = ""
     properties: dict[str, Any] = field(default_factory=dict)
-    required: list[str] = field(default_factory=list)
+    required: dict[str, None] = field(default_factory=dict)
+    closed: bool = False
     classes: dict[str, None] = field(default_factory=dict)
     told: Told = field(default_factory=Told)
     fault: str = ""
@@ -231,6 +238,7 @@ class Types:
         self._aliases: dict[str, ast.expr] = {}
         self._imports: dict[str, str] = {}
         self._kinds: dict[str, str] = {}
+        self._above: dict[str, tuple[list[str], set[str]]] = {}
         self._fields: dict[str, _Fields] = {}
         self._members: dict[str, dict[str, Any] | str] = {}  # or why there are none
         self._written: dict[ast.AST, str] = {}
@@ -304,10 +312,12 @@ class Types:
             if name in found:
                 continue
             self.count()
-            fields = self._fields_of(name, 0)
+            fields = self._fields_of(name)
             if fields.fault:
                 raise UnknownType(fields.fault)
-            found[name] = {"type": "object", "properties": fields.properties, "required": fields.required}
+            found[name] = {"type": "object", "properties": fields.properties, "required": [*fields.required]}
+            if fields.closed:
+                found[name]["additionalProperties"] = False
             if fields.text:
                 found[name]["description"] = fields.text
             told.take(fields.told)
@@ -334,22 +344,46 @@ class Types:
         return self._kinds[name]
 
     def _kind(self, name: str) -> str:
-        above: dict[str, None] = {name: None}
-        waiting = [name] if name in self._classes else []
-        for word in waiting:  # which grows by the classes above
-            node = self._classes.get(word)
-            if node is None:
-                if word in _ENUMS:
-                    return "enum"
-                if word in ("TypedDict", *_FIELD_CLASSES):
-                    return "typed dict" if word == "TypedDict" else "fields"
-                continue
-            if any(last_name(item) in _FIELD_DECORATORS for item in node.decorator_list):
-                return "fields"
-            new = [base for base in map(last_name, node.bases) if base not in above]
-            above.update(dict.fromkeys(new))
-            waiting += new
-        return ""
+        if name not in self._classes:
+            return ""
+        classes, known = self._lineage(name)
+        if known & _ENUMS:
+            return "enum"
+        if "TypedDict" in known:
+            return "typed dict"
+        return "fields" if known & _FIELD_CLASSES or any(map(self._decorator, classes)) else ""
+
+    def _lineage(self, name: str) -> tuple[list[str], set[str]]:
+        """A class and those of the file above it, and the known ones above these. Raises TooMuch."""
+        if name not in self._above:
+            classes, known = {name: None}, set()
+            waiting = [name]
+            for word in waiting:  # which grows by the classes above
+                self.count()
+                for base in self._classes[word].bases:
+                    local, other = self.base(base)
+                    known.add(other)
+                    if local and local not in classes:
+                        classes[local] = None
+                        waiting.append(local)
+            self._above[name] = [*classes], known
+        return self._above[name]
+
+    def base(self, node: ast.expr) -> tuple[str, str]:
+        """The class of the file that stands above another, or the known one; neither for one that is not read."""
+        node = node.value if isinstance(node, ast.Subscript) else node
+        if isinstance(node, ast.Name) and (node.id in self._classes or node.id in self._aliases):
+            return (node.id, "") if node.id in self._classes else ("", "")
+        return "", self.known(node)
+
+    def _decorator(self, name: str) -> str:
+        """The decorator that makes a class one of fields."""
+        words = [self.called(item) for item in self._classes[name].decorator_list]
+        return next((word for word in words if word in _FIELD_DECORATORS), "")
+
+    def called(self, node: ast.expr) -> str:
+        """What a call or decorator calls, where it is known; see known."""
+        return self.known(node.func if isinstance(node, ast.Call) else node)
 
     def members(self, name: str) -> dict[str, Any]:
         """The members of an enum with their values. Raises UnknownType."""
@@ -364,21 +398,26 @@ class Types:
         return members
 
     def _read_members(self, name: str) -> dict[str, Any]:
-        node = self._classes[name]
-        texts = any(last_name(base) == "StrEnum" for base in node.bases)
+        classes, known = self._lineage(name)
+        body = [item for item, _ in statements(self._classes[name].body)]
+        own_auto = any(isinstance(item, ast.FunctionDef) and item.name == "_generate_next_value_" for item in body)
         members: dict[str, Any] = {}
         last: Any = 0
-        for item, _ in statements(node.body):
-            target = item.targets[0] if isinstance(item, ast.Assign) and len(item.targets) == 1 else None
-            if not isinstance(item, ast.Assign) or not isinstance(target, ast.Name) or target.id.startswith("_"):
-                continue
-            if isinstance(item.value, ast.Call) and last_name(item.value) == "auto":
-                value = target.id.lower() if texts else last + 1 if isinstance(last, int) else NOTHING
-            else:
-                value = self.value(item.value)
-            if not (value is None or isinstance(value, str | int | float)):
-                raise UnknownType(f"the enum {name!r}, whose {target.id} is no plain value")
-            members[target.id] = last = value
+        for item in body:
+            for key, node in _given(item):
+                if (key.startswith("_") and key.endswith("_")) or key.startswith("__"):
+                    continue
+                value: Any = NOTHING
+                if not isinstance(node, ast.Call):
+                    value = self.value(node)
+                elif self.called(node) == "auto" and not own_auto and "" not in known and len(classes) == 1:
+                    value = key.lower() if "StrEnum" in known else last + 1 if isinstance(last, int) else NOTHING
+                # What `class A(str, Enum)` makes of a number is another value.
+                kept = isinstance(value, str) or not known & {"str", "StrEnum"}
+                kept = kept and (isinstance(value, int) or not known & {"int", "IntEnum"})
+                if not kept or not (value is None or isinstance(value, str | int | float)):
+                    raise UnknownType(f"the enum {name!r}, whose {key} is no plain value")
+                members[key] = last = value
         if not members:
             raise UnknownType(f"the enum {name!r}, which has no members")
         return members
@@ -402,74 +441,184 @@ class Types:
 
     # Classes ---------------------------------------------------------------------------------------------------------
 
-    def _fields_of(self, name: str, depth: int) -> _Fields:
+    def _fields_of(self, name: str) -> _Fields:
         if name not in self._fields:
+            # What a class that stands above itself meets there.
+            self._fields[name] = _Fields(fault=f"the class {name!r}, which stands above itself")
             fields = _Fields()
             try:
-                self._read_fields(name, fields, depth)
+                self._read_fields(name, fields)
             except UnknownType as error:
                 fields.fault = str(error)
             self._fields[name] = fields
         return self._fields[name]
 
-    def _read_fields(self, name: str, fields: _Fields, depth: int) -> None:
-        if depth > MAX_DEPTH:
-            raise UnknownType(f"the class {name!r}, with more than {MAX_DEPTH} classes below it")
-        node, told = self._classes[name], fields.told
-        for base in node.bases:
-            if (word := last_name(base)) in self._classes and word != name:
-                above = self._fields_of(word, depth + 1)
-                if above.fault:
-                    raise UnknownType(above.fault)
-                self.count(len(above.properties))
-                fields.properties.update(above.properties)
-                fields.required = [item for item in fields.required if item not in above.properties] + above.required
-                fields.classes.update(above.classes)
-                told.take(above.told)
+    def _read_fields(self, name: str, fields: _Fields) -> None:
+        classes, known = self._lineage(name)
+        if len(classes) > MAX_DEPTH:
+            raise UnknownType(f"the class {name!r}, with more than {MAX_DEPTH} classes above it")
+        node = self._classes[name]
+        for base in node.bases[::-1]:  # of two the first one holds
+            self._take_above(name, base, fields)
         docs = self.docstrings.read(ast.get_docstring(node), ())
         fields.text = docs.description.split("\n\n")[0]
-        total = not any(word.arg == "total" and self.value(word.value) is False for word in node.keywords)
+        if not (self._decorator(name) or known & (_FIELD_CLASSES | {"TypedDict"})):
+            return  # what stands in it is no field
+        if known & {"NamedTuple"} and not any(self.base(base)[1] == "NamedTuple" for base in node.bases):
+            return
+        self._configure(name, fields)
         body = [item for item, _ in statements(node.body)]
         for item, after in zip(body, [*body[1:], None], strict=True):
-            if not isinstance(item, ast.AnnAssign) or not isinstance(item.target, ast.Name):
-                continue
-            key, place = item.target.id, f"{name}.{item.target.id}"
-            mark = self.known(item.annotation.value) if isinstance(item.annotation, ast.Subscript) else ""
-            if key.startswith("_") or "ClassVar" in (mark, self.known(item.annotation)):
-                continue
-            words = item.value if isinstance(item.value, ast.Call) and last_name(item.value) in _FIELD_CALLS else None
-            if words is not None and any(
-                word.arg == "init" and self.value(word.value) is False for word in words.keywords
-            ):
-                continue
-            optional = item.value is not None and words is None
-            if self.kind(name) == "typed dict":
-                optional = mark == "NotRequired" or (not total and mark != "Required")
-            try:
-                hint = self.hint(item.annotation, told, place)
-                if words is not None:
-                    self.take_field(hint, words, told, place)
-            except UnknownType as error:
-                if not (optional or (words is not None and _has_default(words))):
-                    raise UnknownType(f"the class {name!r}, whose {key} has {error}") from error
-                told.add("left out, optional and its type is not read", place)
-                continue
-            if item.value is not None and words is None:
-                hint.default = self.value(item.value)
-            alias = (
-                next((self.value(word.value) for word in words.keywords if word.arg == "alias"), key) if words else key
+            if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+                text = _text_after(after) or docs.parameters.get(item.target.id, ("", ""))[0]
+                self._field(name, item, item.target.id, text, fields)
+            elif isinstance(item, ast.Assign):
+                self._without_type(name, item, fields)
+            elif isinstance(item, ast.FunctionDef) and item.name == "__init__":
+                fields.told.add("an __init__ of its own, not looked at", name)
+
+    def _take_above(self, name: str, base: ast.expr, fields: _Fields) -> None:
+        """Take the fields of a class above, those of which are not read being none that can be guessed."""
+        word, known = self.base(base)
+        if known in _WITHOUT_FIELDS:
+            return
+        if not word or word == name:
+            raise UnknownType(f"the class {name!r}, whose base {self.written(base)!r} is not read")
+        if self._lineage(name)[1] & _MODELS and not self.kind(word):
+            body = self._classes[word].body
+            if any(isinstance(item, ast.AnnAssign) for item, _ in statements(body)):
+                raise UnknownType(f"the class {name!r}, whose base {word!r} has fields and is no model")
+        above = self._fields_of(word)
+        if above.fault:
+            raise UnknownType(above.fault)
+        self.count(len(above.properties))
+        for key in above.properties:
+            fields.required.pop(key, None)
+        fields.properties.update(above.properties)
+        fields.required.update(above.required)
+        fields.closed |= above.closed
+        fields.classes.update(above.classes)
+        fields.told.take(above.told)
+
+    def _configure(self, name: str, fields: _Fields) -> None:
+        """Take what the keywords and the configuration of a class say of all its fields."""
+        node = self._classes[name]
+        words = {word.arg or "**": word.value for word in node.keywords}
+        for item, _ in statements(node.body):
+            if isinstance(item, ast.ClassDef) and item.name == "Config":
+                words |= dict(pair for inner, _ in statements(item.body) for pair in _given(inner))
+            given = dict(_given(item)).get("model_config")
+            if isinstance(given, ast.Call) and not given.args:
+                words |= {word.arg or "**": word.value for word in given.keywords}
+            elif isinstance(given, ast.Dict):
+                keys = [self.value(key) if key is not None else "**" for key in given.keys]
+                words |= {str(key): value for key, value in zip(keys, given.values, strict=True)}
+            elif given is not None:
+                words["**"] = given
+        if "**" in words:
+            fields.told.add("a configuration that is not read", name)
+        by_name = any(
+            word in words and self.value(words[word]) is True for word in ("populate_by_name", "validate_by_name")
+        )
+        for word in _RENAMING:
+            if word in words and self.value(words[word]) not in (None, False) and not by_name:
+                raise UnknownType(f"the class {name!r}, whose {word} changes what its fields are called")
+        if "extra" in words:
+            fields.closed = "forbid" in (last_name(words["extra"]), self.value(words["extra"]))
+        fields.closed |= any(word in words and self.value(words[word]) is True for word in _FORBIDDING)
+
+    def _without_type(self, name: str, item: ast.Assign, fields: _Fields) -> None:
+        """Note what a class gives a value and no type: a field that says so has one that is not known."""
+        for key, value in _given(item):
+            if isinstance(value, ast.Call) and self.called(value) in _FIELD_CALLS:
+                raise UnknownType(f"the class {name!r}, whose {key} has no type")
+            if not key.startswith("_") and key != "model_config" and self._lineage(name)[1] & _MODELS:
+                fields.told.add("left out, without a type", f"{name}.{key}")
+
+    def _field(self, name: str, item: ast.AnnAssign, key: str, text: str, fields: _Fields) -> None:
+        told, place, model = fields.told, f"{name}.{key}", bool(self._lineage(name)[1] & _MODELS)
+        marks = self._marks(item.annotation)
+        if marks & {"ClassVar", "KW_ONLY"} or (model and key.startswith("_")):
+            return
+        words = item.value if isinstance(item.value, ast.Call) and self.called(item.value) in _FIELD_CALLS else None
+        said = {word.arg: word.value for word in words.keywords} if words is not None else {}
+        if "init" in said and self.value(said["init"]) is False:
+            return
+        value = None if words is not None or (model and _is_open(item.value)) else item.value
+        optional = value is not None
+        if self.kind(name) == "typed dict":
+            total = not any(
+                word.arg == "total" and self.value(word.value) is False for word in self._classes[name].keywords
             )
-            key = alias if isinstance(alias, str) else key
-            above_text = _text_after(after) or docs.parameters.get(item.target.id, ("", ""))[0]
-            if above_text and "description" not in hint.schema:
-                hint.schema["description"] = above_text
-            if hint.default is not NOTHING:
-                hint.schema["default"] = hint.default
-            fields.properties[key] = hint.schema
-            fields.required = [other for other in fields.required if other != key]
-            if not (optional or hint.optional):
-                fields.required.append(key)
-            fields.classes.update(hint.classes)
+            optional = "NotRequired" in marks or (not total and "Required" not in marks)
+        if key.startswith("_") and (optional or (words is not None and _has_default(words))):
+            told.add("left out, optional and private", place)
+            return
+        try:
+            hint = self.hint(item.annotation, told, place)
+            if words is not None:
+                self.take_field(hint, words, told, place)
+            called = self._called_from_outside(name, key, said)
+        except UnknownType as error:
+            if not (optional or (words is not None and _has_default(words))):
+                raise UnknownType(f"the class {name!r}, whose {key} has {error}") from error
+            told.add("left out, optional and its type is not read", place)
+            return
+        if value is not None:
+            hint.default = self.value(value)
+            if hint.default is NOTHING:
+                told.add("defaults that are no plain values", place)
+        if text and "description" not in hint.schema:
+            hint.schema["description"] = text
+        if hint.default is not NOTHING:
+            hint.schema["default"] = hint.default
+        fields.properties[called] = hint.schema
+        fields.required.pop(called, None)
+        if not (optional or hint.optional):
+            fields.required[called] = None
+        fields.classes.update(hint.classes)
+
+    def _marks(self, node: ast.expr) -> set[str]:
+        """What is said of a field around its type: ClassVar, NotRequired ..."""
+        marks = set()
+        while True:
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                node = _expression(node.value) or ast.Constant(None)
+            marks.add(self.known(node.value if isinstance(node, ast.Subscript) else node))
+            if not isinstance(node, ast.Subscript) or self.known(node.value) not in (*_INNER, "Annotated", "ClassVar"):
+                return marks
+            node = node.slice.elts[0] if isinstance(node.slice, ast.Tuple) and node.slice.elts else node.slice
+
+    def _called_from_outside(self, name: str, key: str, said: dict[str | None, ast.expr]) -> str:
+        """The name by which a field is given."""
+        for word in ("validation_alias", "alias", "name"):
+            if word in said and self.value(said[word]) is not None:
+                if not isinstance(alias := self.value(said[word]), str):
+                    raise UnknownType(f"a {word} that is no text")
+                return alias
+        return key.lstrip("_") if self._decorator(name) in _ATTRS else key
+
+
+def _is_open(node: ast.expr | None) -> bool:
+    """Whether a default is `...`, which says that there is none."""
+    return isinstance(node, ast.Constant) and node.value is ...
+
+
+def _given(node: ast.stmt) -> Iterator[tuple[str, ast.expr]]:
+    """The names that an assignment gives values, each with its own where a tuple is taken apart."""
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+    if value is None:
+        return
+    values = value.elts if isinstance(value, ast.Tuple | ast.List) else []
+    for target in targets:
+        if isinstance(target, ast.Name):
+            yield target.id, value
+        elif isinstance(target, ast.Tuple | ast.List):
+            fits = len(values) == len(target.elts)
+            fits = fits and not any(isinstance(item, ast.Starred) for item in (*target.elts, *values))
+            for number, item in enumerate(target.elts):
+                yield last_name(item) or "*", values[number] if fits else ast.Constant(...)
 
 
 def _text_after(node: ast.stmt | None) -> str:
@@ -480,8 +629,9 @@ def _text_after(node: ast.stmt | None) -> str:
 
 
 def _has_default(call: ast.Call) -> bool:
-    first = bool(call.args) and not (isinstance(call.args[0], ast.Constant) and call.args[0].value is ...)
-    return first or any(word.arg in ("default", "default_factory", "factory") for word in call.keywords)
+    return (bool(call.args) and not _is_open(call.args[0])) or any(
+        word.arg in ("default", "default_factory", "factory") and not _is_open(word.value) for word in call.keywords
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -693,6 +843,8 @@ class _Hints:
                 isinstance(node, ast.Constant) and node.value is ...
             ):
                 hint.optional = True
+                if word != "default" or value is NOTHING:
+                    self._told.add("defaults that are no plain values", self._place)
                 if word == "default":
                     hint.default = value
             if word in _NOT_OF_VALUES:
