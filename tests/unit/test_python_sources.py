@@ -190,6 +190,9 @@ def test_docstrings_of_three_styles_say_the_same(tmp_path, doc, signature):
         ("Literal['a', 'b']", {"type": "string", "enum": ["a", "b"]}),
         ("Literal[-1, 2]", {"type": "integer", "enum": [-1, 2]}),
         ("Literal['a', 1, None]", {"enum": ["a", 1, None]}),
+        ("Literal[1, 'a', 1]", {"enum": [1, "a"]}),
+        ("Literal[1, True, 1.0, 1]", {"enum": [1, True, 1.0]}),
+        ("tuple[()]", {"type": "array", "minItems": 0, "maxItems": 0}),
         ("Literal[Kind.SMALL]", {"type": "string", "enum": ["small"]}),
         ("Kind", {"type": "string", "enum": ["small", "large"]}),
         ("Auto", {"type": "string", "enum": ["first", "second"]}),
@@ -573,6 +576,12 @@ def test_a_type_is_what_its_name_stands_for_in_the_end(tmp_path, text, schema):
         ("x: pd.List[int]", "has the type 'pd.List[int]'"),
         ("x: 'int +'", "has the type 'int +'"),
         ("x: 3", "has the type '3'"),
+        ("x: Union[()]", "has the type 'Union[()]', which is not read"),
+        ("x: Literal[()]", "has the type 'Literal[()]', which is not read"),
+        ("x: list[()]", "has the type 'list[()]', which is not read"),
+        ("x: list[int, str]", "has the type 'list[int, str]', which is not read"),
+        ("x: Optional[int, str]", "has the type 'Optional[int, str]', which is not read"),
+        ("x: dict[str]", "has the type 'dict[str]', which is not read"),
         ("*args: int", "nothing of what it takes can be carried: *args"),
         ("*args, **kwargs", "nothing of what it takes can be carried: *args, **kwargs"),
         ("x: pd.Series = None", "nothing of what it takes can be carried: x"),
@@ -699,6 +708,25 @@ def test_a_field_as_default_says_what_it_says(tmp_path):
     assert api.properties["x"] == {"type": "integer", "minimum": 1, "description": "How many"}
     assert api.properties["y"] == {"type": "integer", "maximum": 9, "default": 5, "description": "Y"}
     assert api.required == ("x",)
+
+
+@pytest.mark.parametrize("hint", ["{}", "'{}'", "t.Required[{}]", "Annotated[{}, 'x']", "Five"])
+def test_a_default_in_a_type_is_that_of_the_whole_type(tmp_path, hint):
+    five = "Annotated[int, Field(5)]"
+    api = one(tmp_path, f"Five = {five}\ndef look(x: {hint.format(five)}): 'Look something up.'")
+    assert (api.properties["x"]["default"], api.required) == (5, ())
+    for inner in (f"list[{five}]", f"{five} | None", f"dict[str, {five}]", "list[Five]"):
+        api = one(tmp_path, f"Five = {five}\ndef look(x: {inner}): 'Look something up.'")
+        assert ("default" in api.properties["x"], api.required) == (False, ("x",))
+        assert "of a field, not carried: x (default)" in api.lineage.notes
+
+
+def test_what_keys_must_be_is_carried_or_told(tmp_path):
+    schema = hinted(tmp_path, "dict[Literal['a', 'b'], int]")
+    assert {key: item["type"] for key, item in schema["properties"].items()} == {"a": "integer", "b": "integer"}
+    assert (schema.get("required", []), schema["additionalProperties"]) == ([], False)
+    api = one(tmp_path, "def look(x: dict[Annotated[str, Field(pattern='^a')], int]): 'Look something up.'")
+    assert "of keys, not carried: x (Annotated[str, Field(pattern='^a')])" in api.lineage.notes
 
 
 @pytest.mark.parametrize(

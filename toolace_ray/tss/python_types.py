@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from toolace_ray.tss.told import Told
 MAX_DEPTH = 24  # of types in types, and of classes above a class
 MAX_PARTS = 1024  # of one type
 MAX_FILE_PARTS = 1 << 18  # of all types of a file: one that writes them all out has no room for more
+MAX_KEYS = 32  # of a dict, that are written out
 MAX_BRANCHES = 8  # in which a name is bound; of more there is no more to say
 MAX_HINT = 2000  # characters of a type that is written as text
 _TEXT, _NUMBER, _COUNT = {"type": "string"}, {"type": "number"}, {"type": "integer"}
@@ -54,6 +55,13 @@ _STREAMS = {"Iterator", "Generator", "AsyncIterator", "AsyncIterable", "AsyncGen
 _SETS = {"set", "Set", "frozenset", "FrozenSet", "AbstractSet", "MutableSet"}
 _DICTS = {"dict", "Dict", "Mapping", "MutableMapping", "OrderedDict", "defaultdict", "DefaultDict"}
 _INNER = {"Required", "NotRequired", "ReadOnly", "Final", "InitVar", "Awaitable"}
+_PARTS: dict[str, Collection[int]] = {
+    **dict.fromkeys((*_LISTS, *_SETS, *_INNER, "Optional", "Iterator", "AsyncIterator", "AsyncIterable"), (1,)),
+    **dict.fromkeys(_DICTS, (2,)),
+    **dict.fromkeys(("Generator", "AsyncGenerator"), (1, 2, 3)),
+    "Coroutine": (3,),
+}
+"""How many types stand in a type's brackets, where that is fixed; of a tuple there may be none."""
 _MODULES = {
     "typing", "typing_extensions", "collections", "builtins", "types", "datetime", "uuid", "decimal", "pathlib", "pydantic",
     "annotated_types", "enum", "dataclasses", "abc", "attr", "attrs", "msgspec", "pydantic_settings", "sqlmodel",
@@ -668,9 +676,11 @@ class _Hints:
         self._place = place
         self._left = MAX_PARTS
         self._hint = Hint({})
+        self._whole: ast.expr | None = None  # the type itself, beneath the names and texts that stand for it
 
     def read(self, node: ast.expr) -> Hint:
         """See Types.hint."""
+        self._whole = node
         self._hint.schema = self._schema(node, 0)
         return self._hint
 
@@ -684,7 +694,7 @@ class _Hints:
             inner = _expression(node.value)
             if inner is None:
                 raise UnknownType(f"the type {node.value[:60]!r}, which is not read")
-            return self._schema(inner, depth + 1)
+            return self._named(node, inner, depth)
         if isinstance(node, ast.Constant) and node.value is None:
             return dict(NULL)
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
@@ -720,8 +730,11 @@ class _Hints:
         if alias is not None:
             return self._alias(node.value, alias, depth)
         known = self._types.known(node.value)
-        if known == "Annotated" and parts:
-            return self._annotated(parts, depth)
+        many = len(parts)
+        if many not in _PARTS.get(known, (many,)) or not (parts or known in ("tuple", "Tuple")):
+            raise UnknownType(f"the type {self._types.written(node)!r}, which is not read")
+        if known == "Annotated":
+            return self._annotated(node, parts, depth)
         if known == "Literal":
             return self._literal(parts)
         if known == "Optional":
@@ -729,7 +742,7 @@ class _Hints:
         if known == "Union":
             return self._union(parts, depth)
         if known in _INNER or known == "Coroutine":
-            return self._schema(parts[-1], depth + 1)
+            return self._named(node, parts[-1], depth)
         if known in _DICTS:
             return self._dict(parts, depth)
         if known in ("tuple", "Tuple"):
@@ -752,16 +765,21 @@ class _Hints:
         if len(parts) == 2 and isinstance(parts[1], ast.Constant) and parts[1].value is ...:
             return self._list("tuple", parts[0], depth)
         self._written("tuple")
-        items = self._union(parts, depth, whole=True)
+        items = self._union(parts, depth, whole=True) if parts else {}
         return {"type": "array", "minItems": len(parts), "maxItems": len(parts), **({"items": items} if items else {})}
 
     def _dict(self, parts: list[ast.expr], depth: int) -> dict[str, Any]:
         schema: dict[str, Any] = {"type": "object"}
-        if len(parts) == 2:
-            if self._schema(parts[0], depth + 1).get("type") != "string":
-                self._told.add("keys that are texts in JSON", f"{self._place} ({self._types.written(parts[0])})")
-            if values := self._schema(parts[1], depth + 1):
-                schema["additionalProperties"] = values
+        keys = self._schema(parts[0], depth + 1)
+        if keys.get("type") == "string" and len(keys.get("enum", ())) in range(1, MAX_KEYS):
+            properties = {key: self._schema(parts[1], depth + 1) for key in keys["enum"]}
+            return {**schema, "properties": properties, "additionalProperties": False}
+        if keys.get("type") != "string":
+            self._told.add("keys that are texts in JSON", f"{self._place} ({self._types.written(parts[0])})")
+        elif len(keys) > 1:
+            self._told.add("of keys, not carried", f"{self._place} ({self._types.written(parts[0])})")
+        if values := self._schema(parts[1], depth + 1):
+            schema["additionalProperties"] = values
         return schema
 
     def _union(self, parts: list[ast.expr], depth: int, whole: bool = False) -> dict[str, Any]:
@@ -807,7 +825,7 @@ class _Hints:
 
     def _alias(self, node: ast.expr, alias: ast.expr, depth: int) -> dict[str, Any]:
         if not isinstance(alias, ast.Call):
-            return self._schema(alias, depth + 1)
+            return self._named(node, alias, depth)
         word = last_name(alias)
         if word == "NewType" and len(alias.args) == 2:
             return self._schema(alias.args[1], depth + 1)
@@ -816,32 +834,38 @@ class _Hints:
             return {}
         raise UnknownType(f"the type {self._types.written(node)!r}, which is not read")
 
-    def _annotated(self, parts: list[ast.expr], depth: int) -> dict[str, Any]:
-        schema = self._schema(parts[0], depth + 1)
-        outer, self._hint.schema = self._hint.schema, schema
+    def _named(self, node: ast.expr, meant: ast.expr, depth: int) -> dict[str, Any]:
+        """The schema of a type that another stands for."""
+        self._whole = meant if self._whole is node else self._whole
+        return self._schema(meant, depth + 1)
+
+    def _annotated(self, node: ast.expr, parts: list[ast.expr], depth: int) -> dict[str, Any]:
+        whole = self._whole is node
+        hint = Hint(self._named(node, parts[0], depth))
         for extra in parts[1:]:
             text = self._types.value(extra)
             if isinstance(text, str):
-                self._hint.schema.setdefault("description", text.strip())
-            elif isinstance(extra, ast.Call) and last_name(extra) in _LIMIT_CALLS:
-                self.take(self._hint, extra, _LIMIT_CALLS[last_name(extra)])
+                hint.schema.setdefault("description", text.strip())
+            elif isinstance(extra, ast.Call) and (word := self._types.called(extra)) in _LIMIT_CALLS:
+                self.take(hint, extra, _LIMIT_CALLS[word])
             else:
                 self._told.add("of Annotated, not carried", f"{self._place} ({self._types.written(extra)})")
-        schema, self._hint.schema = self._hint.schema, outer
-        return schema
+        if whole and hint.optional:
+            self._hint.optional, self._hint.default = True, hint.default
+        elif hint.optional:
+            self._told.add("of a field, not carried", f"{self._place} (default)")
+        return hint.schema
 
     def take(self, hint: Hint, call: ast.Call, names: tuple[str, ...]) -> None:
         """See Types.take_field. `names` are those of the call's positional arguments."""
         given = [(word.arg or "**", word.value) for word in call.keywords]
         if names:
             given += list(zip(names, call.args, strict=False))
-        elif call.args and not (isinstance(call.args[0], ast.Constant) and call.args[0].value is ...):
+        elif call.args and not _is_open(call.args[0]):
             given.append(("default", call.args[0]))
         for word, node in given:
             value = self._types.value(node)
-            if word in ("default", "default_factory", "factory") and not (
-                isinstance(node, ast.Constant) and node.value is ...
-            ):
+            if word in ("default", "default_factory", "factory") and not _is_open(node):
                 hint.optional = True
                 if word != "default" or value is NOTHING:
                     self._told.add("defaults that are no plain values", self._place)
@@ -865,7 +889,8 @@ def _joined(node: ast.expr) -> list[ast.expr]:
 def _choice(values: list[Any]) -> dict[str, Any]:
     kinds = {type(value) for value in values}
     names = {str: "string", int: "integer", float: "number", bool: "boolean"}
-    schema: dict[str, Any] = {"enum": list(dict.fromkeys(values)) if len(kinds) == 1 else values}
+    distinct = {(type(value), value): value for value in values}  # to Python, True is 1 and 1 is 1.0
+    schema: dict[str, Any] = {"enum": [*distinct.values()]}
     kind = names.get(kinds.pop()) if len(kinds) == 1 else None
     return {"type": kind, **schema} if kind else schema
 
