@@ -654,6 +654,52 @@ def look(x: int, frame: pd.DataFrame = None, size=10, names=("a",), flag: bool =
     assert gate.check(api) == []
 
 
+UNPACK = """
+class M(TypedDict):
+    title: str
+    "Title of the thing."
+    size: NotRequired[int]
+    inner: NotRequired["M"]
+Alias = M
+"""
+
+
+@pytest.mark.parametrize("hint", ["t.Unpack[M]", "'t.Unpack[M]'"])
+def test_keywords_that_a_typed_dict_names_are_parameters(tmp_path, hint):
+    text = f"def f(a: int, *, b: str = '', **kw: {hint}):\n    'Do it.\\n\\nArgs:\\n    size: How large.\\n'"
+    api = one(tmp_path, UNPACK + text)
+    assert (set(api.properties), api.required) == ({"a", "b", "title", "size", "inner"}, ("a", "title"))
+    assert api.properties["size"] == {"type": "integer", "description": "How large."}
+    assert api.properties["title"]["description"] == "Title of the thing."
+    assert api.parameters["additionalProperties"] is False
+    assert not any(note.startswith(("left out, optional", "described, but")) for note in api.lineage.notes)
+    assert set(one(tmp_path, f"{UNPACK}def f(**kw: {hint}): 'Do it.'").properties) == {"title", "size", "inner"}
+
+
+@pytest.mark.parametrize(
+    ("takes", "says"),
+    [
+        (
+            "a: int, **kw: t.Unpack[Other]",
+            "'**kw', which says what a call needs, has the type 'Other', which is not read",
+        ),
+        ("a: int, **kw: t.Unpack[other.M]", "has the type 'other.M', which is not read"),
+        ("a: int, **kw: t.Unpack[Place]", "has the type 'Place', which is not read"),
+        ("a: int, **kw: t.Unpack[Odd]", "has the class 'Odd', whose x has the type 'bytes', which is not read"),
+        ("title: str, **kw: t.Unpack[M]", "'title' is a parameter and in '**kw', too"),
+        ("a: int, *args: *tuple[int, str]", "'*args', which says what a call needs, has the type 'tuple[int, str]'"),
+        ("a: int, *args: t.Unpack[tuple[int, str]]", "has the type 'tuple[int, str]', which is not read"),
+    ],
+)
+def test_what_is_unpacked_is_carried_or_a_reason(tmp_path, takes, says):
+    more = "@dataclass\nclass Place:\n    city: str\nclass Odd(TypedDict):\n    x: bytes\n"
+    (reason,) = read(tmp_path, f"{UNPACK}{more}def f({takes}): 'Do it.'")
+    assert reason.startswith("f (line ")
+    assert says in reason
+    api = one(tmp_path, "Ts = t.TypeVarTuple('Ts')\ndef f(a: int, *args: *Ts): 'Do it.'")
+    assert "left out, optional: *args" in api.lineage.notes
+
+
 def test_of_a_union_what_is_not_read_is_left_out_and_told(tmp_path):
     good, reason = read(
         tmp_path,

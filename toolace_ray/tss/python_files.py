@@ -162,8 +162,8 @@ def _tool(types: Types, node: _Function, name: str, method: bool, bound: tuple[s
     for decorator in decorators:
         if decorator not in _WITHOUT_EFFECT:
             told.add("decorators are not looked at", decorator or "one without a name")
-    gathered = [f"{stars}{item.arg}" for stars, item in (("*", arguments.vararg), ("**", arguments.kwarg)) if item]
-    inputs = _inputs(types, taken, gathered, docs, told)
+    rest = [(stars, item) for stars, item in (("*", arguments.vararg), ("**", arguments.kwarg)) if item]
+    inputs = _inputs(types, taken, rest, docs, told)
     words = {"name": name, "description": docs.description, "inputSchema": inputs}
     output = _output(types, node.returns, docs, told)
     if output is not None:
@@ -174,7 +174,7 @@ def _tool(types: Types, node: _Function, name: str, method: bool, bound: tuple[s
 def _inputs(
     types: Types,
     taken: list[tuple[ast.arg, ast.expr | None]],
-    gathered: list[str],
+    rest: list[tuple[str, ast.arg]],
     docs: Documented,
     told: Told,
 ) -> dict[str, Any]:
@@ -196,12 +196,30 @@ def _inputs(
         properties[item.arg] = hint.schema
         if not hint.optional:
             required.append(item.arg)
-    for name in gathered:
-        told.add("left out, optional", name)
-    if not properties and (gathered or taken):
+    gathered = []
+    for stars, item in rest:
+        unpacked = types.unpacked(item.annotation)
+        if unpacked is None or (stars == "*" and isinstance(unpacked, ast.Name)):  # any number of values
+            gathered.append(f"{stars}{item.arg}")
+            told.add("left out, optional", gathered[-1])
+            continue
+        try:
+            name, _ = types.local(unpacked)
+            if stars == "*" or types.kind(name) != "typed dict":
+                raise UnknownType(f"the type {types.written(unpacked)!r}, which is not read")
+            definitions = types.definitions([name], told)
+        except UnknownType as error:
+            raise SpecError(f"'{stars}{item.arg}', which says what a call needs, has {error}") from error
+        given = definitions[name]
+        if again := properties.keys() & given["properties"].keys():
+            raise SpecError(f"{min(again)!r} is a parameter and in '{stars}{item.arg}', too")
+        classes.update(definitions)
+        properties.update({key: _described(schema, key, docs) for key, schema in given["properties"].items()})
+        required += given["required"]
+    if not properties and (rest or taken):
         names = [*(item.arg for item, _ in taken), *gathered]
         raise SpecError(f"nothing of what it takes can be carried: {', '.join(names[:8])}")
-    taken_names = {item.arg for item, _ in taken} | {name.strip("*") for name in gathered}
+    taken_names = {item.arg for item, _ in taken} | {item.arg for _, item in rest} | properties.keys()
     for name in docs.parameters:
         if name not in taken_names:
             told.add("described, but no parameter", name[:60])
@@ -209,6 +227,11 @@ def _inputs(
     if not any(name.startswith("**") for name in gathered):
         schema["additionalProperties"] = False
     return {**schema, "$defs": classes} if classes else schema
+
+
+def _described(schema: dict[str, Any], name: str, docs: Documented) -> dict[str, Any]:
+    text, _ = docs.parameters.get(name, ("", ""))
+    return {**schema, "description": text} if text and "description" not in schema else schema
 
 
 def _parameter(types: Types, item: ast.arg, default: ast.expr | None, docs: Documented, told: Told) -> Hint:

@@ -332,6 +332,14 @@ class Types:
             waiting += fields.classes
         return found
 
+    def unpacked(self, node: ast.expr | None) -> ast.expr | None:
+        """What `Unpack[X]` unpacks, None for another type."""
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            node = _expression(node.value)
+        if isinstance(node, ast.Starred):
+            return node.value
+        return node.slice if isinstance(node, ast.Subscript) and self.known(node.value) == "Unpack" else None
+
     def value(self, node: ast.expr) -> Any:
         """What a literal or a member of one of the file's enums stands for in JSON, NOTHING for anything else."""
         if isinstance(node, ast.Attribute):
