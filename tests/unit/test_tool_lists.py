@@ -185,7 +185,7 @@ def test_what_stands_beside_a_function_counts_where_the_function_does_not_say_it
     assert (api.parameters, api.description) == (CITY, CHAT["function"]["description"])
     assert "beside its function, not carried: parameters, description" in api.lineage.notes
     api = one(tmp_path, {**FLAT, "input_schema": other})
-    assert api.lineage.notes == ("of the tool, not carried: input_schema",)
+    assert api.lineage.notes[0] == "of the tool, not carried: input_schema"
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,9 @@ def _with_standard_types(schema: Any, changed: set[str]) -> Any:
     _rewrite_counts(standard, changed)
     _rewrite_older_drafts(standard, changed)
     if "required" in standard and not isinstance(standard["required"], list):
-        if isinstance(standard["required"], bool):  # as draft 3 has it: the object around it lists what it needs, see below
+        if isinstance(
+            standard["required"], bool
+        ):  # as draft 3 has it: the object around it lists what it needs, see below
             changed.add("required beside a property read as its object's")
         else:
             changed.add(f"required is {str(standard['required'])[:20]!r}, left out")
