@@ -523,7 +523,7 @@ def test_which_of_several_branches_holds_is_never_guessed(tmp_path, branches):
 ])  # fmt: skip
 def test_functions_in_statements_of_all_kinds_are_found(tmp_path, head):
     api = one(tmp_path, f"{head}\n        def f(a: int): 'Take one thing.'\n")
-    assert (api.name, api.lineage.notes) == ("f", ("descriptions derived: a",))
+    assert (api.name, api.lineage.notes[0]) == ("f", "descriptions derived: a")
 
 
 @pytest.mark.parametrize(
@@ -672,7 +672,7 @@ def test_keywords_that_a_typed_dict_names_are_parameters(tmp_path, hint):
     assert api.properties["size"] == {"type": "integer", "description": "How large."}
     assert api.properties["title"]["description"] == "Title of the thing."
     assert api.parameters["additionalProperties"] is False
-    assert not any(note.startswith(("left out, optional", "described, but")) for note in api.lineage.notes)
+    assert not any("**kw" in note or "no parameter" in note for note in api.lineage.notes)
     assert set(one(tmp_path, f"{UNPACK}def f(**kw: {hint}): 'Do it.'").properties) == {"title", "size", "inner"}
 
 
