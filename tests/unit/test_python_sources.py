@@ -767,6 +767,32 @@ def test_a_default_in_a_type_is_that_of_the_whole_type(tmp_path, hint):
         assert "of a field, not carried: x (default)" in api.lineage.notes
 
 
+DOCUMENTED = "def {name}(x: int, y{default}):\n    '''Look it up.\n\n    Args:\n        y ({kind}): It.\n    '''\n"
+
+
+@pytest.mark.parametrize("kind", ["list of " * 100 + "int", "list of " * 40 + "int", "list[" * 60 + "int" + "]" * 60])
+def test_a_type_in_a_docstring_that_nests_too_deep_is_refused_or_left_out(tmp_path, kind):
+    text = DOCUMENTED.format(name="f", default="", kind=kind) + DOCUMENTED.format(name="g", default="=None", kind=kind)
+    reason, api = read(tmp_path, text)
+    assert "'y', which a call needs, has a type of too many parts" in reason
+    assert (list(api.properties), "left out, optional and its type is not read: y" in api.lineage.notes) == (
+        ["x"],
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "hint"),
+    [("set of int", "set[int]"), ("set", "set"), ("tuple of str", "tuple[str, ...]"), ("list of set of int", "list[set[int]]")],
+)  # fmt: skip
+def test_a_type_in_a_docstring_says_what_the_hint_says(tmp_path, kind, hint):
+    api = one(tmp_path, DOCUMENTED.format(name="f", default="", kind=kind))
+    same = one(tmp_path, DOCUMENTED.format(name="f", default=f": {hint}", kind=kind))
+    assert api.properties == same.properties
+    assert {*api.lineage.notes} - {*same.lineage.notes} == {"types taken from the docstring: y"}
+    assert {*same.lineage.notes} <= {*api.lineage.notes}
+
+
 def test_what_keys_must_be_is_carried_or_told(tmp_path):
     schema = hinted(tmp_path, "dict[Literal['a', 'b'], int]")
     assert {key: item["type"] for key, item in schema["properties"].items()} == {"a": "integer", "b": "integer"}

@@ -49,7 +49,7 @@ _WRITTEN: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("Path", "PurePath", "PosixPath"), _TEXT),
     "Decimal": _NUMBER,
 }
-"""Types that JSON has no word for, as what is sent for them."""
+_SENT_AS = "types that JSON has no word for, as what is sent for them"
 _LISTS = {"list", "List", "Sequence", "MutableSequence", "Iterable", "Collection", "deque", "Deque"}
 _STREAMS = {"Iterator", "Generator", "AsyncIterator", "AsyncIterable", "AsyncGenerator"}
 _SETS = {"set", "Set", "frozenset", "FrozenSet", "AbstractSet", "MutableSet"}
@@ -298,12 +298,24 @@ class Types:
     def hint_of_text(self, text: str, told: Told, place: str) -> Hint:
         """The same of a type as docstrings write it: `list of str`, `int, optional`, `{'a', 'b'}`. Raises UnknownType."""
         text = text.split(", optional")[0].split(", default")[0].strip()
-        container, _, inner = text.partition(" of ")
-        if inner and container in ("list", "sequence", "array", "set", "tuple"):
-            hint = self.hint_of_text(inner, told, place)
-            return Hint({"type": "array", "items": hint.schema}, hint.classes)
+        containers: list[str] = []
+        while len(words := text.split(" of ", 1)) == 2 and words[0] in ("list", "sequence", "array", "set", "tuple"):
+            containers.append(words[0])
+            text = words[1]
+        if len(containers) > MAX_DEPTH:
+            raise TooMuch("a type of too many parts")
+        hint = self._hint_of_word(text, told, place)
+        for container in containers[::-1]:
+            hint.schema = {"type": "array", **({"items": hint.schema} if hint.schema else {})}
+            if container == "set":
+                hint.schema["uniqueItems"] = True
+            if container in ("set", "tuple"):
+                told.add(_SENT_AS, f"{place} ({container})")
+        return hint
+
+    def _hint_of_word(self, text: str, told: Told, place: str) -> Hint:
         known = json_type(text)
-        if known is not None and text not in self._classes:
+        if known is not None and text not in self._classes and text not in ("set", "tuple"):
             return Hint({"type": known})
         choices = text if text.startswith("{") and text.endswith("}") else ""
         node = _expression(f"Literal[{choices[1:-1]}]" if choices else text.replace(" or ", " | "))
@@ -727,7 +739,7 @@ class _Hints:
         raise UnknownType(f"the type {self._types.written(node)!r}, which is not read")
 
     def _written(self, known: str) -> None:
-        self._told.add("types that JSON has no word for, as what is sent for them", f"{self._place} ({known})")
+        self._told.add(_SENT_AS, f"{self._place} ({known})")
 
     def _of(self, node: ast.Subscript, depth: int) -> dict[str, Any]:
         """A type with others in brackets."""
