@@ -767,6 +767,16 @@ def test_a_default_in_a_type_is_that_of_the_whole_type(tmp_path, hint):
         assert "of a field, not carried: x (default)" in api.lineage.notes
 
 
+@pytest.mark.parametrize("module", ["typing_extensions", "annotated_doc"])
+def test_what_doc_says_in_a_type_is_its_description(tmp_path, module):
+    api = one(
+        tmp_path, f"from {module} import Doc\ndef look(x: Annotated[int, Doc('How many.')]): 'Look something up.'"
+    )
+    assert api.properties["x"] == {"type": "integer", "description": "How many."}
+    api = one(tmp_path, "from .own import Doc\ndef look(x: Annotated[int, Doc('How many.')]): 'Look something up.'")
+    assert "of Annotated, not carried: x (Doc('How many.'))" in api.lineage.notes
+
+
 DOCUMENTED = "def {name}(x: int, y{default}):\n    '''Look it up.\n\n    Args:\n        y ({kind}): It.\n    '''\n"
 
 

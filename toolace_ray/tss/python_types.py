@@ -64,7 +64,7 @@ _PARTS: dict[str, Collection[int]] = {
 """How many types stand in a type's brackets, where that is fixed; of a tuple there may be none."""
 _MODULES = {
     "typing", "typing_extensions", "collections", "builtins", "types", "datetime", "uuid", "decimal", "pathlib", "pydantic",
-    "annotated_types", "enum", "dataclasses", "abc", "attr", "attrs", "msgspec", "pydantic_settings", "sqlmodel",
+    "annotated_types", "enum", "dataclasses", "abc", "attr", "attrs", "msgspec", "annotated_doc", "pydantic_settings", "sqlmodel",
 }  # fmt: skip
 _FIELD_CALLS = {"Field", "field", "ib", "attrib"}
 _MODELS = {"BaseModel", "BaseSettings", "SQLModel"}
