@@ -1,7 +1,8 @@
 """The public functions of Python files as tools, read from the text: signatures, type hints, defaults, docstrings.
 
 Invariants: nothing of a file is imported or run; a function whose call can't be carried is a reason; what is left out is
-optional in a call, and told. Public is what no underscore begins, and what `__all__` names where a file has one.
+optional in a call, and told. A name stands for what binds it last in its file or class; where branches define it in several
+ways it is a reason. Public is what no underscore begins, and what `__all__` names where a file has one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Type hints of a Python file as JSON Schemas: built-in and `typing` types, and the file's own classes and aliases.
 
-Invariants: nothing is imported or evaluated but literals; a type that is not known here is a reason, never a guess; a class
-that holds itself is a reference to a definition, which Expansion cuts.
+Invariants: nothing is imported or evaluated but literals; a type that is not known here is a reason, never a guess; of a
+class all that a call must give is known, or the class is a reason; a class that holds itself is a reference to a definition,
+which Expansion cuts; what a file's types cost to read has a limit, within which it does not matter which is read first.
 """
 
 from __future__ import annotations
