@@ -12,6 +12,7 @@ from toolace_ray.config.tree import VerifyConfig
 from toolace_ray.corpus.verification import verify_row
 from toolace_ray.dlv.registry import RULES
 from toolace_ray.dlv.view import View
+from toolace_ray.tss import specs
 
 pytestmark = pytest.mark.timeout(100)
 CONFIG = VerifyConfig()
@@ -96,3 +97,12 @@ def test_an_answer_of_signs(rule, first, answer, told):
 def test_a_result_of_letters_that_could_be_a_token():
     told = result("c1", "get_forecast", {"summary": "a" * BLANKS})
     findings("answer_grounded", user("Hello."), calls(("c1", "get_forecast", {})), told, say("Done."))
+
+
+def test_a_tool_that_needs_a_lot(tmp_path):
+    properties = {f"p{number}": {"type": "integer", "description": "A number."} for number in range(40_000)}
+    schema = {"type": "object", "properties": properties, "required": list(properties)}
+    tool = {"name": "add_numbers", "description": "Add numbers.", "inputSchema": schema}
+    (tmp_path / "a.json").write_text(json.dumps({"tools": [tool]}))
+    (reason,) = specs.import_mcp(str(tmp_path / "a.json"))
+    assert "too large" in reason

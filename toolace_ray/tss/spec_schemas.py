@@ -317,14 +317,14 @@ class Expansion:
         self, result: dict[str, Any], base: str, trail: tuple[str, ...], level: int, needed: Need, place: str
     ) -> Any:
         written = {str(name): sub for name, sub in result["properties"].items()}
-        required = [name for name in result.get("required") or () if isinstance(name, str)]
+        required = dict.fromkeys(name for name in result.get("required") or () if isinstance(name, str))
         for name, sub in written.items():
             if isinstance(sub, dict) and sub.get("required") is True:
                 self.told.add(
                     "`required` beside a property, as in draft 3, counts", f"{place}.{name}".removeprefix(".")
                 )
                 written[name] = {key: value for key, value in sub.items() if key != "required"}
-                required = list(dict.fromkeys([*required, name]))
+                required[name] = None
         if level >= self.levels and written and not needed:
             return _CUT
         last = level >= self.levels
@@ -332,15 +332,15 @@ class Expansion:
         below = needed or (Need.NONE if self.answers or self.levels < 2 else Need.PARENT)
         kept: dict[str, Any] = {}
         left_out = []
-        sent = {name for name in written if name in required}
+        sent = written.keys() & required.keys()
+        optional_room = max(room - len(sent), 0)
         for name, sub in written.items():
             here = f"{place}.{name}".removeprefix(".")
             one_way = "writeOnly" if self.answers else "readOnly"
             if isinstance(sub, dict) and sub.get(one_way) is True:
                 self.told.add(f"left out, {one_way}", here)
                 continue
-            full = len(kept.keys() - sent) >= max(room - len(sent), 0)
-            if name not in sent and (full or (last and not _is_plain(sub))):
+            if name not in sent and (not optional_room or (last and not _is_plain(sub))):
                 left_out.append(here)
                 continue
             value = self._schema(sub, base, trail, level + 1, below if name in sent else Need.NONE, here)
@@ -350,6 +350,7 @@ class Expansion:
                 self.told.add("left out, lets no value pass", here)
             elif value not in _GONE:
                 kept[name] = self.described(name, value if name in sent or self.answers else without_null(value), here)
+                optional_room -= name not in sent
             elif self.answers or name not in sent:
                 left_out.append(here)
             elif needed is Need.CALL:
