@@ -86,7 +86,11 @@ class PoolConfig(Section):
     tensor_parallel: int = execution(1, "GPUs that share one layer's weights (vLLM tensor parallelism).", ge=1)
     pipeline_parallel: int = execution(1, "Groups of layers over GPUs (vLLM pipeline parallelism).", ge=1)
     gpus: int = execution(0, "GPUs of one replica: 0 on the CPU, else tensor_parallel * pipeline_parallel.", ge=0)
-    options: dict[str, Any] = content({}, "More engine arguments of vLLM, by its own names.")
+    options: dict[str, Any] = content(
+        {},
+        "More engine arguments of vLLM, by its own names. Without `enforce_eager` a model on the CPU is compiled where the run is "
+        "long enough to win it back.",
+    )
     reasoning_parser: str = content(
         "", "For reasoning models under `vllm`: the name of vLLM's parser, such as qwen3 or deepseek_r1."
     )
