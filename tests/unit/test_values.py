@@ -1,7 +1,7 @@
 import datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.material import good_dialogs
@@ -166,6 +166,8 @@ TEXTS = st.lists(st.builds(lambda write, word: write(word), WRITTEN, st.sampled_
 DAYS = st.sampled_from([None, TODAY, datetime.date.min, datetime.date.max])
 
 
+@example("this week, next week, last month, next year, 31/12", datetime.date.max)
+@example("this week, last week, last month, last year, 1/1", datetime.date.min)
 @given(st.one_of(st.text(max_size=200), TEXTS.map(" ".join), TEXTS.map("".join)), DAYS)
 def test_any_text_can_be_read(text, today):
     assert isinstance(units.mentions(text), list)

@@ -271,16 +271,10 @@ def _edge(date: datetime.date, match: re.Match[str], today: datetime.date) -> bo
     """True for the first or last day of a span that is named, the middle of it, any of it where it is meant as a whole."""
     words = match.group().lower()
     span = (match["span"] or match["span2"]).lower()
-    step = 1 if "next" in words else -1 if "last" in words else 0
-    if span == "week":
-        first = today - today.weekday() * _DAY + 7 * step * _DAY
-        last = first + 6 * _DAY
-    elif span == "month":
-        month = today.year * 12 + today.month - 1 + step
-        first = datetime.date(month // 12, month % 12 + 1, 1)
-        last = first.replace(day=calendar.monthrange(first.year, first.month)[1])
-    else:
-        first, last = datetime.date(today.year + step, 1, 1), datetime.date(today.year + step, 12, 31)
+    try:
+        first, last = _named_span(span, 1 if "next" in words else -1 if "last" in words else 0, today)
+    except (ValueError, OverflowError):  # before the first day or after the last one that there is
+        return False
     if match["edge"] is None:
         return date in (first, last)
     edge = match["edge"].lower()
@@ -289,12 +283,24 @@ def _edge(date: datetime.date, match: re.Match[str], today: datetime.date) -> bo
     return (last - date).days in range(3) if edge == "end" else (date - first).days in range(3)
 
 
+def _named_span(span: str, step: int, today: datetime.date) -> tuple[datetime.date, datetime.date]:
+    """The first and the last day of the week, month or year that lies `step` from today's. Raises ValueError or OverflowError."""
+    if span == "week":
+        first = today - today.weekday() * _DAY + 7 * step * _DAY
+        return first, first + 6 * _DAY
+    if span == "month":
+        month = today.year * 12 + today.month - 1 + step
+        first = datetime.date(month // 12, month % 12 + 1, 1)
+        return first, first.replace(day=calendar.monthrange(first.year, first.month)[1])
+    return datetime.date(today.year + step, 1, 1), datetime.date(today.year + step, 12, 31)
+
+
 def _mentions(text: str, today: Day) -> list[Mention]:
     """The dates of a text, days without a year ("25/03") among them."""
     mentions = list(dates_in(text, today))
     for match in _SHORT_DATE.finditer(text):
         for month, day in ((int(match[1]), int(match[2])), (int(match[2]), int(match[1]))):
-            for year in range(today.year - 1, today.year + 2) if today else ():
+            for year in range(max(today.year - 1, 1), min(today.year + 2, 10_000)) if today else ():
                 if 1 <= month <= 12 and 1 <= day <= calendar.monthrange(year, month)[1]:
                     mentions.append(Mention(datetime.date(year, month, day), *match.span()))
     return mentions
