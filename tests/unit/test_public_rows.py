@@ -291,3 +291,29 @@ def test_a_time_is_counted_from_a_moment_late_in_a_long_result():
             {"name": "find_flight", "description": "Finds it.", "parameters": {"type": "object", "properties": {}}}
         )
         assert ("argument_provenance" in rejecting(row, "openai")) is not right
+
+
+@pytest.mark.parametrize(
+    ("asked", "harbour", "right"),
+    [
+        ("Kiedy jest przypływ w Gdańsku, najwyższy dzisiaj?", "Gdańsk", True),
+        ("Milloin on nousuvesi Kotkassa tänään, sää näyttää huonolta?", "Kotka", True),
+        ("Kdy je příliv v Ostravě, prosím?", "Ostrava", True),
+        ("מתי הגאות ביפו היום?", "יפו", True),
+        ("Kiedy jest przypływ w Gdańsku, najwyższy dzisiaj?", "Szczecin", False),
+        ("Kdy je příliv v Ostravě, prosím?", "Olomouc", False),
+        ("When is high water in Australia?", "Austria", False),
+    ],
+)
+def test_a_name_may_be_said_in_another_form_of_its_language(asked, harbour, right):
+    call = {"id": "c1", "type": "function", "function": {"name": "get_tides", "arguments": {"harbour": harbour}}}
+    row = {
+        "tools": [{"type": "function", "function": TIDES}],
+        "messages": [
+            {"role": "user", "content": asked},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "c1", "content": json.dumps(RESULT)},
+            {"role": "assistant", "content": f"{harbour}: 14:20, 08:05."},
+        ],
+    }
+    assert ("argument_provenance" not in rejecting(row, "openai")) is right

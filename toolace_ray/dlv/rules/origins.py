@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from rapidfuzz.distance import Prefix
+
 from toolace_ray.dlv.arguments import Leaf, argument_leaves, has_word, name_parts, schema_of
 from toolace_ray.dlv.derived import clock_follows, date_follows, number_follows, numbers_in_any_writing
 from toolace_ray.dlv.registry import rule
@@ -73,8 +75,11 @@ def _inferred(view: View, leaf: Leaf) -> bool:
     )
     context_words = set(context.split())
     stems = {word[:5] for word in context_words if len(word) > 3}
+    inflects = not view.english or _foreign(request)
     stated = sum(
-        word in context_words or ((value[:1].islower() or not view.english) and _stemmed(word, context_words, stems))
+        word in context_words
+        or ((value[:1].islower() or not view.english) and _stemmed(word, context_words, stems))
+        or (inflects and _inflected(word, context_words))
         for word in words
     )
     signs = [sign for sign in value if sign > "\u2e7f"]
@@ -103,6 +108,24 @@ def _stemmed(word: str, context_words: set[str], stems: set[str]) -> bool:
     return word[:5] in stems or any(
         word[:length] in context_words for length in range(3, len(word)) if length * 2 >= len(word) - 1
     )
+
+
+def _foreign(text: str) -> bool:
+    """True for a text in which words, not names alone, have letters that English lacks."""
+    return sum(word[:1].islower() and not word.isascii() for word in re.findall(r"[^\W\d_]+", text[:20_000])) > 1
+
+
+def _inflected(name: str, context_words: set[str]) -> bool:
+    """True for a name that was said in another form of its language: Krakowie of Kraków, Praze of Praha, or with what it is
+    written together with, as prepositions are in Hebrew and Arabic."""
+    for word in context_words:
+        if word.endswith(name) and len(word) - len(name) <= 2:
+            return True
+        if word[:3] == name[:3]:
+            shared = Prefix.similarity(name, word)
+            if shared >= 0.6 * len(name) and len(name) - shared <= 2 and len(word) - shared <= 5:
+                return True
+    return False
 
 
 def _number_follows(view: View, leaf: Leaf, request: str, schema: dict[str, Any]) -> bool:
