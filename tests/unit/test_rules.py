@@ -1,3 +1,4 @@
+import datetime
 import json
 
 import pytest
@@ -155,12 +156,14 @@ def test_defects_are_caught_by_their_rule(name):
     assert rule in found(dialog)
 
 
-def test_todays_date_is_missing_though_the_system_prompt_names_it():
-    dialog = GOOD["missing"].model_copy(update={"meta": {"missing": {"name": "date", "value": GOOD["missing"].today}}})
+@pytest.mark.parametrize("days", [0, 7])
+def test_a_date_is_missing_though_the_system_prompt_names_todays_and_its_weekday(days):
+    date = str(datetime.date.fromisoformat(GOOD["missing"].today) + datetime.timedelta(days=days))
+    dialog = GOOD["missing"].model_copy(update={"meta": {"missing": {"name": "date", "value": date}}})
     dialog = replaced(dialog, 1, user("How will the weather be in Lima?"))
     dialog = replaced(dialog, 2, say("For which day would you like the forecast?"))
     assert "missing_value_asked" not in found(dialog)
-    assert "missing_value_asked" in found(replaced(dialog, 1, user("How will the weather be in Lima today?")))
+    assert "missing_value_asked" in found(replaced(dialog, 1, user(f"How will the weather be in Lima on {date}?")))
 
 
 NESTED = WEATHER.model_copy(

@@ -15,6 +15,7 @@ from toolace_ray.records.api import TRANSIENT, Api, is_error
 from toolace_ray.records.dialog import ToolCall
 from toolace_ray.records.json import load_json
 from toolace_ray.schemas.validate import SchemaError, errors
+from toolace_ray.text.dates import day
 from toolace_ray.text.values import caseless, find, is_question
 
 _MARKUP = re.compile(r"</?tool_call>|<\|[a-z_]+\|>|\"(?:arguments|parameters)\"\s*:\s*\{|```")
@@ -306,16 +307,18 @@ def missing_value_asked(view: View) -> Iterator[Finding]:
     missing = view.dialog.meta.get("missing")
     if view.dialog.imported or not isinstance(missing, dict):
         return
-    for turn, message in (
-        view.of("system") if missing.get("value") != view.dialog.today else ()
-    ):  # which it names anyway
-        if find(missing.get("value"), message.content, view.today, (str(missing.get("name")),)):
+    value = missing.get("value")
+    for turn, message in view.of("system"):
+        if isinstance(value, str) and day(value[:10]) is not None:
+            # It names today's date and weekday anyway: another day is set there by its date alone.
+            is_set = value != view.dialog.today and value in message.content
+        else:
+            is_set = find(value, message.content, view.today, (str(missing.get("name")),)) is not None
+        if is_set:
             yield turn, f"the missing {missing.get('name')} is set by the system prompt"
     question_turn = next((turn for turn, _ in view.of("assistant")), len(view.dialog.messages))
     for turn, message in view.of("user"):
-        if turn < question_turn and find(
-            missing.get("value"), message.content, view.today, (str(missing.get("name")),)
-        ):
+        if turn < question_turn and find(value, message.content, view.today, (str(missing.get("name")),)):
             yield turn, f"the missing {missing.get('name')} is said"
     if question_turn < len(view.dialog.messages) and not is_question(view.dialog.messages[question_turn].content):
         yield question_turn, f"no question for the missing {missing.get('name')}"
