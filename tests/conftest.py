@@ -20,6 +20,18 @@ def dialog():
     return good_dialogs()["single"]
 
 
+@pytest.fixture
+def store(tmp_path):
+    """The store of a run that has begun and made nothing yet."""
+    from toolace_ray.store import folder
+    from toolace_ray.store.storage import RunStore
+
+    made = RunStore(str(tmp_path / "run"))
+    made.make(*folder.FOLDERS)
+    made.write_bytes("", "run.yaml", b"{}")
+    return made
+
+
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
     """For commands that start a Ray of their own: a HOME in which it finds nobody's token, and output line by line."""

@@ -4,6 +4,9 @@ import asyncio
 import json
 import re
 
+import pyarrow as pa
+
+from actors.ingest import _read_all
 from toolace_ray.calls import pythonic
 from toolace_ray.dlv.trace import trace
 from toolace_ray.engines.protocol import Capabilities, Generation, Sample, Score
@@ -422,3 +425,9 @@ def scalars(value):
     if isinstance(value, dict | list):
         return [leaf for item in (value.values() if isinstance(value, dict) else value) for leaf in scalars(item)]
     return [value]
+
+
+def ingested(files, limits):
+    """What `actors.ingest.ingest` gives, read in this process without Ray."""
+    table = pa.table({"source": [kind for kind, _ in files], "path": [path for _, path in files]})
+    yield from _read_all(table, limits)

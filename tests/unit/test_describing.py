@@ -5,19 +5,17 @@ import contextlib
 import json
 from types import SimpleNamespace
 
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors import ingest
 from actors.planner import Planner
 from actors.players import PLAYERS
 from jobs import evolve
 from jobs.check import check
 from jobs.flow import survey
 from jobs.session import new_epoch
-from tests.material import ScriptedEngine
+from tests.material import ScriptedEngine, ingested
 from toolace_ray.config.load import parse
 from toolace_ray.config.tree import Config
 from toolace_ray.engines.protocol import EngineDead, EngineError
@@ -288,11 +286,7 @@ def test_nothing_that_is_written_breaks_the_checks(text, other):
 def start(tmp_path, monkeypatch):
     """A function that does what a start does with its specifications, the flow in this process; and its store and engine."""
 
-    def serially(files, limits):
-        table = pa.table({"source": [kind for kind, _ in files], "path": [path for _, path in files]})
-        yield from ingest._read_all(table, limits)
-
-    monkeypatch.setattr(evolve, "ingest", serially)
+    monkeypatch.setattr(evolve, "ingest", ingested)
     store = RunStore(str(tmp_path / "run"))
     store.make(*folder.FOLDERS)
 

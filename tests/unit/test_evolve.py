@@ -5,13 +5,12 @@ import io
 import json
 from types import SimpleNamespace
 
-import pyarrow as pa
 import pytest
 
-from actors import ingest
 from jobs import evolve, session
 from jobs.progress import Progress
 from jobs.session import new_epoch
+from tests.material import ingested
 from toolace_ray.config.load import parse
 from toolace_ray.errors import UserError
 from toolace_ray.records.usage import Usage
@@ -27,11 +26,7 @@ from toolace_ray.tss.generations import Evolution
 def start(tmp_path, monkeypatch):
     """A function that does what a start does with its sources, and says how many documents and what the ledger holds."""
 
-    def serially(files, limits):
-        table = pa.table({"source": [kind for kind, _ in files], "path": [path for _, path in files]})
-        yield from ingest._read_all(table, limits)
-
-    monkeypatch.setattr(evolve, "ingest", serially)
+    monkeypatch.setattr(evolve, "ingest", ingested)
     store = RunStore(str(tmp_path / "run"))
     store.make(*folder.FOLDERS)
 

@@ -15,23 +15,13 @@ from toolace_ray.corpus.report import render
 from toolace_ray.records.api import Lineage
 from toolace_ray.records.usage import Usage
 from toolace_ray.records.verdict import Verdict
-from toolace_ray.store import folder
 from toolace_ray.store.rows import API, DOCUMENT, DRAFT, FILE, LEDGER, api_row, ledger_row, usage_columns
-from toolace_ray.store.storage import RunStore
 from toolace_ray.tss import intake
 from toolace_ray.tss.intake import IMPORT, UNREADABLE, Intake, reason
 from toolace_ray.tss.statistics import PoolStatistics
 
 NOTHING = usage_columns(Usage(), 0.0)
 HOSTILE = "<script>alert('x')</script>\x1b]0;owned\x07"
-
-
-@pytest.fixture
-def store(tmp_path):
-    made = RunStore(str(tmp_path / "run"))
-    made.make(*folder.FOLDERS)
-    made.write_bytes("", "run.yaml", b"{}")
-    return made
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import asyncio
 import json
 
 import pyarrow as pa
-import pytest
 
 from actors.stages.experts import Experts
 from actors.stages.verdicts import DRAFT_WITH_VERDICTS, JUDGE_USAGE
@@ -19,21 +18,12 @@ from toolace_ray.engines.protocol import GenerateRequest
 from toolace_ray.engines.roles import Engines
 from toolace_ray.records.usage import Usage
 from toolace_ray.records.verdict import Verdict
-from toolace_ray.store import folder, ledger
+from toolace_ray.store import ledger
 from toolace_ray.store.rows import DRAFT, LEDGER, completed, ledger_row, usage_columns, verdicts_json
-from toolace_ray.store.storage import RunStore
 
 DIALOG = good_dialogs()["single"]
 TASK = {"id": DIALOG.id, "type": DIALOG.type, "kind": DIALOG.kind, "attempt": 0, "key": dialog_key(DIALOG)}
 REQUEST = GenerateRequest([{"role": "user", "content": "Which city?"}], n=2)
-
-
-@pytest.fixture
-def store(tmp_path):
-    made = RunStore(str(tmp_path / "run"))
-    made.make(*folder.FOLDERS)
-    made.write_bytes("", "run.yaml", b"{}")
-    return made
 
 
 def configured(counting, mute, **more):

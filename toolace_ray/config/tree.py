@@ -421,7 +421,8 @@ class VerifyConfig(Section):
     )
     experts: dict[ExpertName, ExpertConfig] = Field(
         {"consistency": ExpertConfig()},
-        description="The experts of the model layer (roles.judge) that are asked, in this order, each with its votes; {} asks none.",
+        description="The experts of the model layer (roles.judge) that are asked, in this order, each with its votes; {} asks none. "
+        "`consistency` is asked of a request's wordings as well, before one is taken.",
     )
 
 
